@@ -1,0 +1,34 @@
+"""symevo: discovers deep-learning optimizers by evolution and hands them over as short symbolic rules."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from symevo.errors import UserError
+    from symevo.rules.optimizer import Optimizer
+    from symevo.rules.rule import Rule, rule
+    from symevo.systems.api import Run, evolve, load
+    from symevo.tasks.task import Task
+
+_HOMES = {
+    "Optimizer": "symevo.rules.optimizer",
+    "Rule": "symevo.rules.rule",
+    "Run": "symevo.systems.api",
+    "Task": "symevo.tasks.task",
+    "UserError": "symevo.errors",
+    "evolve": "symevo.systems.api",
+    "load": "symevo.systems.api",
+    "rule": "symevo.rules.rule",
+}
+__all__ = ["Optimizer", "Rule", "Run", "Task", "UserError", "__version__", "evolve", "load", "rule"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that the command line starts without torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'symevo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,66 @@
+"""Named things that users, the command line and the contract tests can find."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar, overload
+
+from symevo.errors import UserError
+
+T = TypeVar("T")
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """The hint that closes an error about an unknown name: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+class Registry(Generic[T]):
+    """A mapping from names to things of one kind; names are unique and iterate in sorted order.
+
+    Args:
+        kind: What the things are called in messages, such as ``"task"``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._items: dict[str, T] = {}
+
+    @overload
+    def register(self, name: str, value: T) -> T: ...
+    @overload
+    def register(self, name: str) -> Callable[[T], T]: ...
+    def register(self, name: str, value: T | None = None) -> T | Callable[[T], T]:
+        """Adds ``value`` under ``name``; without a value, returns a decorator that does.
+
+        Raises:
+            UserError: The name is taken.
+        """
+        if value is None:
+            return lambda thing: self.register(name, thing)
+        if name in self._items:
+            raise UserError(f"{self.kind} {name!r} is registered already: choose another name")
+        self._items[name] = value
+        return value
+
+    def get(self, name: str) -> T:
+        """The thing called ``name``.
+
+        Raises:
+            UserError: No such name; the message gives the nearest one.
+        """
+        try:
+            return self._items[name]
+        except KeyError:
+            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, list(self))}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._items
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._items))
+
+    def __len__(self) -> int:
+        return len(self._items)

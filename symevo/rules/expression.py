@@ -1,0 +1,88 @@
+"""Expressions of the rule language: three immutable node types, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from symevo.rules.primitives import PRIMITIVES
+
+
+@dataclass(frozen=True, slots=True)
+class Num:
+    """A literal number, finite and not negative (``-2`` is the negation of ``2``)."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A reference to a weight, a gradient, a state, a temporary or a hyperparameter."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A primitive applied to its arguments."""
+
+    name: str
+    args: tuple[Expr, ...]
+
+
+Expr: TypeAlias = Num | Name | Op
+
+_PRECEDENCE = {"where": 9, "<": 1, "<=": 1, ">": 1, ">=": 1, "==": 1, "!=": 1, "+": 2, "-": 2, "*": 3, "/": 3,
+               "neg": 4, "**": 5}  # fmt: skip
+_ATOM = 9
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """All nodes of ``expr``, parents before children, left to right."""
+    stack = [expr]
+    while stack:
+        node = stack.pop()
+        yield node
+        if isinstance(node, Op):
+            stack.extend(reversed(node.args))
+
+
+def names_in(expr: Expr) -> Iterator[str]:
+    """The names that ``expr`` reads, in order, with repetitions."""
+    return (node.id for node in walk(expr) if isinstance(node, Name))
+
+
+def number_text(value: float) -> str:
+    """The shortest text that reads back as ``value``; whole numbers without a point."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def to_text(expr: Expr) -> str:
+    """The text of an expression, with no parenthesis that is not needed: ``parse(to_text(e)) == e``."""
+    return _text(expr)[0]
+
+
+def _text(expr: Expr) -> tuple[str, int]:
+    """The text and the strength with which it binds."""
+    if isinstance(expr, Num):
+        return number_text(expr.value), _ATOM
+    if isinstance(expr, Name):
+        return expr.id, _ATOM
+    kind = PRIMITIVES.get(expr.name).kind
+    if kind == "function":
+        return f"{expr.name}({', '.join(map(to_text, expr.args))})", _ATOM
+    strength = _PRECEDENCE[expr.name]
+    if expr.name == "neg":
+        return "-" + _operand(expr.args[0], strength), strength
+    left, right = expr.args
+    if expr.name == "**":  # binds to the right, and its exponent may carry a sign: x**-y
+        return f"{_operand(left, strength + 1)}**{_operand(right, 4)}", strength
+    tight = expr.name in "*/"
+    sign = expr.name if tight else f" {expr.name} "
+    return f"{_operand(left, strength)}{sign}{_operand(right, strength + 1)}", strength
+
+
+def _operand(expr: Expr, needed: int) -> str:
+    text, strength = _text(expr)
+    return text if strength >= needed else f"({text})"

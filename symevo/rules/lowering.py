@@ -1,0 +1,144 @@
+"""Lowering: splits a program into scalars, computed once a step in float64, and per-weight statements.
+
+A sub-expression without g, theta or a per-weight state is a *scalar*. Each becomes a *slot*: computed outside the
+kernel in float64 and rounded once to the kernel's type. Hyperparameters enter a kernel only through slots, so one
+kernel serves every value of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from symevo.rules.expression import Expr, Name, Num, Op, names_in
+from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.program import Program
+
+_LITERALS_STAY_IN = frozenset({"+", "-", "*", "/", "**"})
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A reference from a per-weight expression to a scalar."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A program split in two.
+
+    Attributes:
+        states: Per-weight states, in order.
+        scalar_states: Scalar states, in order.
+        scalars: Scalar statements in order, as pairs of target and expression; slot targets are ``"$0"``, ``"$1"``, …
+        slots: Number of slots.
+        tensors: Per-weight statements; their expressions hold :class:`Slot` where a scalar stood.
+    """
+
+    states: tuple[str, ...]
+    scalar_states: tuple[str, ...]
+    scalars: tuple[tuple[str, Expr], ...]
+    slots: int
+    tensors: tuple[tuple[str, Any], ...]
+
+    def scalar_step(self, env: dict[str, Any]) -> list[Any]:
+        """Runs one step's scalars.
+
+        Args:
+            env: t, T, lr, hyperparameters and scalar states as float64 numpy values of one broadcastable shape;
+                updated in place with the new states.
+
+        Returns:
+            The slots' values, in order.
+        """
+        with np.errstate(all="ignore"):
+            for target, expr in self.scalars:
+                env[target] = _evaluate(expr, env)
+        return [env[f"${index}"] for index in range(self.slots)]
+
+    def table(self, hyper: Mapping[str, np.ndarray], lr: np.ndarray, total: int) -> np.ndarray:
+        """All slots of a whole training.
+
+        Args:
+            hyper: One float64 array ``[rows]`` for each hyperparameter.
+            lr: Scheduled learning rate, float64 ``[steps, rows]``.
+            total: T.
+
+        Returns:
+            float64 ``[steps, slots, rows]``.
+        """
+        steps, rows = lr.shape
+        table = np.empty((steps, self.slots, rows))
+        fixed = {**hyper, "T": np.float64(total)}
+        if not self.scalar_states:
+            t = np.arange(1.0, steps + 1)[:, None]
+            for index, value in enumerate(self.scalar_step({**fixed, "t": t, "lr": lr})):
+                table[:, index] = value
+            return table
+        env: dict[str, Any] = {**fixed, **dict.fromkeys(self.scalar_states, np.zeros(rows))}
+        for step in range(steps):
+            env |= {"t": np.float64(step + 1), "lr": lr[step]}
+            for index, value in enumerate(self.scalar_step(env)):
+                table[step, index] = value
+        return table
+
+
+def lower(program: Program) -> Lowered:
+    """Splits ``program``; see the module's docstring."""
+    return _Lowering(program).result()
+
+
+class _Lowering:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.scalars: list[tuple[str, Expr]] = []
+        self.tensors: list[tuple[str, Any]] = []
+        self.slots: dict[tuple[Expr, tuple[int, ...]], Slot] = {}
+        self.versions: dict[str, int] = {}
+        self.is_tensor = {"g": True, "theta": True, **{name: True for name in program.states}}
+
+    def result(self) -> Lowered:
+        for target, expr in self.program.statements:
+            if target == "theta" or self.per_weight(expr) or target in self.program.states:
+                self.tensors.append((target, self.split(expr)))
+                self.is_tensor[target] = True
+            else:
+                self.scalars.append((target, expr))
+                self.versions[target] = self.versions.get(target, 0) + 1
+                self.is_tensor[target] = False
+        program = self.program
+        return Lowered(
+            program.states, program.scalar_states, tuple(self.scalars), len(self.slots), tuple(self.tensors)
+        )
+
+    def per_weight(self, expr: Expr) -> bool:
+        return any(self.is_tensor.get(name, False) for name in names_in(expr))
+
+    def split(self, expr: Expr) -> Any:
+        """``expr`` with each largest scalar part replaced by its slot."""
+        if not self.per_weight(expr):
+            return self.slot(expr)
+        if not isinstance(expr, Op):
+            return expr
+        keep = expr.name in _LITERALS_STAY_IN  # arithmetic takes a literal as it is; functions need a tensor
+        return Op(expr.name, tuple(a if keep and isinstance(a, Num) else self.split(a) for a in expr.args))
+
+    def slot(self, expr: Expr) -> Slot:
+        """The slot of a scalar; equal scalars of equal values share one."""
+        version = tuple(self.versions.get(name, 0) for name in names_in(expr))
+        if (expr, version) not in self.slots:
+            self.slots[expr, version] = Slot(len(self.slots))
+            self.scalars.append((f"${len(self.slots) - 1}", expr))
+        return self.slots[expr, version]
+
+
+def _evaluate(expr: Expr, env: Mapping[str, Any]) -> Any:
+    if isinstance(expr, Num):
+        return np.float64(expr.value)
+    if isinstance(expr, Name):
+        return env[expr.id]
+    return PRIMITIVES.get(expr.name).numpy(*(_evaluate(argument, env) for argument in expr.args))

@@ -1,0 +1,130 @@
+"""A program: the parsed text of a rule, and what its names are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from symevo.rules.expression import Expr, names_in, to_text, walk
+from symevo.rules.key import structural_key
+from symevo.rules.language import READ_ONLY, RuleError, parse_statements
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight-line update program (assignments run in order; see the design of the language in the README).
+
+    A name means its latest value in this step, else its value at the end of the last step. A name that is read before
+    it is assigned in a step is a *state* and starts at 0. A name that is never assigned is a *hyperparameter*.
+
+    Attributes:
+        statements: Pairs of target and expression, in order.
+    """
+
+    statements: tuple[tuple[str, Expr], ...]
+
+    @classmethod
+    def parse(cls, text: str | Iterable[str]) -> Program:
+        """Reads a program from text, or from its lines.
+
+        Raises:
+            RuleError: With line, column and what would be right.
+        """
+        if not isinstance(text, str):
+            lines = list(text)
+            if not all(isinstance(line, str) for line in lines):
+                raise RuleError("a program is a list of lines of text")
+            text = "\n".join(lines)
+        program = cls(parse_statements(text))
+        if "theta" not in program.assigned:
+            raise RuleError("the program never assigns theta; end it with a line such as theta = theta - lr*g")
+        return program
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """The program's text, a statement a line; it reads back as the same program."""
+        return tuple(f"{target} = {to_text(expr)}" for target, expr in self.statements)
+
+    @property
+    def text(self) -> str:
+        """The lines joined."""
+        return "\n".join(self.lines)
+
+    @cached_property
+    def assigned(self) -> frozenset[str]:
+        """All names that stand on a left side."""
+        return frozenset(target for target, _ in self.statements)
+
+    @cached_property
+    def memory(self) -> tuple[str, ...]:
+        """States of either kind, per weight or scalar, in order of first reading."""
+        done: set[str] = set()
+        found: dict[str, None] = {}
+        for target, expr in self.statements:
+            for name in names_in(expr):
+                if name in self.assigned and name not in done and name != "theta":
+                    found[name] = None
+            done.add(target)
+        return tuple(found)
+
+    @cached_property
+    def per_weight(self) -> frozenset[str]:
+        """States that hold one number per weight: those that depend on g, theta or another such state."""
+        tensors: set[str] = set()
+        while True:
+            now = {"g", "theta", *tensors}
+            for target, expr in self.statements:
+                (now.add if any(name in now for name in names_in(expr)) else now.discard)(target)
+            grown = tensors | (now & set(self.memory))
+            if grown == tensors:
+                return frozenset(tensors)
+            tensors = grown
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Per-weight states: the memory of the rule, in numbers per weight."""
+        return tuple(name for name in self.memory if name in self.per_weight)
+
+    @property
+    def scalar_states(self) -> tuple[str, ...]:
+        """States kept once for all weights, such as NAdam's product of momenta."""
+        return tuple(name for name in self.memory if name not in self.per_weight)
+
+    @property
+    def temporaries(self) -> tuple[str, ...]:
+        """Assigned names that no step remembers, in order of first assignment."""
+        names = dict.fromkeys(target for target, _ in self.statements)
+        return tuple(name for name in names if name != "theta" and name not in self.memory)
+
+    @cached_property
+    def hyper_names(self) -> tuple[str, ...]:
+        """Free names other than g, theta, t, T and lr, in order of first reading."""
+        read = dict.fromkeys(name for _, expr in self.statements for name in names_in(expr))
+        return tuple(n for n in read if n not in self.assigned and n not in READ_ONLY and n != "theta")
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Every name that some line reads."""
+        return frozenset(name for _, expr in self.statements for name in names_in(expr))
+
+    @property
+    def complexity(self) -> int:
+        """Number of numbers, names and operations on the right-hand sides."""
+        return sum(1 for _, expr in self.statements for _ in walk(expr))
+
+    @cached_property
+    def key(self) -> str:
+        """Structural key: see :func:`symevo.rules.key.structural_key`."""
+        return structural_key(self)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Lines that are legal and probably not meant."""
+        targets = [target for target, _ in self.statements]
+        return tuple(
+            f"{name} is a state and is assigned {targets.count(name)} times in a step: the next step reads the last "
+            f"value; give a corrected value a name of its own, such as {name}_hat"
+            for name in self.memory
+            if targets.count(name) > 1
+        )

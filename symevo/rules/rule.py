@@ -1,0 +1,188 @@
+"""A rule: a program with its numbers and its schedule. What is stored, printed, trained and shipped."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from symevo.errors import UserError
+from symevo.registry import nearest
+from symevo.rules.language import RuleError
+from symevo.rules.program import Program
+from symevo.rules.schedule import Schedule
+
+SCHEMA = 1
+DEFAULT_LR = 1e-3
+MAX_NAME = 100
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An optimizer as data.
+
+    Attributes:
+        program: The update, see :class:`symevo.rules.program.Program`.
+        hyper: A finite float for each hyperparameter of the program, and ``lr``, the rule's own learning rate.
+        schedule: How the learning rate changes over a run whose length is known.
+        name: What people call it; it does not count for equality of candidates.
+
+    Raises:
+        RuleError: A hyperparameter without a value (all are listed), an unknown one, or a value that is no number.
+    """
+
+    program: Program
+    hyper: Mapping[str, float] = field(default_factory=dict)
+    schedule: Schedule = field(default_factory=Schedule)
+    name: str = "rule"
+
+    def __post_init__(self) -> None:
+        known = [*self.program.hyper_names, "lr"]
+        values = {"lr": DEFAULT_LR, **self.hyper}
+        for name, value in values.items():
+            if name not in known:
+                raise RuleError(f"the rule has no hyperparameter {name!r}: {nearest(name, known)}")
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise RuleError(f"hyperparameter {name} must be a number, not {value!r}")
+        missing = [name for name in known if name not in values]
+        if missing:
+            raise RuleError(f"no value for {', '.join(missing)}: give each as a keyword, or in hyper")
+        object.__setattr__(self, "hyper", {name: float(values[name]) for name in known})
+
+    @property
+    def lr(self) -> float:
+        """The rule's own learning rate."""
+        return self.hyper["lr"]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Per-weight states."""
+        return self.program.states
+
+    @property
+    def key(self) -> str:
+        """Structural key of the program; names, order and values of hyperparameters do not count."""
+        return self.program.key
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of all that decides what the rule does: program text, exact numbers, schedule; not its name."""
+        exact = {name: float(value).hex() for name, value in self.hyper.items()}
+        parts = [self.program.lines, sorted(exact.items()), self.schedule.to_json()]
+        return blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
+
+    @property
+    def complexity(self) -> int:
+        """Numbers, names and operations of the program."""
+        return self.program.complexity
+
+    def equations(self) -> list[Any]:
+        """The rule as sympy equations with step indices."""
+        from symevo.rules.symbolic import equations
+
+        return equations(self)
+
+    def latex(self) -> str:
+        """The equations in LaTeX."""
+        from symevo.rules.symbolic import latex
+
+        return latex(self)
+
+    def unicode(self) -> str:
+        """The equations in plain unicode, a line each."""
+        from symevo.rules.symbolic import unicode
+
+        return unicode(self)
+
+    def with_hyper(self, **hyper: float) -> Rule:
+        """The same rule with other numbers."""
+        return replace(self, hyper={**self.hyper, **hyper})
+
+    def to_json(self) -> dict[str, Any]:
+        """Rule JSON, schema 1: plain data that :meth:`from_json` reads back exactly."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "program": list(self.program.lines),
+            "hyper": dict(self.hyper),
+            "schedule": self.schedule.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Rule:
+        """Reads rule JSON. Nothing in it is evaluated.
+
+        Raises:
+            RuleError: Not rule JSON, of a later schema, or not a valid rule.
+        """
+        if not isinstance(data, dict) or "program" not in data:
+            raise RuleError("rule JSON is an object with the keys schema, name, program, hyper and schedule")
+        unknown = sorted(set(data) - {"schema", "name", "program", "hyper", "schedule"})
+        if unknown:
+            raise RuleError(f"rule JSON has an unknown key {unknown[0]!r}")
+        if data.get("schema", SCHEMA) != SCHEMA:
+            raise RuleError(f"rule JSON has schema {data['schema']!r}; this version reads schema {SCHEMA}")
+        program, hyper, name = data["program"], data.get("hyper", {}), data.get("name", "rule")
+        if not isinstance(program, list) or not isinstance(hyper, dict):
+            raise RuleError("in rule JSON, program is a list of lines and hyper an object of numbers")
+        if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
+            raise RuleError(f"a rule's name is printable text of at most {MAX_NAME} characters")
+        return cls(Program.parse(program), hyper, Schedule.from_json(data.get("schedule", {})), name)
+
+
+def rule(source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float) -> Rule:
+    """Makes a rule from a classic's name, a program's text, a JSON file or rule JSON.
+
+    Args:
+        source: ``"adamw"``, program text (it holds ``=``), a path of rule JSON, a dict, or a rule.
+        name: What to call it.
+        **hyper: Values of hyperparameters; they replace those that the source states.
+
+    Raises:
+        UserError: Nothing of the kind; the message says what is wrong.
+
+    Example:
+        >>> rule("theta = theta - lr*sign(g)", lr=1e-3).states
+        ()
+    """
+    found = _find(source, hyper)
+    found = replace(found, name=name) if name else found
+    return found.with_hyper(**hyper) if hyper else found
+
+
+def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
+    if isinstance(source, Rule):
+        return source
+    if isinstance(source, Mapping):
+        return Rule.from_json(dict(source))
+    if isinstance(source, str) and "=" in source:
+        return Rule(Program.parse(source), hyper)
+    if isinstance(source, Path) or str(source).endswith(".json"):
+        return _read(Path(source))
+    from symevo.rules.classic import CLASSICS
+
+    return CLASSICS.get(str(source))
+
+
+def _read(path: Path) -> Rule:
+    try:
+        data = json.loads(path.read_bytes()[: 1 << 20].decode(), parse_constant=_refuse)
+    except OSError as error:
+        raise UserError(f"cannot read rule file {path}: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise RuleError(f"{path} is not rule JSON") from None
+    return Rule.from_json(data)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number of a rule")
+
+
+def is_finite(rule: Rule) -> bool:
+    """Whether every hyperparameter is a finite number."""
+    return all(math.isfinite(value) for value in rule.hyper.values())

@@ -6,6 +6,7 @@ tensor of slots, one column a row, so a kernel belongs to a structure and a shap
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from symevo.rules.expression import Name, Num
 from symevo.rules.lowering import Lowered, Slot, lower
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
+
+# torch warns on standard error where it finds a CUDA toolkit but no CUDA device, at every first compilation.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 BACKENDS = ("compiled", "eager")
 StepFunction = Callable[..., None]
@@ -84,18 +88,30 @@ def compilations() -> dict[tuple[int, int], int]:
     return {shape: count for shape, count in counts.items() if count}
 
 
-def step_graph(lowered: Lowered) -> torch.fx.GraphModule:
-    """The update as a torch.fx graph: inputs theta, g, the states, slots and alive; it writes in place."""
+def step_graph(lowered: Lowered, *, masked: bool = True) -> torch.fx.GraphModule:
+    """The update as a torch.fx graph that writes in place.
+
+    Args:
+        lowered: What to run.
+        masked: With the mask ``alive``, or without.
+
+    Returns:
+        A module whose inputs are theta, g, the states, slots and, if masked, alive. All tensors but slots and alive
+        have one shape; ``slots[i]`` and alive broadcast to it.
+    """
     graph = torch.fx.Graph()
     inputs = {name: graph.placeholder(name) for name in ("theta", "g")}
     inputs |= {name: graph.placeholder(f"state_{name}") for name in lowered.states}
-    slots, alive = graph.placeholder("slots"), graph.placeholder("alive")
+    slots = graph.placeholder("slots")
     columns = [graph.call_method("select", (slots, 0, index)) for index in range(lowered.slots)]
     emit = _Emitter(graph, columns, dict(inputs))
     for target, expr in lowered.tensors:
         emit.env[target] = emit.value(expr)
     results = {name: emit.env[name] for name in lowered.states}
-    results["theta"] = graph.call_function(torch.where, (alive, emit.env["theta"], inputs["theta"]))
+    results["theta"] = emit.env["theta"]
+    if masked:
+        alive = graph.placeholder("alive")
+        results["theta"] = graph.call_function(torch.where, (alive, results["theta"], inputs["theta"]))
     for name, value in results.items():
         if value in inputs.values() and value is not inputs[name]:
             results[name] = graph.call_method("clone", (value,))  # read before any copy below overwrites it

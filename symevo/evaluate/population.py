@@ -1,0 +1,122 @@
+"""Lockstep training: many candidates of one structure, one training seed, one stacked model.
+
+All rows see the same batches, masks and initial weights, so differences between candidates are differences between
+rules (common random numbers). A row's numbers are the same bit for bit whatever it is stacked with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from symevo.rules.kernel import Kernel, kernel_for
+from symevo.rules.rule import Rule
+from symevo.tasks.workload import Rows, Scores, Workload
+
+WINDOW = 50
+"""Steps at the end of a training whose mean loss is reported."""
+CURVE_POINTS = 50
+_CHECK_EVERY = 25
+
+
+def train(
+    workload: Workload,
+    rules: Sequence[Rule],
+    *,
+    seed: int,
+    steps: int,
+    rows: int | None = None,
+    backend: str = "compiled",
+    split: str = "validation",
+) -> list[dict[str, Any]]:
+    """Trains rules that share one program, each from the same initial weights on the same batches.
+
+    A row whose loss is not finite or exceeds the task's limit is frozen; the others go on.
+
+    Args:
+        workload: The task, on its device.
+        rules: Candidates; their programs must be equal line by line.
+        seed: Training seed: initial weights, order of the data, masks.
+        steps: T.
+        rows: Rows of the stack, at least ``len(rules)``; the rest is padding, so that one kernel serves all chunks.
+        backend: Kernel backend.
+        split: The split that the trained models are evaluated on.
+
+    Returns:
+        For each rule plain data: ``status`` (``"ok"`` or ``"diverged"``), ``reason``, ``metric``, ``decades``,
+        ``loss`` and ``accuracy`` on the split, ``train_loss`` (mean of the last 50 steps), ``initial_loss`` (first
+        batch), and ``curve`` (training losses, at most 50 of them, means over equal stretches).
+    """
+    if any(rule.program.lines != rules[0].program.lines for rule in rules):
+        raise ValueError("rules that train together must have the same program")
+    count = rows or len(rules)
+    session = workload.rows(count)
+    kernel = kernel_for(
+        rules[0].program, tuple(session.theta.shape), dtype=session.theta.dtype, device=session.theta.device,
+        backend=backend,
+    )  # fmt: skip
+    session.start(seed)
+    slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(session.theta)
+    curve, died = _run(session, kernel, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
+    scores = session.evaluate(split)
+    return [_outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
+
+
+def slot_table(kernel: Kernel, rules: Sequence[Rule], steps: int) -> torch.Tensor:
+    """The scalars of every step, float64 ``[steps, slots, rows, 1]``: hyperparameters, schedules and all."""
+    hyper = {name: np.array([rule.hyper[name] for rule in rules]) for name in rules[0].hyper if name != "lr"}
+    lr = np.stack([rule.lr * rule.schedule.factor(np.arange(steps), steps) for rule in rules], axis=1)
+    return torch.from_numpy(kernel.lowered.table(hyper, lr, steps)).unsqueeze(-1)
+
+
+def _run(
+    session: Rows, kernel: Kernel, slots: torch.Tensor, *, seed: int, limit: float, live: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The loop. Returns losses ``[steps, rows]`` and the step at which each row died (``steps`` if it did not)."""
+    steps, rows = slots.shape[0], slots.shape[2]
+    theta = session.theta
+    states = [torch.zeros_like(theta) for _ in kernel.lowered.states]
+    alive = (torch.arange(rows, device=theta.device) < live).unsqueeze(1)
+    curve = torch.full((steps, rows), math.nan, dtype=theta.dtype, device=theta.device)
+    for step in range(steps):
+        losses = session.losses_and_grad(seed, step)
+        curve[step] = losses
+        alive &= (losses <= limit).unsqueeze(1)  # false for NaN too
+        if step % _CHECK_EVERY == 0 and not bool(alive.any()):
+            break
+        kernel(theta, session.grad, states, slots[step], alive)
+    losses = curve.double().cpu().numpy()
+    good = losses <= limit
+    died = np.where(good.all(axis=0), steps, np.argmin(good, axis=0))
+    return losses, died
+
+
+def _outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, row: int) -> dict[str, Any]:
+    task, steps, loss = workload.task, len(curve), float(scores.loss[row])
+    reason = None
+    if died < steps:
+        what = "not finite" if not math.isfinite(curve[died]) else f"{curve[died]:.3g}, above {task.diverged_above:g}"
+        reason = f"training loss {what} at step {died + 1}"
+    elif not math.isfinite(loss):
+        reason = "the trained model's loss is not finite"
+    seen = curve[:died]
+    return {
+        "status": "diverged" if reason else "ok",
+        "reason": reason,
+        "metric": task.metric,
+        "decades": task.decades,
+        "loss": _plain(loss),
+        "accuracy": None if scores.accuracy is None else float(scores.accuracy[row]),
+        "train_loss": _plain(float(np.mean(seen[-WINDOW:]))) if died else None,
+        "initial_loss": _plain(float(curve[0])),
+        "curve": [_plain(float(part.mean())) for part in np.array_split(seen, min(CURVE_POINTS, steps)) if len(part)],
+    }
+
+
+def _plain(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,61 @@
+"""What engines call in a worker process: plain data in, plain data out.
+
+An item names everything that decides its result; nothing is taken from the worker's own state, so that an item may run
+anywhere, twice, or again after a crash.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from symevo.evaluate.population import train
+from symevo.rules.rule import Rule
+from symevo.tasks import TASKS, Workload
+
+
+def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Trains one chunk.
+
+    Args:
+        item: ``task``, ``seed``, ``steps``, ``rules`` (rule JSON, one program), ``rows``, ``backend``, ``split`` and
+            the keys of :func:`workload_of`.
+
+    Returns:
+        One outcome a rule, see :func:`symevo.evaluate.population.train`.
+    """
+    torch.set_num_threads(item["threads"])
+    return train(
+        workload_of(item),
+        [Rule.from_json(data) for data in item["rules"]],
+        seed=item["seed"],
+        steps=item["steps"],
+        rows=item["rows"],
+        backend=item["backend"],
+        split=item["split"],
+    )
+
+
+def warm(items: list[dict[str, Any]]) -> None:
+    """Loads data and compiles kernels before the clock of a time limit runs: two steps of each kind of chunk."""
+    for item in items:
+        train_chunk({**item, "steps": 2})
+
+
+def workload_of(item: dict[str, Any]) -> Workload:
+    """The workload for ``task``, ``device``, ``stacking``, ``data_dir``, ``run_seed``; kept between items.
+
+    ``plugins`` names the modules of the user's files, imported already, whose tasks may be meant.
+    """
+    for module in item["plugins"]:
+        adopt(module)
+    return _workload(item["task"], item["device"], item["stacking"], item["data_dir"], item["run_seed"])
+
+
+@lru_cache(maxsize=16)
+def _workload(task: str, device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
+    return Workload(
+        TASKS.get(task)(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed
+    )

@@ -1,0 +1,5 @@
+"""The published systems and ours, each one page that composes shared parts."""
+
+from symevo.systems import term_sum as term_sum
+from symevo.systems.base import SYSTEMS as SYSTEMS
+from symevo.systems.base import System as System

@@ -1,0 +1,216 @@
+"""The driver of a search: system + settings + store → generations, stored as they close."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deap import tools
+
+from symevo.config import Settings
+from symevo.engines import make_engine
+from symevo.engines.base import Engine
+from symevo.engines.resolve import PLUGIN_PREFIX
+from symevo.errors import RunFailed, UserError
+from symevo.evaluate.fitness import FITNESS
+from symevo.report.progress import Progress
+from symevo.rules.rule import Rule
+from symevo.search.loops import LOOPS, Generation
+from symevo.search.toolbox import make_toolbox, statistics
+from symevo.seeds import seed_for
+from symevo.store import Store
+from symevo.systems.base import System
+from symevo.systems.evaluation import Evaluator, Plan, TaskPlan
+
+
+class Driver:
+    """One search, from its first or its last closed generation to the end.
+
+    Args:
+        system: What to run.
+        settings: All settings.
+        tasks: How each task is trained, as recorded.
+        store: Where everything goes, open.
+        progress: Who is told.
+        engine: Replaces the engine of the settings (a notebook's tasks need ``"inline"``).
+    """
+
+    def __init__(
+        self,
+        system: System,
+        settings: Settings,
+        *,
+        tasks: tuple[TaskPlan, ...],
+        store: Store,
+        progress: Progress,
+        engine: str | None = None,
+    ) -> None:
+        self.system, self.settings, self.store, self.progress = system, settings, store, progress
+        self.genome = system.genome(settings.preset)
+        self.engine = engine or settings.engine
+        fitness = FITNESS.get(settings.fitness)
+        self.evaluator = Evaluator(
+            self.genome.candidate,
+            make_plan(settings, tasks, split=fitness.split),
+            fitness=fitness,
+            store=store,
+            make_engine=self._make_engine,
+            advance=progress.advance,
+            timeout=settings.eval_timeout,
+        )
+        self.toolbox = make_toolbox(self.genome, self.evaluator, tournament=settings.tournament)
+        self.logbook = tools.Logbook()
+        self.hall = tools.HallOfFame(10, similar=lambda a, b: self._identity(a) == self._identity(b))
+        self._statistics = statistics()
+
+    def run(self) -> None:
+        """Runs to the end of the generations or of the time budget; every closed generation is stored.
+
+        Raises:
+            RunFailed: No candidate of the last generation trained to its end.
+        """
+        population, start, elapsed = self._begin()
+        loop = LOOPS.get(self.system.loop)(
+            self.toolbox,
+            population,
+            generations=self.settings.generations,
+            elites=self.settings.elites,
+            seed=lambda gen: seed_for(self.settings.seed, "generation", gen),
+            start=start,
+        )
+        try:
+            self._follow(loop, elapsed)
+        finally:
+            self.evaluator.close()
+        if not len(self.hall):
+            reasons = sorted({v.reason for v in self.evaluator.verdicts.values() if v.reason})
+            raise RunFailed(f"no candidate trained to its end: {reasons[0] if reasons else 'nothing was trained'}")
+
+    def _follow(self, loop: Iterator[Generation], elapsed: float) -> None:
+        known, budget = set(self.evaluator.verdicts), self.settings.time_budget
+        began, first = time.perf_counter(), elapsed
+        for generation in loop:
+            now = first + time.perf_counter() - began
+            record = self._close(generation, known, seconds=now - elapsed, elapsed=now)
+            known = set(self.evaluator.verdicts)
+            self.progress.generation(record | {"generations": self.settings.generations - 1})
+            last, elapsed = now - elapsed, now
+            if budget and elapsed + last > budget and generation.gen + 1 < self.settings.generations:
+                self.progress.message(f"time budget of {budget:g} s: stopped after generation {generation.gen}")
+                return
+
+    def _begin(self) -> tuple[list[Any], int, float]:
+        """Population, number of the first generation to make, and seconds spent so far."""
+        last = self.store.last_generation()
+        if last is None:
+            return self._first_population(), 0, 0.0
+        record, population = last
+        for evaluation in self.store.evaluations():
+            individual = self._individual(evaluation["genome"], evaluation["fitness"], evaluation["place"])
+            self.evaluator.recall(self._identity(individual), evaluation)
+            if evaluation["status"] == "ok":
+                self.hall.update([individual])
+        people = [self._individual(one["genome"], one["fitness"], place) for place, one in enumerate(population)]
+        return people, record["gen"] + 1, record["elapsed"]
+
+    def _first_population(self) -> list[Any]:
+        size = self.settings.population
+        random.seed(seed_for(self.settings.seed, "generation", 0))
+        people = [*seeded_individuals(self.genome, self.settings), *self.genome.seeded()][:size]
+        births = [{"parents": [], "operator": "seed"}] * len(people)
+        births += [{"parents": [], "operator": "random"}] * (size - len(people))
+        people += self.toolbox.population(n=size - len(people))
+        for place, (one, birth) in enumerate(zip(people, births, strict=True)):
+            one.place, one.birth = place, birth
+        return people
+
+    def _individual(self, genome: Any, fitness: float, place: int) -> Any:
+        individual = self.genome.from_json(genome)
+        individual.fitness.values = (fitness,)
+        individual.place = place
+        return individual
+
+    def _identity(self, individual: Any) -> str:
+        return self.genome.candidate(individual).identity
+
+    def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
+        gen, population = generation
+        rows = [self._evaluation(gen, one, known) for one in population]
+        self.hall.update([one for one, row in zip(population, rows, strict=True) if row["status"] == "ok"])
+        new = {row["identity"] for row in rows} - known
+        record = {
+            "gen": gen,
+            **self._statistics.compile(population),
+            "evaluations": len(new),
+            "cached": len(population) - len(new),
+            "failed": sum(self.evaluator.verdicts[identity].status != "ok" for identity in new),
+            "seconds": seconds,
+            "elapsed": elapsed,
+        }
+        self.logbook.record(**record)
+        people = [{"genome": row["genome"], "fitness": row["fitness"]} for row in rows]
+        self.store.close_generation(record, people, rows)
+        best = self.genome.express(self.hall[0]).program.lines[-1] if len(self.hall) else "none yet"
+        return record | {"rule": best}
+
+    def _evaluation(self, gen: int, individual: Any, known: set[str]) -> dict[str, Any]:
+        identity = self._identity(individual)
+        verdict = self.evaluator.verdicts[identity]
+        return {
+            "gen": gen,
+            "place": individual.place,
+            "genome": self.genome.to_json(individual),
+            "rule": self.genome.express(individual).to_json(),
+            "identity": identity,
+            "fitness": verdict.fitness,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "per_task": verdict.per_task,
+            "seconds": self.evaluator.seconds[identity],
+            "cached": int(identity in known),
+            "parents": individual.birth["parents"],
+            "operator": individual.birth["operator"],
+        }
+
+    def _make_engine(self, setup: tuple[str, Any]) -> Engine:
+        settings = self.settings
+        workers = settings.workers if self.engine == settings.engine else None
+        return make_engine(
+            self.engine, workers=workers, setup=setup, threads=settings.threads, imports=settings.tasks_from
+        )
+
+
+def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], *, split: str) -> Plan:
+    """What decides an outcome, from the settings."""
+    common: dict[str, Any] = {
+        "device": settings.device,
+        "backend": settings.backend,
+        "threads": settings.threads,
+        "split": split,
+        "run_seed": settings.seed,
+        "plugins": [PLUGIN_PREFIX + Path(path).stem for path in settings.tasks_from],
+        "data_dir": None if settings.data_dir is None else str(settings.data_dir),
+    }
+    return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
+
+
+def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
+    """The user's own rules as individuals.
+
+    Raises:
+        UserError: The genome cannot hold one of them.
+    """
+    found = []
+    for data in settings.seed_rules:
+        rule = Rule.from_json(dict(data))
+        individual = genome.from_rule(rule)
+        if individual is None:
+            raise UserError(
+                f"--seed-rules: genome {settings.system} cannot hold rule {rule.name!r}: "
+                "seed rules that it can express (symevo rules lists classics), or leave it out"
+            )
+        found.append(individual)
+    return found

@@ -1,0 +1,210 @@
+"""Evaluation of a generation: from individuals to fitness, through cache, chunks and an engine.
+
+::
+
+    individuals → candidates → those never seen → (task, seed) × chunks of one program → engine → outcomes → fitness
+
+An outcome depends on the candidate, the task, the seed and the settings of the plan alone, so how a generation is cut
+into chunks, and on how many workers, leaves no trace in the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from symevo.engines.base import SETUP_FAILED, Engine
+from symevo.engines.base import Outcome as EngineOutcome
+from symevo.errors import RunFailed
+from symevo.evaluate.fitness import Fitness, Verdict, judge
+from symevo.rules.rule import Rule
+from symevo.store import Store
+
+TRAIN = "symevo.evaluate.worker:train_chunk"
+WARM = "symevo.evaluate.worker:warm"
+Advance = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """How a task is trained in this run: recorded, and the same for every chunk.
+
+    Attributes:
+        name: The task.
+        stacking: How rows are stacked.
+        rows: Rows of a chunk; a smaller chunk is padded.
+    """
+
+    name: str
+    stacking: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides an outcome, besides the candidate.
+
+    Attributes:
+        tasks: The tasks, in order.
+        seeds: Training seeds of each task.
+        steps: Training steps.
+        common: The item's other keys: ``device``, ``backend``, ``threads``, ``split``, ``run_seed``, ``data_dir``.
+    """
+
+    tasks: tuple[TaskPlan, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    common: dict[str, Any]
+
+    def item(self, task: TaskPlan, seed: int, rules: Sequence[Rule]) -> dict[str, Any]:
+        """The plain data that a worker gets."""
+        chunk = {"task": task.name, "stacking": task.stacking, "rows": task.rows, "seed": seed, "steps": self.steps}
+        return {**self.common, **chunk, "rules": [rule.to_json() for rule in rules]}
+
+    def trainings(self) -> Iterator[tuple[TaskPlan, int]]:
+        """Every (task, seed) that a candidate is trained on."""
+        return ((task, seed) for task in self.tasks for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    task: TaskPlan
+    seed: int
+    rules: tuple[Rule, ...]
+
+
+class Evaluator:
+    """Gives individuals their fitness; a DEAP ``evaluate`` that can do many at once.
+
+    Args:
+        express: Turns an individual into the candidate that is trained.
+        plan: What to train it on.
+        fitness: How to score.
+        store: Where outcomes are kept and looked up.
+        make_engine: Makes the engine; called with a setup at the first training.
+        advance: Called with (trained, total) trainings of the current generation.
+        timeout: Seconds that one chunk may take; None: no limit.
+
+    Attributes:
+        verdicts: By candidate identity, everything ever judged.
+        seconds: By candidate identity, seconds of training.
+    """
+
+    def __init__(
+        self,
+        express: Callable[[Any], Rule],
+        plan: Plan,
+        *,
+        fitness: Fitness,
+        store: Store,
+        make_engine: Callable[[tuple[str, Any]], Engine],
+        advance: Advance = lambda trained, total: None,
+        timeout: float | None = None,
+    ) -> None:
+        self.express, self.plan, self.fitness, self.store = express, plan, fitness, store
+        self.timeout = timeout
+        self._make_engine, self._advance = make_engine, advance
+        self._engine: Engine | None = None
+        self.verdicts: dict[str, Verdict] = {}
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, individual: Any) -> tuple[float, ...]:
+        """The fitness of one individual."""
+        return self.many([individual])[0]
+
+    def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]:
+        """The fitness of each individual; equal candidates are trained once, and never again."""
+        candidates = [self.express(individual) for individual in individuals]
+        fresh = {one.identity: one for one in candidates if one.identity not in self.verdicts}
+        outcomes = self._outcomes(fresh)
+        for identity in fresh:
+            rows = {
+                task.name: [outcomes[identity, task.name, seed] for seed in self.plan.seeds] for task in self.plan.tasks
+            }
+            self.verdicts[identity] = judge(self.fitness, rows)
+            self.seconds[identity] = sum(row["seconds"] for group in rows.values() for row in group)
+        return [(self.verdicts[one.identity].fitness,) for one in candidates]
+
+    def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
+        """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
+        names = ("fitness", "per_task", "status", "reason")
+        self.verdicts[identity] = Verdict(**{name: evaluation[name] for name in names})
+        self.seconds[identity] = evaluation["seconds"]
+
+    def close(self) -> None:
+        """Ends the engine's processes."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _outcomes(self, fresh: dict[str, Rule]) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """Outcomes by (identity, task, seed): stored ones, and those trained now."""
+        found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        chunks: list[_Chunk] = []
+        for task, seed in self.plan.trainings():
+            waiting: list[Rule] = []
+            for identity, rule in fresh.items():
+                stored = self.store.training(identity, task.name, seed)
+                if stored is None:
+                    waiting.append(rule)
+                else:
+                    found[identity, task.name, seed] = stored
+            chunks += [_Chunk(task, seed, rules) for rules in cut(waiting, task.rows)]
+        self._train(chunks, found)
+        return found
+
+    def _train(self, chunks: list[_Chunk], found: dict[tuple[str, str, int], dict[str, Any]]) -> None:
+        """Trains chunks; the members of a chunk that failed run again one by one, so that only the guilty one pays."""
+        total = sum(len(chunk.rules) for chunk in chunks)
+        done = 0
+        self._advance(0, total)
+        while chunks:
+            again: list[_Chunk] = []
+
+            def receive(index: int, outcome: EngineOutcome, chunks: list[_Chunk] = chunks) -> None:
+                nonlocal done
+                chunk = chunks[index]
+                if outcome.status != "ok" and str(outcome.value).startswith(SETUP_FAILED):
+                    raise RunFailed(f"a worker could not start: {outcome.value}")
+                if outcome.status != "ok" and len(chunk.rules) > 1:
+                    again.extend(_Chunk(chunk.task, chunk.seed, (rule,)) for rule in chunk.rules)  # noqa: B023
+                    return
+                rows = [(rule.identity, chunk.task.name, chunk.seed, row) for rule, row in _rows(chunk, outcome)]
+                self.store.save_trainings(rows)
+                found.update({(identity, task, seed): row for identity, task, seed, row in rows})
+                done += len(rows)
+                self._advance(done, total)
+
+            items = [self.plan.item(chunk.task, chunk.seed, chunk.rules) for chunk in chunks]
+            engine = self._engine_for(chunks)
+            engine.map(TRAIN, items, timeout=self.timeout, retries=1, on_result=receive)
+            chunks = again
+
+    def _engine_for(self, chunks: list[_Chunk]) -> Engine:
+        if self._engine is None:
+            first = chunks[0].rules[0]
+            warm = [self.plan.item(task, self.plan.seeds[0], [first]) for task in self.plan.tasks]
+            self._engine = self._make_engine((WARM, warm))
+        return self._engine
+
+
+def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Rule, dict[str, Any]]]:
+    if outcome.status != "ok":
+        failed = {"status": outcome.status, "reason": outcome.value, "seconds": outcome.seconds}
+        return [(chunk.rules[0], failed)]
+    seconds = outcome.seconds / len(chunk.rules)
+    return [(rule, row | {"seconds": seconds}) for rule, row in zip(chunk.rules, outcome.value, strict=True)]
+
+
+def cut(rules: Sequence[Rule], rows: int) -> list[tuple[Rule, ...]]:
+    """Cuts rules into chunks of one program each, of at most ``rows``, as even as can be."""
+    groups: dict[tuple[str, ...], list[Rule]] = {}
+    for rule in rules:
+        groups.setdefault(rule.program.lines, []).append(rule)
+    chunks = []
+    for group in groups.values():
+        size = ceil(len(group) / ceil(len(group) / rows))
+        chunks += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
+    return chunks

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 from symevo.engines.base import SETUP_FAILED, Engine
@@ -199,12 +198,8 @@ def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Rule, dict[st
 
 
 def cut(rules: Sequence[Rule], rows: int) -> list[tuple[Rule, ...]]:
-    """Cuts rules into chunks of one program each, of at most ``rows``, as even as can be."""
+    """Cuts rules into chunks of one program each, of at most ``rows``."""
     groups: dict[tuple[str, ...], list[Rule]] = {}
     for rule in rules:
         groups.setdefault(rule.program.lines, []).append(rule)
-    chunks = []
-    for group in groups.values():
-        size = ceil(len(group) / ceil(len(group) / rows))
-        chunks += [tuple(group[start : start + size]) for start in range(0, len(group), size)]
-    return chunks
+    return [tuple(group[at : at + rows]) for group in groups.values() for at in range(0, len(group), rows)]

@@ -1,0 +1,132 @@
+"""The loop and the toolbox, on a genome that is one number."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+from deap import algorithms, base, creator
+from symevo.search.archive import pareto_front
+from symevo.search.loops import LOOPS, generational
+from symevo.search.toolbox import make_toolbox, statistics, tournament_without_replacement
+
+creator.create("LoopFitness", base.Fitness, weights=(1.0,))
+creator.create("LoopNumber", list, fitness=creator.LoopFitness)
+
+
+class Numbers:
+    """A genome kind: one number, the closer to 1 the better."""
+
+    def __init__(self):
+        self.operators = {"mutate_number": self.mutate}
+        self.seen: list[float] = []
+
+    def create(self):
+        return creator.LoopNumber([random.random()])
+
+    def mate(self, a, b):
+        a[0], b[0] = (a[0] + b[0]) / 2, b[0]
+        return a, b
+
+    def mutate(self, one, *, progress=0.0):
+        self.seen.append(progress)
+        one[0] += random.gauss(0, 0.1)
+        return (one,)
+
+
+class Evaluator:
+    def __init__(self):
+        self.batches: list[int] = []
+
+    def __call__(self, one):
+        return self.many([one])[0]
+
+    def many(self, ones):
+        self.batches.append(len(ones))
+        return [(-abs(one[0] - 1),) for one in ones]
+
+
+def make(size=10, seed=0):
+    genome, evaluator = Numbers(), Evaluator()
+    toolbox = make_toolbox(genome, evaluator, tournament=3)
+    random.seed(seed)
+    population = toolbox.population(n=size)
+    for place, one in enumerate(population):
+        one.place = place
+    return toolbox, population, genome, evaluator
+
+
+def history(generations):
+    return [(gen, [tuple(one) for one in population]) for gen, population in generations]
+
+
+def test_elites_pass_and_only_children_are_evaluated():
+    toolbox, population, genome, evaluator = make()
+    seen = list(generational(toolbox, population, generations=5, elites=2, seed=lambda gen: gen))
+    assert [gen for gen, _ in seen] == [0, 1, 2, 3, 4]
+    assert evaluator.batches == [10, 8, 8, 8, 8]
+    for (_, before), (_, after) in zip(seen, seen[1:], strict=False):
+        best = sorted(before, key=lambda one: one.fitness, reverse=True)[:2]
+        assert [list(one) for one in after[:2]] == [list(one) for one in best]
+        assert [one.place for one in after] == list(range(10))
+    assert sorted(set(genome.seen)) == [0 / 5, 1 / 5, 2 / 5, 3 / 5]
+    assert seen[-1][1][0].fitness.values[0] > seen[0][1][0].fitness.values[0]
+
+
+def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew():
+    toolbox, population, *_ = make()
+    whole = history(generational(toolbox, population, generations=6, elites=2, seed=lambda gen: gen))
+    toolbox, population, *_ = make()
+    first = []
+    for generation in generational(toolbox, population, generations=6, elites=2, seed=lambda gen: gen):
+        first.append(generation)
+        if generation.gen == 2:
+            break
+    random.seed(12345)  # whatever happened to the global generator in between
+    rest = generational(toolbox, first[-1].population, generations=6, elites=2, seed=lambda gen: gen, start=3)
+    assert history(first) + history(rest) == whole
+
+
+def test_children_know_their_parents():
+    toolbox, population, *_ = make()
+    for _, people in generational(toolbox, population, generations=2, elites=1, seed=lambda gen: gen):
+        last = people
+    assert last[0].birth["operator"] == "elite"
+    assert all(len(one.birth["parents"]) == 2 for one in last[1:])
+
+
+def test_deap_algorithms_run_on_the_toolbox_and_evaluate_in_batches():
+    toolbox, population, _, evaluator = make(20)
+    toolbox.register("select", tournament_without_replacement, size=3)
+    final, log = algorithms.eaSimple(population, toolbox, 0.5, 0.5, 5, stats=statistics(), verbose=False)
+    assert evaluator.batches[0] == 20
+    assert len(evaluator.batches) == 6  # one batch a generation
+    assert log[-1]["best"] >= log[0]["best"]
+
+
+def test_a_tournament_never_draws_one_twice():
+    ones = [SimpleNamespace(fitness=value) for value in range(6)]
+    random.seed(1)
+    won = Counter(one.fitness for one in tournament_without_replacement(ones, 6000, size=4))
+    # best of 4 out of 6 without replacement: P(5) = 4/6, P(4) = 4/15, P(3) = 1/15, and nothing below 3 can win
+    assert set(won) == {5, 4, 3}
+    for value, probability in ((5, 10 / 15), (4, 4 / 15), (3, 1 / 15)):
+        assert won[value] / 6000 == pytest.approx(probability, abs=4 * (probability / 6000) ** 0.5)
+
+
+@pytest.mark.parametrize("name", list(LOOPS))
+def test_every_loop_is_a_generator_that_ends(name):
+    toolbox, population, *_ = make()
+    generations = list(LOOPS.get(name)(toolbox, population, generations=3, elites=1, seed=lambda gen: gen))
+    assert len(generations) == 3
+    assert all(one.fitness.valid for _, people in generations for one in people)
+
+
+def test_the_front_holds_what_nothing_dominates():
+    def one(fitness, complexity, memory):
+        return SimpleNamespace(fitness=fitness, complexity=complexity, memory=memory)
+
+    best, simple, dominated, no_memory, twin = one(0.9, 9, 2), one(0.8, 5, 2), one(0.7, 6, 2), one(0.6, 9, 0), one(0.9, 9, 2)
+    assert pareto_front([dominated, best, twin, no_memory, simple]) == [best, simple, no_memory]

@@ -1,0 +1,117 @@
+"""Evaluation of a generation with an engine that fails on purpose."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from symevo.engines.base import SETUP_FAILED, Outcome
+from symevo.errors import RunFailed
+from symevo.evaluate.fitness import FAILED, FITNESS
+from symevo.rules.rule import rule
+from symevo.store import Store
+from symevo.systems.evaluation import Evaluator, Plan, TaskPlan, cut
+
+BASE = rule("theta = theta - lr*g", lr=0.1)
+PLAN = Plan((TaskPlan("a", "products", 4), TaskPlan("b", "single", 1)), (0, 1), 10, {})
+
+
+class FakeEngine:
+    """Scores a rule by its learning rate; a chunk that holds lr = 13 fails."""
+
+    def __init__(self, status="crashed"):
+        self.items: list[dict] = []
+        self.status, self.closed = status, False
+
+    def map(self, fn, items, *, timeout, retries, on_result):
+        self.items += items
+        for index in reversed(range(len(items))):  # outcomes arrive in any order
+            lrs = [one["hyper"]["lr"] for one in items[index]["rules"]]
+            if 13.0 in lrs:
+                on_result(index, Outcome(self.status, "killed by SIGSEGV", 1.0, 0, 2))
+            else:
+                on_result(index, Outcome("ok", [self.row(lr) for lr in lrs], 2.0, 0, 1))
+
+    def row(self, lr):
+        return {"status": "ok", "reason": None, "metric": "accuracy", "accuracy": lr, "loss": 100.0}
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture
+def setting(tmp_path):
+    store = Store.create(tmp_path / "run", {})
+    engine = FakeEngine()
+    evaluator = Evaluator(
+        lambda individual: BASE.with_hyper(lr=individual.lr),
+        PLAN, fitness=FITNESS.get("default"), store=store, make_engine=lambda setup: engine,
+    )  # fmt: skip
+    return SimpleNamespace(store=store, engine=engine, evaluator=evaluator, path=tmp_path / "run")
+
+
+def people(*lrs):
+    return [SimpleNamespace(lr=lr) for lr in lrs]
+
+
+def test_only_the_guilty_member_of_a_chunk_pays(setting):
+    values = setting.evaluator.many(people(0.1, 13.0, 0.2, 0.3, 0.4))
+    assert values == [(pytest.approx(0.1),), (FAILED,), (pytest.approx(0.2),), (pytest.approx(0.3),), (pytest.approx(0.4),)]
+    verdict = setting.evaluator.verdicts[BASE.with_hyper(lr=13.0).identity]
+    assert (verdict.status, verdict.reason) == ("crashed", "killed by SIGSEGV")
+
+
+def test_equal_candidates_train_once_and_never_again(setting):
+    first = setting.evaluator.many(people(0.1, 0.1, 0.2, 0.1))
+    assert [value for (value,) in first] == pytest.approx([0.1, 0.1, 0.2, 0.1])
+    assert sum(len(item["rules"]) for item in setting.engine.items) == 2 * 2 * 2  # 2 candidates, 2 tasks, 2 seeds
+    setting.engine.items.clear()
+    assert setting.evaluator.many(people(0.2, 0.1)) == [first[2], first[0]]
+    assert setting.engine.items == []
+
+
+def test_what_is_stored_is_not_trained_again(setting):
+    setting.evaluator.many(people(0.1, 13.0))
+    engine = FakeEngine()
+    again = Evaluator(
+        setting.evaluator.express, PLAN, fitness=FITNESS.get("default"), store=Store.open(setting.path),
+        make_engine=lambda setup: engine,
+    )  # fmt: skip
+    assert again.many(people(0.1, 13.0)) == setting.evaluator.many(people(0.1, 13.0))
+    assert engine.items == []
+
+
+def test_a_candidate_that_fails_on_one_task_is_not_ranked_by_the_other(setting):
+    plan = Plan((TaskPlan("a", "products", 4),), (0,), 10, {})
+    evaluator = Evaluator(
+        setting.evaluator.express, plan, fitness=FITNESS.get("paper"), store=setting.store,
+        make_engine=lambda setup: FakeEngine("timeout"),
+    )  # fmt: skip
+    assert evaluator.many(people(13.0)) == [(FAILED,)]
+
+
+def test_progress_counts_trainings(setting):
+    seen = []
+    setting.evaluator._advance = lambda trained, total: seen.append((trained, total))
+    setting.evaluator.many(people(0.1, 0.2, 13.0))
+    assert seen[0] == (0, 12)
+    assert seen[-1] == (12, 12)
+    assert all(before[0] <= after[0] for before, after in zip(seen, seen[1:], strict=False))
+
+
+def test_workers_that_cannot_start_end_the_run(setting, monkeypatch):
+    def broken(fn, items, *, timeout, retries, on_result):
+        on_result(0, Outcome("exception", SETUP_FAILED + "ImportError: torch", 0.0, 0, 1))
+
+    monkeypatch.setattr(setting.engine, "map", broken)
+    with pytest.raises(RunFailed, match="ImportError: torch"):
+        setting.evaluator.many(people(0.1))
+
+
+def test_chunks_are_even_and_of_one_program():
+    other = rule("theta = theta - lr*sign(g)", lr=0.1)
+    rules = [BASE.with_hyper(lr=i + 1.0) for i in range(10)] + [other]
+    chunks = cut(rules, 4)
+    assert [len(chunk) for chunk in chunks] == [4, 4, 2, 1]
+    assert [one for chunk in chunks for one in chunk] == rules
+    assert cut([], 4) == []

@@ -1,6 +1,8 @@
-"""Errors that a user can mend."""
+"""Errors that a user can mend, and the two other ways in which a run ends early."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -8,3 +10,19 @@ class UserError(ValueError):
 
     The command line prints it as ``symevo: error: …`` on standard error and exits with code 2.
     """
+
+
+class RunFailed(Exception):
+    """A run that cannot give a result, through no wrong use: one line, exit code 1."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or a termination signal, raised once the checkpoint is safe on disk.
+
+    Attributes:
+        path: The run's folder, which ``symevo run --resume`` takes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path

@@ -61,7 +61,7 @@ def train(
     )  # fmt: skip
     session.start(seed)
     slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(session.theta)
-    curve, died = _run(session, kernel, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
+    curve, died = lockstep(session, kernel, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
     return [_outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
 
@@ -73,10 +73,10 @@ def slot_table(kernel: Kernel, rules: Sequence[Rule], steps: int) -> torch.Tenso
     return torch.from_numpy(kernel.lowered.table(hyper, lr, steps)).unsqueeze(-1)
 
 
-def _run(
+def lockstep(
     session: Rows, kernel: Kernel, slots: torch.Tensor, *, seed: int, limit: float, live: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The loop. Returns losses ``[steps, rows]`` and the step at which each row died (``steps`` if it did not)."""
+    """The training loop. Returns losses ``[steps, rows]`` and the step at which each row died (``steps`` if it did not)."""
     steps, rows = slots.shape[0], slots.shape[2]
     theta = session.theta
     states = [torch.zeros_like(theta) for _ in kernel.lowered.states]

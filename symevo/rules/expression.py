@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import numpy as np
 
 from symevo.rules.primitives import PRIMITIVES
 
@@ -33,8 +36,9 @@ class Op:
 
 Expr: TypeAlias = Num | Name | Op
 
-_PRECEDENCE = {"where": 9, "<": 1, "<=": 1, ">": 1, ">=": 1, "==": 1, "!=": 1, "+": 2, "-": 2, "*": 3, "/": 3,
-               "neg": 4, "**": 5}  # fmt: skip
+PRECEDENCE = {"where": 9, "<": 1, "<=": 1, ">": 1, ">=": 1, "==": 1, "!=": 1, "+": 2, "-": 2, "*": 3, "/": 3,
+              "neg": 4, "**": 5}  # fmt: skip
+"""How strongly an operator binds; functions, numbers and names bind with 9."""
 _ATOM = 9
 
 
@@ -51,6 +55,42 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def names_in(expr: Expr) -> Iterator[str]:
     """The names that ``expr`` reads, in order, with repetitions."""
     return (node.id for node in walk(expr) if isinstance(node, Name))
+
+
+def replace_names(expr: Expr, values: Mapping[str, str | Expr]) -> Expr:
+    """``expr`` with names renamed, or replaced by expressions; names that are not in ``values`` stay."""
+    if isinstance(expr, Name):
+        value = values.get(expr.id, expr)
+        return Name(value) if isinstance(value, str) else value
+    if isinstance(expr, Op):
+        return Op(expr.name, tuple(replace_names(argument, values) for argument in expr.args))
+    return expr
+
+
+def signed(value: float) -> Expr:
+    """A number of either sign as the language writes it."""
+    return Op("neg", (Num(-value),)) if value < 0 else Num(value + 0.0)
+
+
+def fold(expr: Expr) -> Expr:
+    """``expr`` with parts that hold no name computed in float64, where the result is finite."""
+    if not isinstance(expr, Op):
+        return expr
+    args = tuple(map(fold, expr.args))
+    values = [_constant(argument) for argument in args]
+    row = PRIMITIVES.get(expr.name)
+    if row.kind != "comparison" and None not in values:
+        with np.errstate(all="ignore"):
+            value = float(row.numpy(*map(np.float64, values)))  # type: ignore[arg-type]
+        if math.isfinite(value):
+            return signed(value)
+    return Op(expr.name, args)
+
+
+def _constant(expr: Expr) -> float | None:
+    if isinstance(expr, Op) and expr.name == "neg" and isinstance(expr.args[0], Num):
+        return -expr.args[0].value
+    return expr.value if isinstance(expr, Num) else None
 
 
 def number_text(value: float) -> str:
@@ -72,7 +112,7 @@ def _text(expr: Expr) -> tuple[str, int]:
     kind = PRIMITIVES.get(expr.name).kind
     if kind == "function":
         return f"{expr.name}({', '.join(map(to_text, expr.args))})", _ATOM
-    strength = _PRECEDENCE[expr.name]
+    strength = PRECEDENCE[expr.name]
     if expr.name == "neg":
         return "-" + _operand(expr.args[0], strength), strength
     left, right = expr.args

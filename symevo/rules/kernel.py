@@ -1,7 +1,8 @@
 """Kernels: a program as one fused torch function over ``[rows, weights]``.
 
-A kernel updates many rows at once; each row is one candidate's weights, laid flat. Numbers of the rules enter as a
-tensor of slots, one column a row, so a kernel belongs to a structure and a shape class and to nothing else.
+A kernel updates many rows at once; each row is one candidate's weights, laid flat. Numbers of the rules enter
+as a tensor of slots, one column a row, so a kernel belongs to a structure and a shape class and to nothing
+else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class Kernel:
 
     Attributes:
         lowered: Slots and states that a call needs.
-        compilations: How often the function was compiled; 0 for the eager backend, never more than 1 otherwise.
+        compilations: How often the function was compiled; 0 for the eager backend, never more than 1
+            otherwise.
     """
 
     lowered: Lowered
@@ -61,7 +63,12 @@ class Kernel:
 
 
 def kernel_for(
-    program: Program, shape: tuple[int, int], *, dtype: torch.dtype, device: torch.device, backend: str = "compiled"
+    program: Program,
+    shape: tuple[int, int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    backend: str = "compiled",
 ) -> Kernel:
     """The kernel of a program for one shape class, made once per process.
 
@@ -96,8 +103,8 @@ def step_graph(lowered: Lowered, *, masked: bool = True) -> torch.fx.GraphModule
         masked: With the mask ``alive``, or without.
 
     Returns:
-        A module whose inputs are theta, g, the states, slots and, if masked, alive. All tensors but slots and alive
-        have one shape; ``slots[i]`` and alive broadcast to it.
+        A module whose inputs are theta, g, the states, slots and, if masked, alive. All tensors but slots and
+        alive have one shape; ``slots[i]`` and alive broadcast to it.
     """
     graph = torch.fx.Graph()
     inputs = {name: graph.placeholder(name) for name in ("theta", "g")}
@@ -163,7 +170,7 @@ def _build(program: Program, backend: str) -> Kernel:
         from torch._inductor.compile_fx import compile_fx
 
         kernel.compilations += 1
-        return compile_fx(graph, example)
+        return compile_fx(graph, example)  # type: ignore[return-value]
 
     kernel.function = torch.no_grad()(torch.compile(module, backend=counted, dynamic=False, fullgraph=True))
     return kernel

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 def structural_key(program: Program) -> str:
     """A hash of what a program computes, as far as names and order can tell.
 
-    Equal for programs that differ only in the names of temporaries and states, in lines whose value is never used, in
-    the order and grouping of sums and products, in the order of other commutative operands, and in the values of
-    hyperparameters. The names of hyperparameters and the values of literal numbers count.
+    Equal for programs that differ only in the names of temporaries and states, in lines whose value is never
+    used, in the order and grouping of sums and products, in the order of other commutative operands, and in
+    the values of hyperparameters. The names of hyperparameters and the values of literal numbers count.
 
-    States are told apart by refinement: all start with one label, and a state's label becomes the hash of its update
-    under the labels so far, until no more are told apart.
+    States are told apart by refinement: all start with one label, and a state's label becomes the hash of its
+    update under the labels so far, until no more are told apart. Only live states take part: a dead one would
+    change the number of rounds, and with it the key.
     """
-    states = program.memory
+    states = _live_states(program)
     labels = dict.fromkeys(states, b"state")
     while True:
         values = _run(program, labels)
@@ -30,8 +31,7 @@ def structural_key(program: Program) -> str:
         if len(set(refined.values())) == len(set(labels.values())):
             break
         labels = refined
-    live = _live_states(program)
-    return _digest(b"p", values["theta"], *sorted(values[name] for name in live)).hex()
+    return _digest(b"p", values["theta"], *sorted(values[name] for name in states)).hex()
 
 
 def _run(program: Program, labels: dict[str, bytes]) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """Text to program: Python's own grammar, read with ``ast`` and let through by a whitelist.
 
-Nothing is ever evaluated. Text is checked for length and ASCII first, then parsed line by line, so that an error can
-name line and column, and no line is long enough to trouble the parser.
+Nothing is ever evaluated. Text is checked for length and ASCII first, then parsed line by line, so that an
+error can name line and column, and no line is long enough to trouble the parser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import warnings
 
 from symevo.errors import UserError
 from symevo.registry import nearest
-from symevo.rules.expression import Expr, Name, Num, Op
+from symevo.rules.expression import Expr, Name, Num, Op, to_text
 from symevo.rules.primitives import PRIMITIVES, RESERVED_FUNCTIONS
 
 MAX_CHARACTERS = 20_000
@@ -53,27 +53,52 @@ def parse_statements(text: str) -> tuple[tuple[str, Expr], ...]:
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES:
         raise RuleError(f"the program has {len(lines)} lines; at most {MAX_LINES} are allowed")
-    statements = [statement for number, line in enumerate(lines, 1) for statement in _parse_line(line, number)]
+    statements = [
+        statement for number, line in enumerate(lines, 1) for statement in _parse_line(line, number)
+    ]
     if not statements:
         raise RuleError("the program is empty; write assignments such as theta = theta - lr*g")
+    _check_canonical(statements)
     return tuple(statements)
+
+
+def _check_canonical(statements: list[tuple[str, Expr]]) -> None:
+    """Holds the canonical text, a statement a line, to the limits too: what was read once reads back."""
+    if len(statements) > MAX_LINES:
+        raise RuleError(f"the program has {len(statements)} assignments; at most {MAX_LINES} are allowed")
+    total = 0
+    for number, (target, expr) in enumerate(statements, 1):
+        length = len(target) + 3 + len(to_text(expr))
+        total += length + 1
+        if length > MAX_LINE:
+            raise RuleError(
+                f"assignment {number} has {length} characters when written out; at most {MAX_LINE} may be"
+            )
+    if total > MAX_CHARACTERS:
+        raise RuleError(
+            f"the program has {total} characters in canonical form; at most {MAX_CHARACTERS} are allowed"
+        )
 
 
 def _parse_line(line: str, number: int) -> list[tuple[str, Expr]]:
     for column, character in enumerate(line, 1):
         if not (" " <= character <= "~" or character == "\t"):
-            raise RuleError(f"character {ascii(character)} is not allowed; use plain ASCII", number, column)
+            raise RuleError(f"character {character!a} is not allowed; use plain ASCII", number, column)
     if len(line) > MAX_LINE:
-        raise RuleError(f"the line has {len(line)} characters; at most {MAX_LINE} are allowed", number, MAX_LINE + 1)
+        raise RuleError(
+            f"the line has {len(line)} characters; at most {MAX_LINE} are allowed", number, MAX_LINE + 1
+        )
     stripped = line.lstrip()
     indent = len(line) - len(stripped)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "1(x)" and the like are refused below; no need to warn on stderr
+            warnings.simplefilter("ignore")  # "1(x)" and the like are refused below
             tree = ast.parse(stripped)
     except SyntaxError as error:
         column = indent + (error.offset or 1)
-        raise RuleError(f"not an assignment such as m = beta1*m + (1 - beta1)*g ({error.msg})", number, column) from None
+        raise RuleError(
+            f"not an assignment such as m = beta1*m + (1 - beta1)*g ({error.msg})", number, column
+        ) from None
     except (ValueError, MemoryError, RecursionError):
         raise RuleError("the expression is nested too deeply or holds too long a number", number, 1) from None
     return [_Reader(number, indent).statement(node) for node in tree.body]
@@ -103,7 +128,9 @@ class _Reader:
 
     def identifier(self, node: ast.Name) -> str:
         if not _IDENTIFIER.match(node.id):
-            raise self.error("a name starts with a letter and has at most 40 letters, digits and underscores", node)
+            raise self.error(
+                "a name starts with a letter and has at most 40 letters, digits and underscores", node
+            )
         if node.id in RESERVED_FUNCTIONS or node.id in PRIMITIVES:
             raise self.error(f"{node.id!r} is a function's name; choose another", node)
         return node.id

@@ -1,8 +1,8 @@
 """Lowering: splits a program into scalars, computed once a step in float64, and per-weight statements.
 
-A sub-expression without g, theta or a per-weight state is a *scalar*. Each becomes a *slot*: computed outside the
-kernel in float64 and rounded once to the kernel's type. Hyperparameters enter a kernel only through slots, so one
-kernel serves every value of them.
+A sub-expression without g, theta or a per-weight state is a *scalar*. Each becomes a *slot*: computed outside
+the kernel in float64 and rounded once to the kernel's type. Hyperparameters enter a kernel only through
+slots, so one kernel serves every value of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Lowered:
     Attributes:
         states: Per-weight states, in order.
         scalar_states: Scalar states, in order.
-        scalars: Scalar statements in order, as pairs of target and expression; slot targets are ``"$0"``, ``"$1"``, …
+        scalars: Scalar statements in order, as pairs of target and expression; slot targets are ``"$0"``,
+            ``"$1"``, …
         slots: Number of slots.
         tensors: Per-weight statements; their expressions hold :class:`Slot` where a scalar stood.
     """
@@ -49,8 +50,8 @@ class Lowered:
         """Runs one step's scalars.
 
         Args:
-            env: t, T, lr, hyperparameters and scalar states as float64 numpy values of one broadcastable shape;
-                updated in place with the new states.
+            env: t, T, lr, hyperparameters and scalar states as float64 numpy values of one broadcastable
+                shape; updated in place with the new states.
 
         Returns:
             The slots' values, in order.
@@ -99,7 +100,7 @@ class _Lowering:
         self.tensors: list[tuple[str, Any]] = []
         self.slots: dict[tuple[Expr, tuple[int, ...]], Slot] = {}
         self.versions: dict[str, int] = {}
-        self.is_tensor = {"g": True, "theta": True, **{name: True for name in program.states}}
+        self.is_tensor = {"g": True, "theta": True, **dict.fromkeys(program.states, True)}
 
     def result(self) -> Lowered:
         for target, expr in self.program.statements:

@@ -1,8 +1,8 @@
 """The primitive table: one row gives a primitive every meaning that it has.
 
-A row holds the torch form (per-weight tensors, inside the kernel), the numpy form (float64 scalars, outside the
-kernel), the sympy form (printing, simplification), the arity and the cost. The language, the kernels, the symbolic
-view and the contract tests read this table and nothing else, so a new primitive is one row.
+A row holds the torch form (per-weight tensors, inside the kernel), the numpy form (float64 scalars, outside
+the kernel), the sympy form (printing, simplification), the arity and the cost. The language, the kernels, the
+symbolic view and the contract tests read this table and nothing else, so a new primitive is one row.
 
 The unprotected forms mean what torch means by them: ``sqrt(-1)`` and ``0/0`` are NaN, ``1/0`` is infinite.
 """
@@ -26,13 +26,14 @@ class Primitive:
     Attributes:
         name: How the language writes it: a function's name, or the operator's symbol.
         arity: Number of arguments.
-        torch: Path of the torch form, ``"torch.sqrt"``, or a callable on tensors; resolved when a kernel is built,
-            so that the language itself never needs torch.
+        torch: Path of the torch form, ``"torch.sqrt"``, or a callable on tensors; resolved when a kernel is
+            built, so that the language itself never needs torch.
         numpy: Form on float64 numpy values; it must agree with the torch form in float64.
         sympy: Name in ``sympy``, or a callable on sympy expressions.
         cost: Relative cost of one application to one weight (an addition is 1).
         commutative: Whether the operands may change places without changing the value.
-        kind: ``"function"``, ``"operator"`` or ``"comparison"`` (allowed only as the first argument of ``where``).
+        kind: ``"function"``, ``"operator"`` or ``"comparison"`` (allowed only as the first argument of
+            ``where``).
     """
 
     name: str
@@ -48,7 +49,9 @@ class Primitive:
 def _sign(x: Any) -> Any:
     import torch
 
-    return torch.where(torch.isnan(x), x, torch.sign(x))  # torch.sign(NaN) is 0: a diverged rule would look alive
+    return torch.where(
+        torch.isnan(x), x, torch.sign(x)
+    )  # torch.sign(NaN) is 0: a diverged rule would look alive
 
 
 def _sympy_clip(x: Any, low: Any, high: Any) -> Any:
@@ -91,7 +94,9 @@ for _row in (
     Primitive("tanh", 1, "torch.tanh", np.tanh, "tanh", 12),
     Primitive("minimum", 2, "torch.minimum", np.minimum, "Min", 1, True),
     Primitive("maximum", 2, "torch.maximum", np.maximum, "Max", 1, True),
-    Primitive("clip", 3, "torch.clamp", lambda x, low, high: np.minimum(np.maximum(x, low), high), _sympy_clip, 2),
+    Primitive(
+        "clip", 3, "torch.clamp", lambda x, low, high: np.minimum(np.maximum(x, low), high), _sympy_clip, 2
+    ),
 ):
     PRIMITIVES.register(_row.name, _row)
 

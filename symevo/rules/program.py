@@ -13,10 +13,11 @@ from symevo.rules.language import READ_ONLY, RuleError, parse_statements
 
 @dataclass(frozen=True)
 class Program:
-    """A straight-line update program (assignments run in order; see the design of the language in the README).
+    """A straight-line update program: assignments that run in order.
 
-    A name means its latest value in this step, else its value at the end of the last step. A name that is read before
-    it is assigned in a step is a *state* and starts at 0. A name that is never assigned is a *hyperparameter*.
+    A name means its latest value in this step, else its value at the end of the last step. A name that is
+    read before it is assigned in a step is a *state* and starts at 0. A name that is never assigned is a
+    *hyperparameter*.
 
     Attributes:
         statements: Pairs of target and expression, in order.
@@ -38,7 +39,9 @@ class Program:
             text = "\n".join(lines)
         program = cls(parse_statements(text))
         if "theta" not in program.assigned:
-            raise RuleError("the program never assigns theta; end it with a line such as theta = theta - lr*g")
+            raise RuleError(
+                "the program never assigns theta; end it with a line such as theta = theta - lr*g"
+            )
         return program
 
     @cached_property
@@ -123,8 +126,8 @@ class Program:
         """Lines that are legal and probably not meant."""
         targets = [target for target, _ in self.statements]
         return tuple(
-            f"{name} is a state and is assigned {targets.count(name)} times in a step: the next step reads the last "
-            f"value; give a corrected value a name of its own, such as {name}_hat"
+            f"{name} is a state and is assigned {targets.count(name)} times in a step: the next step reads "
+            f"the last value; give a corrected value a name of its own, such as {name}_hat"
             for name in self.memory
             if targets.count(name) > 1
         )

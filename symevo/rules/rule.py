@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,6 +21,12 @@ from symevo.rules.schedule import Schedule
 SCHEMA = 1
 DEFAULT_LR = 1e-3
 MAX_NAME = 100
+MAX_INTEGER = 10**15
+MAX_FILE = 1 << 20
+
+
+class RuleWarning(UserWarning):
+    """A program that is legal and probably not meant."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +35,14 @@ class Rule:
 
     Attributes:
         program: The update, see :class:`symevo.rules.program.Program`.
-        hyper: A finite float for each hyperparameter of the program, and ``lr``, the rule's own learning rate.
+        hyper: A finite float for each hyperparameter of the program, and ``lr``, the rule's own learning
+            rate.
         schedule: How the learning rate changes over a run whose length is known.
         name: What people call it; it does not count for equality of candidates.
 
     Raises:
-        RuleError: A hyperparameter without a value (all are listed), an unknown one, or a value that is no number.
+        RuleError: A hyperparameter without a value (all are listed), an unknown one, or a value that is no
+            number.
     """
 
     program: Program
@@ -48,11 +57,16 @@ class Rule:
             if name not in known:
                 raise RuleError(f"the rule has no hyperparameter {name!r}: {nearest(name, known)}")
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise RuleError(f"hyperparameter {name} must be a number, not {value!r}")
+                raise RuleError(f"hyperparameter {name} must be a number, not {type(value).__name__}")
+            if isinstance(value, int) and abs(value) > MAX_INTEGER:
+                raise RuleError(f"hyperparameter {name} is too large an integer; write it as a float")
         missing = [name for name in known if name not in values]
         if missing:
             raise RuleError(f"no value for {', '.join(missing)}: give each as a keyword, or in hyper")
         object.__setattr__(self, "hyper", {name: float(values[name]) for name in known})
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
 
     @property
     def lr(self) -> float:
@@ -71,7 +85,7 @@ class Rule:
 
     @cached_property
     def identity(self) -> str:
-        """Hash of all that decides what the rule does: program text, exact numbers, schedule; not its name."""
+        """Hash of all that decides what the rule does: program, exact numbers, schedule; not its name."""
         exact = {name: float(value).hex() for name, value in self.hyper.items()}
         parts = [self.program.lines, sorted(exact.items()), self.schedule.to_json()]
         return blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
@@ -87,17 +101,17 @@ class Rule:
 
         return equations(self)
 
-    def latex(self) -> str:
-        """The equations in LaTeX."""
+    def latex(self, *, numbers: bool = False, simplified: bool = False) -> str:
+        """The equations in LaTeX; see :func:`symevo.rules.symbolic.latex`."""
         from symevo.rules.symbolic import latex
 
-        return latex(self)
+        return latex(self, numbers=numbers, simplified=simplified)
 
-    def unicode(self) -> str:
-        """The equations in plain unicode, a line each."""
+    def unicode(self, *, numbers: bool = False, simplified: bool = False) -> str:
+        """The equations in plain unicode, a line each; see :func:`symevo.rules.symbolic.unicode`."""
         from symevo.rules.symbolic import unicode
 
-        return unicode(self)
+        return unicode(self, numbers=numbers, simplified=simplified)
 
     def with_hyper(self, **hyper: float) -> Rule:
         """The same rule with other numbers."""
@@ -122,20 +136,25 @@ class Rule:
         """
         if not isinstance(data, dict) or "program" not in data:
             raise RuleError("rule JSON is an object with the keys schema, name, program, hyper and schedule")
-        unknown = sorted(set(data) - {"schema", "name", "program", "hyper", "schedule"})
+        unknown = sorted(set(data) - {"schema", "name", "program", "hyper", "schedule"}, key=str)
         if unknown:
             raise RuleError(f"rule JSON has an unknown key {unknown[0]!r}")
-        if data.get("schema", SCHEMA) != SCHEMA:
-            raise RuleError(f"rule JSON has schema {data['schema']!r}; this version reads schema {SCHEMA}")
+        if data.get("schema", SCHEMA) != SCHEMA or isinstance(data.get("schema"), bool):
+            raise RuleError(f"rule JSON has another schema; this version reads schema {SCHEMA}")
         program, hyper, name = data["program"], data.get("hyper", {}), data.get("name", "rule")
         if not isinstance(program, list) or not isinstance(hyper, dict):
             raise RuleError("in rule JSON, program is a list of lines and hyper an object of numbers")
         if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
             raise RuleError(f"a rule's name is printable text of at most {MAX_NAME} characters")
-        return cls(Program.parse(program), hyper, Schedule.from_json(data.get("schedule", {})), name)
+        found = cls(Program.parse(program), hyper, Schedule.from_json(data.get("schedule", {})), name)
+        if not is_finite(found):
+            raise RuleError("in rule JSON, every hyperparameter is a finite number")
+        return found
 
 
-def rule(source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float) -> Rule:
+def rule(
+    source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float
+) -> Rule:
     """Makes a rule from a classic's name, a program's text, a JSON file or rule JSON.
 
     Args:
@@ -145,6 +164,9 @@ def rule(source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None =
 
     Raises:
         UserError: Nothing of the kind; the message says what is wrong.
+
+    Warns:
+        RuleWarning: A text is legal and probably not what was meant, see :attr:`Program.warnings`.
 
     Example:
         >>> rule("theta = theta - lr*sign(g)", lr=1e-3).states
@@ -161,7 +183,10 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
     if isinstance(source, Mapping):
         return Rule.from_json(dict(source))
     if isinstance(source, str) and "=" in source:
-        return Rule(Program.parse(source), hyper)
+        program = Program.parse(source)
+        for message in program.warnings:
+            warnings.warn(message, RuleWarning, stacklevel=3)
+        return Rule(program, hyper)
     if isinstance(source, Path) or str(source).endswith(".json"):
         return _read(Path(source))
     from symevo.rules.classic import CLASSICS
@@ -171,9 +196,15 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
 
 def _read(path: Path) -> Rule:
     try:
-        data = json.loads(path.read_bytes()[: 1 << 20].decode(), parse_constant=_refuse)
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE + 1)  # never more: the path may be an endless device
+        if len(text) > MAX_FILE:
+            raise RuleError(f"{path} is too large for rule JSON: at most {MAX_FILE:,} bytes are read")
+        data = json.loads(text.decode(), parse_constant=_refuse)
     except OSError as error:
         raise UserError(f"cannot read rule file {path}: {error.strerror}") from None
+    except RuleError:
+        raise
     except (ValueError, RecursionError):
         raise RuleError(f"{path} is not rule JSON") from None
     return Rule.from_json(data)

@@ -11,6 +11,8 @@ import numpy as np
 from symevo.errors import UserError
 from symevo.registry import Registry
 
+MAX_WARMUP = 10**12
+
 DECAYS: Registry[Callable[[Any], Any]] = Registry("decay")
 """Decays by name: functions of progress s/T in [0, 1) that give a factor in [0, 1]."""
 
@@ -38,10 +40,12 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if isinstance(self.warmup, bool) or not isinstance(self.warmup, int | float):
-            raise UserError(f"warmup must be a number of steps or a fraction of them, not {self.warmup!r}")
-        whole = isinstance(self.warmup, int) or self.warmup == int(self.warmup)
-        if not (self.warmup >= 0 and (whole or self.warmup < 1)):
-            raise UserError(f"warmup must be a whole number of steps >= 0 or a fraction in [0, 1), not {self.warmup}")
+            raise UserError("warmup must be a number of steps or a fraction of them")
+        fraction = 0 <= self.warmup < 1
+        if not (fraction or (1 <= self.warmup <= MAX_WARMUP and self.warmup == int(self.warmup))):
+            raise UserError(
+                f"warmup must be a fraction in [0, 1) or a whole number of steps up to {MAX_WARMUP:,}"
+            )
         DECAYS.get(self.decay)
 
     @property

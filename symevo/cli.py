@@ -1,0 +1,297 @@
+"""The ``symevo`` command: reads a command line into a job, runs the job, and turns its end into an exit code.
+
+Exit codes: 0 done, 2 wrong use (one line), 1 failure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from symevo import __version__, commands
+from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.registry import nearest
+
+Job = Callable[[], int]
+
+# Late versions of typer carry a click of their own, others use the package: find either's base class.
+_ClickException: type[Exception] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
+)
+
+_HELP = """Evolves deep-learning optimizers and hands them over as short symbolic rules.
+
+\b
+Examples:
+  symevo run                              two minutes on embedded data; prints the rules it found
+  symevo run --tasks fashion-mlp --population 50 --generations 20
+  symevo run --scoop --workers 4          on SCOOP, started for you
+  symevo run --resume runs/term-sum-…     go on with an interrupted run
+  symevo show runs/term-sum-… --latex     the best rule, for a paper
+  symevo rules adamw                      a classic optimizer as a rule
+"""
+_RUN_HELP = """Searches for an optimizer, and prints the best rules at the end.
+
+SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which beats --preset.
+
+\b
+Examples:
+  symevo run --preset quick
+  symevo run --preset paper --device cuda --out runs/paper
+  symevo run --tasks digits-mlp,digits-deep --seed 7 --engine process --workers 2
+  symevo run --tasks-from my_task.py --tasks my-task --steps 500
+  symevo run --seed-rules adamw --seed-rules "theta = theta - lr*sign(g)"
+  symevo run --config search.toml --time-budget 30m --json > result.json
+  symevo run --resume runs/term-sum-20260131-120000 --workers 8
+
+The same settings and seed give the same run, whatever the engine, the workers or an interruption.
+"""
+
+_TASKS_FROM = "Python file that makes tasks of your own."
+
+app = typer.Typer(add_completion=False, help=_HELP, rich_markup_mode=None)
+
+
+def _option(help: str, *names: str, metavar: str | None = None, panel: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit()
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version)] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@app.command(help=_RUN_HELP)
+def run(  # noqa: D103  (its help is _RUN_HELP)
+    context: typer.Context,
+    system: Annotated[
+        str | None, typer.Argument(metavar="[SYSTEM]", help="Default: term-sum.", show_default=False)
+    ] = None,
+    preset: Annotated[str | None, _option("quick (20 s), default (2 min), or paper (as published).")] = None,
+    config: Annotated[Path | None, _option("Settings from a TOML file.", metavar="FILE.toml")] = None,
+    tasks: Annotated[str | None, _option("Task names; see 'symevo tasks'.", metavar="A,B,…")] = None,
+    tasks_from: Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")] = None,
+    population: Annotated[int | None, _option("Candidates in a generation.", metavar="N")] = None,
+    generations: Annotated[int | None, _option("Generations, the first included.", metavar="N")] = None,
+    steps: Annotated[int | None, _option("Training steps of a candidate.", metavar="N")] = None,
+    seeds: Annotated[int | None, _option("Training seeds for each task.", metavar="N")] = None,
+    seed: Annotated[int | None, _option("Seed of the whole run.", metavar="N")] = None,
+    elites: Annotated[int | None, _option("Best candidates that pass on unchanged.", metavar="N")] = None,
+    tournament: Annotated[int | None, _option("Candidates drawn to pick a parent.", metavar="N")] = None,
+    fitness: Annotated[str | None, _option("default or paper.")] = None,
+    seed_rules: Annotated[
+        list[str] | None,
+        _option("Rule for the first population: a name, rule JSON file, or text.", metavar="RULE"),
+    ] = None,
+    engine: Annotated[str | None, _option("serial, process (default) or scoop.")] = None,
+    scoop: Annotated[bool, _option("The same as --engine scoop.", "--scoop")] = False,
+    workers: Annotated[int | None, _option("Worker processes; default: all cores.", metavar="N")] = None,
+    eval_timeout: Annotated[
+        float | None, _option("Seconds that one stacked training may take.", metavar="S")
+    ] = None,
+    time_budget: Annotated[
+        str | None, _option("Stop after the generation that passes this.", metavar="30m")
+    ] = None,
+    device: Annotated[str | None, _option("auto, cpu or cuda.")] = None,
+    backend: Annotated[str | None, _option("Update kernels: compiled or eager.")] = None,
+    threads: Annotated[int | None, _option("Threads for each evaluation.", metavar="N")] = None,
+    rows: Annotated[int | None, _option("Trainings stacked at once; default: measured.", metavar="N")] = None,
+    stacking: Annotated[
+        str | None, _option("How they are stacked; default: measured.", metavar="NAME")
+    ] = None,
+    data_dir: Annotated[Path | None, _option("Folder of data sets.", metavar="DIR")] = None,
+    out: Annotated[Path | None, _option("New folder for the run.", metavar="DIR")] = None,
+    resume: Annotated[Path | None, _option("Go on with the run in this folder.", metavar="DIR")] = None,
+    json: Annotated[bool, _option("Print one JSON object and nothing else.", "--json")] = False,
+    quiet: Annotated[bool, _option("No progress on standard error.", "--quiet")] = False,
+) -> Job:
+    flags = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
+    if scoop and engine not in (None, "scoop"):
+        raise UserError(f"--scoop and --engine {engine} exclude each other: keep one of them")
+    if scoop:
+        flags["engine"] = "scoop"
+    if tasks is not None:
+        flags["tasks"] = [name.strip() for name in tasks.split(",") if name.strip()]
+    for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
+        flags[name] = [str(item) for item in flags[name]] if flags[name] else None
+    said = {name: value for name, value in flags.items() if value is not None}
+    request = commands.Request(flags=said, config=config, resume=resume)
+    return partial(commands.run, request, argv=context.obj, as_json=json, quiet=quiet)
+
+
+_NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "tasks"})
+
+_Json = Annotated[bool, _option("Print JSON.", "--json")]
+_Latex = Annotated[bool, _option("Print the equations in LaTeX.", "--latex")]
+
+
+@app.command()
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
+    latex: _Latex = False,
+    json: _Json = False,
+) -> Job:
+    """Shows the best rules of a run, finished or not."""
+    _not_both(latex, json)
+    return partial(commands.show, run, latex=latex, as_json=json)
+
+
+@app.command()
+def tasks(
+    tasks_from: Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")] = None,
+) -> Job:
+    """Lists the tasks that candidates can be trained on."""
+    return partial(commands.tasks, list(tasks_from or []))
+
+
+@app.command()
+def rules(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[RULE]", help="A name, a rule JSON file, or text.", show_default=False),
+    ] = None,
+    latex: _Latex = False,
+    json: _Json = False,
+) -> Job:
+    """Lists the classic optimizers, or shows one rule: its equations, program and numbers."""
+    _not_both(latex, json)
+    if name is None and (latex or json):
+        raise UserError("--latex and --json need a rule: symevo rules adamw --latex")
+    return partial(commands.rules, name, latex=latex, as_json=json)
+
+
+@app.command()
+def systems() -> Job:
+    """Lists the systems that 'symevo run' knows."""
+    return commands.systems
+
+
+def _not_both(latex: bool, json: bool) -> None:
+    if latex and json:
+        raise UserError("--latex and --json exclude each other: keep one of them")
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: Arguments without the program's name.
+
+    Returns:
+        The exit code. Nothing but a fault of the interpreter is raised, SystemExit included.
+    """
+    try:
+        command = typer.main.get_command(app)
+        job: Any = command.main(args=list(argv), prog_name="symevo", standalone_mode=False, obj=list(argv))
+        if not callable(job):  # --help and --version have done their work
+            return int(job or 0)
+        with _termination_interrupts():
+            code: Any = job()
+            return int(code)
+    except Interrupted as end:
+        again = f"symevo run --resume {shlex.quote(_near(end.path))}"
+        return _end(f"symevo: interrupted; go on with: {again}", 130)
+    except KeyboardInterrupt:
+        return _end("symevo: interrupted before the first checkpoint; nothing to go on with", 130)
+    except _ClickException as error:
+        return _end(f"symevo: error: {_usage(error)}", 2)
+    except UserError as error:
+        return _end(f"symevo: error: {error}", 2)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except RunFailed as error:
+        return _end(f"symevo: error: {error}", 1)
+    except Exception as error:  # noqa: BLE001
+        hint = "" if _debug() else "; SYMEVO_DEBUG=1 shows where"
+        return _end(f"symevo: error: {type(error).__name__}: {error}{hint}", 1)
+
+
+def entry(argv: list[str] | None = None) -> None:
+    """The console script: :func:`main` on this process's arguments, then exit."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ shows ?
+    sys.exit(main(sys.argv[1:] if argv is None else argv))
+
+
+def _end(line: str, code: int) -> int:
+    if _debug():
+        traceback.print_exc()
+    print(" ".join(line.split()), file=sys.stderr)
+    return code
+
+
+def _debug() -> bool:
+    return os.environ.get("SYMEVO_DEBUG", "") not in ("", "0")
+
+
+def _near(path: Path) -> str:
+    """The path as short as it can be said from here."""
+    return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
+
+
+def _usage(error: Any) -> str:
+    """The command-line parser's complaint, in our words where it knows more than it says."""
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if type(error).__name__ == "NoSuchOption" and option and context is not None:
+        known = [name for parameter in context.command.params for name in parameter.opts]
+        flags = [name for name in known if name.startswith("--")]
+        return f"unknown flag {option!r}: {nearest(option, [*flags, '--help'])}"
+    text = error.format_message().strip()
+    if text.startswith("No such command") and context is not None:
+        name = context.protected_args[0] if getattr(context, "protected_args", None) else text.split("'")[1]
+        return f"unknown command {name!r}: {nearest(name, sorted(context.command.commands))}"
+    # "Input should be a valid integer, unable to parse string as an integer" says one thing twice.
+    text = re.sub(r"Input should be (a valid \w+).*", r"give \1", text)
+    command = context.command_path if context is not None else "symevo"
+    return f"{text[:1].lower()}{text[1:].rstrip('.')}: see {command} --help"
+
+
+def _closed_pipe() -> int:
+    """Whoever read our output has gone, as in ``symevo tasks | head -1``: no reason to complain."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+@contextlib.contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """Treats SIGTERM as Ctrl-C while a job runs, so that both end in a checkpoint."""
+    import signal
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

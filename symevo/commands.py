@@ -1,0 +1,138 @@
+"""What the subcommands do.
+
+Results go to standard output, all else to standard error. Nothing here imports torch before it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from symevo.config import Settings, read_toml, resolve, resumed
+from symevo.errors import Interrupted
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked ``symevo run`` for.
+
+    Attributes:
+        flags: Settings said on the command line, by field name.
+        config: A TOML file.
+        resume: The folder of a run to go on with.
+    """
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    config: Path | None = None
+    resume: Path | None = None
+
+    def all_flags(self) -> dict[str, Any]:
+        """Flags over the TOML file's settings."""
+        return {**(read_toml(self.config) if self.config else {}), **self.flags}
+
+
+def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int:
+    """Starts a run or goes on with one, on SCOOP if that is the engine, and prints its result."""
+    settings = _settings(request)
+    if settings.engine == "scoop":
+        from symevo.engines.supervisor import inside_scoop, supervise
+
+        if not inside_scoop():
+            return supervise(argv, settings.workers)
+    from symevo.report.progress import make_progress
+    from symevo.systems import api
+
+    progress = make_progress(quiet=quiet)
+    try:
+        if request.resume is None:
+            result = api.start(settings, progress=progress)
+        else:
+            result = api.resume(request.resume, request.all_flags(), progress=progress)
+    except KeyboardInterrupt as end:
+        if request.resume is None or isinstance(end, Interrupted):
+            raise
+        raise Interrupted(request.resume) from None  # before it got going: what was there is there still
+    finally:
+        progress.close()
+    if as_json:
+        _print_json(result.summary())
+    else:
+        from symevo.report.tables import run_report
+
+        print(run_report(result))
+    return 0
+
+
+def _settings(request: Request) -> Settings:
+    """The settings of the run; those of a resumed run come from its folder."""
+    if request.resume is None:
+        return resolve(request.flags, toml=request.config)
+    from symevo.systems import api
+
+    recorded = api.load(request.resume).settings
+    return resumed({**recorded.search_settings(), **recorded.execution_settings()}, request.all_flags())
+
+
+def show(path: Path, *, latex: bool, as_json: bool) -> int:
+    """Prints what a run has found so far."""
+    from symevo.systems import api
+
+    result = api.load(path)
+    if as_json:
+        _print_json(result.summary())
+    elif latex:
+        print(result.best.rule.latex(numbers=True))
+    else:
+        from symevo.report.tables import run_report
+
+        print(run_report(result))
+    return 0
+
+
+def tasks(files: list[Path]) -> int:
+    """Lists tasks, those of the user's files too."""
+    from symevo.engines.resolve import load_plugin
+    from symevo.report.tables import listing
+    from symevo.tasks import TASKS
+    from symevo.tasks.plugins import adopt
+
+    for path in files:
+        adopt(load_plugin(path))
+    print(listing({name: TASKS.get(name)().description for name in TASKS}))
+    return 0
+
+
+def rules(name: str | None, *, latex: bool, as_json: bool) -> int:
+    """Lists the classics, or prints one rule."""
+    from symevo.report.tables import listing, one_line, rule_report
+    from symevo.rules.rule import rule
+
+    if name is None:
+        from symevo.rules.classic import CLASSICS
+
+        print(listing({known: one_line(CLASSICS.get(known)) for known in CLASSICS}))
+        return 0
+    found = rule(name)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        print(found.latex() if latex else rule_report(found))
+    return 0
+
+
+def systems() -> int:
+    """Lists systems."""
+    from symevo.report.tables import listing
+    from symevo.systems import SYSTEMS
+
+    print(listing({name: SYSTEMS.get(name).description for name in SYSTEMS}))
+    return 0
+
+
+def _print_json(data: Any) -> None:
+    json.dump(data, sys.stdout, allow_nan=False)
+    print()

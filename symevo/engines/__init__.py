@@ -1,0 +1,18 @@
+"""Engines: the same tasks on one core, on all cores, or on SCOOP, with the same outcomes."""
+
+from symevo.engines import inline, process, scoop_engine, serial  # noqa: F401  (each registers itself)
+from symevo.engines.base import ENGINES, SETUP_FAILED, Engine, Outcome, Preparation, make_engine
+from symevo.engines.resolve import load_plugin
+from symevo.engines.supervisor import inside_scoop, supervise
+
+__all__ = [
+    "ENGINES",
+    "SETUP_FAILED",
+    "Engine",
+    "Outcome",
+    "Preparation",
+    "inside_scoop",
+    "load_plugin",
+    "make_engine",
+    "supervise",
+]

@@ -1,0 +1,178 @@
+"""A guard runs tasks in a child process of its own: time limits hold, and a crash stays a value.
+
+The child comes from ``subprocess``, not ``multiprocessing``: a SCOOP worker cannot spawn and a Dask worker is
+a daemon, which may have no children.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from symevo.engines.base import SETUP_FAILED, Preparation
+from symevo.engines.lifetime import cause_of_death, kill_group
+from symevo.engines.resolve import describe, prepare, reference
+from symevo.engines.wire import Channel, never, pack, reply, unpack
+from symevo.errors import UserError
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_CHILD = "symevo.engines.child"
+_LAST_BREATH = 1.0
+
+
+class GuardSpec(NamedTuple):
+    """How a guard prepares its children, as plain data that may pass through other processes unopened.
+
+    Attributes:
+        hello: The first request to every child.
+        timeout: Seconds the child may take to start and answer it.
+        threads: Threads per child for the numerical libraries.
+    """
+
+    hello: bytes
+    timeout: float
+    threads: int
+
+    @classmethod
+    def of(cls, preparation: Preparation) -> GuardSpec:
+        """The specification for a preparation.
+
+        Raises:
+            UserError: The item of the setup function cannot be pickled.
+        """
+        try:
+            hello = pack(reference(prepare), (preparation.imports, preparation.setup))
+        except Exception as error:  # noqa: BLE001
+            raise UserError(f"the item of the setup function must be plain data: {describe(error)}") from None
+        return cls(hello, preparation.timeout, preparation.threads)
+
+
+class _Cancelled(Exception):
+    """The map that sent the task no longer wants it."""
+
+
+class Guard:
+    """Runs one request at a time in a child that is started when needed and replaced after a failure.
+
+    On Linux a child dies with the *thread* that made the call which started it, so that thread must live on.
+    """
+
+    def __init__(self, spec: GuardSpec) -> None:
+        self._spec = spec
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel
+        self._cancelled: Callable[[], bool] = never
+
+    def call(
+        self, request: bytes, *, timeout: float | None = None, cancelled: Callable[[], bool] = never
+    ) -> bytes:
+        """The reply to a packed request; never raises for what the task does.
+
+        Args:
+            request: See :mod:`symevo.engines.wire`.
+            timeout: Seconds until the child is killed; its start and preparation do not count.
+            cancelled: Asked about ten times a second; True ends the task and its child.
+        """
+        self._cancelled = cancelled
+        if cancelled():
+            return reply("crashed", "cancelled", 0.0)
+        if self._process is None:
+            failure = self._start()
+            if failure is not None:
+                return failure
+        return self._exchange(request, timeout)
+
+    def close(self) -> None:
+        """Ends the child; a later call starts a new one."""
+        if self._process is not None:
+            # Not asked politely: an evaluation holds nothing worth saving, and may hang.
+            kill_group(self._process)
+            self._channel.close()
+            self._process = None
+
+    def _start(self) -> bytes | None:
+        """Starts and prepares a child; returns the reply that says why it could not be done, or None."""
+        try:
+            self._process, self._channel = _spawn(self._spec.threads, self._watch)
+        except OSError as error:
+            return reply("crashed", f"{SETUP_FAILED}{describe(error)}", 0.0)
+        status, reason, _ = unpack(self._exchange(self._spec.hello, self._spec.timeout))
+        if status == "ok":
+            return None
+        self.close()
+        # Only a crash may be worth another try: exceptions and time-outs of a setup come again.
+        return reply("crashed" if status == "crashed" else "exception", f"{SETUP_FAILED}{reason}", 0.0)
+
+    def _exchange(self, request: bytes, timeout: float | None) -> bytes:
+        start = time.monotonic()
+        deadline = None if timeout is None else start + timeout
+        try:
+            self._channel.send(request, deadline=deadline)
+            return self._channel.receive(deadline=deadline)
+        except TimeoutError:
+            status, reason = "timeout", f"no result within {timeout or 0:g} s"
+        except EOFError:
+            status, reason = "crashed", self._post_mortem()
+        except _Cancelled:
+            status, reason = "crashed", "cancelled"
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        return reply(status, reason, time.monotonic() - start)
+
+    def _watch(self) -> bool:
+        """Whether the child is dead: a process that it left behind may keep its end of the pipe open."""
+        if self._cancelled():
+            raise _Cancelled
+        return self._process is None or self._process.poll() is not None
+
+    def _post_mortem(self) -> str:
+        assert self._process is not None
+        try:
+            return cause_of_death(self._process.wait(_LAST_BREATH))
+        except subprocess.TimeoutExpired:
+            return "the process closed its pipe"
+
+
+def _spawn(threads: int, watch: Callable[[], bool]) -> tuple[subprocess.Popen[bytes], Channel]:
+    """Starts a child; raises OSError if the system refuses."""
+    requests, to_child = os.pipe()
+    from_child, replies = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _CHILD, str(os.getpid()), str(requests), str(replies)],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what a task prints must not mix with the origin's standard output
+            pass_fds=(requests, replies),
+            start_new_session=True,
+            env=_environment(threads),
+        )
+    except BaseException:
+        os.close(to_child)
+        os.close(from_child)
+        raise
+    finally:
+        os.close(requests)
+        os.close(replies)
+    return process, Channel(from_child, to_child, watch=watch)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """This environment, with thread counts and with this process's import path.
+
+    Thread counts are read once, when a library is loaded; so they must be there before the child's first
+    import.
+    """
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONPATH": path}

@@ -1,0 +1,92 @@
+"""No processes at all: for notebooks, debuggers and tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from symevo.engines.base import (
+    ENGINES,
+    SETUP_FAILED,
+    Function,
+    OnResult,
+    Outcome,
+    Preparation,
+    check_limits,
+    only_one,
+)
+from symevo.engines.resolve import describe, prepare, reference, resolve
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class InlineEngine:
+    """Calls the function in this process, so that any callable and any value will do.
+
+    Nothing guards a task here: ``timeout`` is not enforced, a hang hangs, and a crash takes this process
+    along. Thread counts are left as they are.
+    """
+
+    isolates = False
+    standalone = True
+
+    def __init__(self, workers: int | None, preparation: Preparation) -> None:
+        only_one("inline", workers)
+        self.workers = 1
+        self._preparation = preparation
+        self._ready = False
+
+    def map(
+        self,
+        fn: Function,
+        items: Iterable[Any],
+        *,
+        timeout: float | None = None,
+        retries: int = 1,
+        on_result: OnResult | None = None,
+    ) -> list[Outcome]:
+        """See :class:`symevo.engines.base.Engine`; ``timeout`` is not enforced and nothing is retried."""
+        check_limits(timeout, retries)
+        if isinstance(fn, str):
+            reference(fn)
+        outcomes: list[Outcome] = []
+        for index, item in enumerate(items):
+            outcomes.append(self._run(fn, item))
+            if on_result is not None:
+                on_result(index, outcomes[-1])
+        return outcomes
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _run(self, fn: Function, item: Any) -> Outcome:
+        status, value, _ = ("ok", None, 0.0) if self._ready else _call(prepare, self._setup())
+        if status != "ok":
+            return Outcome("exception", f"{SETUP_FAILED}{value}", 0.0, "inline", 1)
+        self._ready = True
+        status, value, seconds = _call(lambda it: (resolve(fn) if isinstance(fn, str) else fn)(it), item)
+        return Outcome(status, value, seconds, "inline", 1)
+
+    def _setup(self) -> tuple[Any, Any]:
+        return self._preparation.imports, self._preparation.setup
+
+
+def _call(fn: Callable[[Any], Any], item: Any) -> tuple[Any, Any, float]:
+    start = time.perf_counter()
+    try:
+        status, value = "ok", fn(item)
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        # Not KeyboardInterrupt: it is the user's, and meant for the caller.
+        status, value = "exception", describe(error)
+    return status, value, time.perf_counter() - start
+
+
+ENGINES.register("inline", InlineEngine)

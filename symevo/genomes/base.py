@@ -1,0 +1,123 @@
+"""The interface of a genome kind: how a search draws, crosses, mutates, prints and trains candidates.
+
+A search knows a kind by these methods alone, so a new kind is one file in this folder: a DEAP individual
+made once at module level, and a subclass of :class:`Genome` registered under a name. The contract suite
+picks it up by itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from deap import base, creator
+
+from symevo.errors import UserError
+from symevo.registry import Registry, nearest
+from symevo.rules.rule import Rule
+
+Individual = TypeVar("Individual")
+
+creator.create("SymevoFitness", base.Fitness, weights=(1.0,))
+FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined]  # DEAP adds it at run time
+"""The fitness class of every kind: one number, higher is better. Its name leaves FitnessMax to users."""
+
+
+class Genome(ABC):
+    """A kind of genome under one preset.
+
+    Randomness is drawn from the global ``random`` module, as DEAP's operators do; the origin of a search
+    seeds it anew each generation. Operators work in place on individuals that the caller has cloned, and
+    leave their fitness
+    alone: the caller invalidates it.
+
+    Attributes:
+        presets: Names that the kind accepts; ``"paper"`` is the published system, ``"default"`` the
+            recommended one.
+        individual: The DEAP class of the individuals, created once at module level so that it can be pickled.
+        preset: The one in use.
+        operators: Every ``mate_*`` and ``mutate_*`` operator by name, each usable on its own:
+            ``mate_*(a, b) -> (a, b)`` and ``mutate_*(individual, *, progress) -> (individual,)``.
+
+    Args:
+        preset: One of ``presets``.
+
+    Raises:
+        UserError: Unknown preset; the message gives the nearest one.
+    """
+
+    presets: ClassVar[tuple[str, ...]] = ("default", "paper")
+    individual: ClassVar[type[Any]]
+    operators: dict[str, Callable[..., tuple[Any, ...]]]
+
+    def __init__(self, preset: str = "default") -> None:
+        if preset not in self.presets:
+            raise UserError(f"unknown preset {preset!r}: {nearest(str(preset), list(self.presets))}")
+        self.preset = preset
+
+    @abstractmethod
+    def create(self) -> Any:
+        """A random individual of the preset's initial distribution."""
+
+    @abstractmethod
+    def seeded(self) -> list[Any]:
+        """New copies of the individuals that the preset puts in the first population."""
+
+    @abstractmethod
+    def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Crosses two clones in place.
+
+        Each child alone has the preset's distribution, so a loop that wants one child takes the first.
+        """
+
+    @abstractmethod
+    def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
+        """Mutates a clone in place.
+
+        Args:
+            individual: The clone.
+            progress: gen / generations in [0, 1], for annealing.
+        """
+
+    @abstractmethod
+    def express(self, individual: Any) -> Rule:
+        """The rule it stands for: readable, pruned and canonical; what is printed and shipped."""
+
+    def candidate(self, individual: Any) -> Rule:
+        """The form that is trained; equal for individuals that express equal rules."""
+        return self.express(individual)
+
+    @abstractmethod
+    def from_rule(self, rule: Rule) -> Any | None:
+        """An individual that does what ``rule`` does, or None where this kind and preset cannot hold it."""
+
+    @abstractmethod
+    def to_json(self, individual: Any) -> dict[str, Any]:
+        """The genes as plain data that :meth:`from_json` reads back exactly; fitness is not part of it."""
+
+    @abstractmethod
+    def from_json(self, data: Any) -> Any:
+        """Reads :meth:`to_json`'s form.
+
+        Raises:
+            UserError: Not such an object, or an individual out of bounds.
+        """
+
+    @abstractmethod
+    def validate(self, individual: Any) -> None:
+        """Checks every gene.
+
+        Raises:
+            UserError: A gene is out of bounds; names the gene, its value and its bounds.
+        """
+
+
+GENOMES: Registry[type[Genome]] = Registry("genome")
+"""Genome kinds by the name that users write."""
+
+
+def clone(individual: Individual) -> Individual:
+    """A copy that shares nothing with the original; what ``toolbox.clone`` does."""
+    return copy.deepcopy(individual)

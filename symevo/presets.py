@@ -1,0 +1,31 @@
+"""Presets: settings by system and name, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "term-sum": {
+        "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
+        "default": {
+            "tasks": ["digits-mlp", "digits-deep"],
+            "population": 32,
+            "generations": 12,
+            "steps": 300,
+        },
+        # Everything that arXiv 2512.11853 states, in its order.
+        "paper": {
+            "tasks": ["fashion-cnn", "cifar10-cnn", "mnist-cnn"],
+            "population": 50,
+            "generations": 50,
+            "steps": 500,
+            "seeds": 2,
+            "seed": 42,
+            "elites": 3,
+            "tournament": 4,
+            "fitness": "paper",
+            "eval_timeout": 7200.0,
+        },
+    },
+}
+"""Settings by system and preset; what a preset leaves out has the default of `symevo.config.Settings`."""

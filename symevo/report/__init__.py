@@ -1,0 +1,1 @@
+"""What people read: progress on standard error, tables, reports."""

@@ -1,0 +1,259 @@
+"""Any rule as a ``torch.optim.Optimizer``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from symevo.errors import UserError
+from symevo.registry import nearest
+from symevo.rules.fused import compute_dtype, fused_update
+from symevo.rules.rule import Rule
+from symevo.rules.rule import rule as as_rule
+
+COUNT = "t"
+"""Key of a parameter's step count in its state: no state of a rule can be called so."""
+_TORCH_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Runs a rule of the symevo language.
+
+    For each parameter with a gradient: t ← t + 1, then the rule's lines, with
+    lr = (the group's lr) · (the rule's schedule at step t − 1 of ``total_steps``).
+
+    States are kept in the parameter's type (float32 for half precision), named as in the rule; numbers that
+    the rule keeps once for all weights, and the step count ``"t"``, are Python numbers kept for each
+    parameter.
+
+    Args:
+        params: Parameters, named parameters, or param groups; a group may set lr and any hyperparameter of
+            the rule.
+        rule: A classic's name, program text, a path of rule JSON, a dict or a :class:`symevo.Rule`.
+        lr: Learning rate, a number or a tensor of one element; the rule's own by default.
+        total_steps: T. Without it the rule's schedule does not run and lr stays what the group says; torch's
+            schedulers multiply on top in either case.
+        compile: Update all parameters of a group by one compiled function; without, by torch's operations one
+            by one. The two agree up to rounding.
+        **hyper: Hyperparameters of the rule.
+
+    Raises:
+        UserError: No such rule, an unknown or missing hyperparameter, a value that is no number, a program
+            that reads T without ``total_steps``, or (in :meth:`step`) a sparse or complex gradient.
+
+    Example:
+        >>> weight = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = Optimizer([weight], "theta = theta - lr*sign(g)", lr=0.5, compile=False)
+        >>> weight.sum().backward()
+        >>> optimizer.step()
+        >>> weight.tolist()
+        [0.5, 0.5, 0.5]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        rule: str | Path | Mapping[str, Any] | Rule,
+        lr: float | torch.Tensor | None = None,
+        *,
+        total_steps: int | None = None,
+        compile: bool = True,
+        **hyper: float,
+    ) -> None:
+        _refuse_torch_keys(hyper)
+        self.rule = as_rule(rule, **{name: _number(name, value) for name, value in hyper.items()})  # type: ignore
+        self.total_steps = _whole(total_steps)
+        self.compile = compile
+        if "T" in self.rule.program.reads and total_steps is None:
+            raise UserError("the rule reads T, the number of steps: give total_steps")
+        _refuse_torch_keys(self.rule.hyper)
+        super().__init__(params, {**self.rule.hyper, "lr": self.rule.lr if lr is None else lr})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group of parameters, with its own lr and hyperparameters where it sets them.
+
+        Raises:
+            UserError: An unknown key (the message names the nearest), a value that is no number, a complex
+                parameter.
+        """
+        known = [*self.rule.hyper]
+        for name in param_group:
+            if name not in known and name not in _TORCH_KEYS:
+                raise UserError(f"the rule has no hyperparameter {name!r}: {nearest(str(name), known)}")
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            for name in known:
+                _number(name, group[name])
+            if any(param.is_complex() for param in group["params"]):
+                raise UserError("complex parameters are not supported: use torch.view_as_real")
+        except UserError:
+            self.param_groups.pop()
+            raise
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step for every parameter that has a gradient.
+
+        Args:
+            closure: Evaluates the model again and returns the loss.
+
+        Returns:
+            The closure's loss, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            ready = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
+            for param in (param for params in ready for param in params):
+                _check_gradient(param.grad)  # before anything changes
+            for group, params in zip(self.param_groups, ready, strict=True):
+                for bucket in _buckets(params):
+                    self._update(group, bucket)
+        return loss
+
+    def _update(self, group: dict[str, Any], params: list[torch.Tensor]) -> None:
+        fused = fused_update(self.rule.program)
+        for param in params:
+            if COUNT not in self.state[param]:
+                self._start(param)
+            self.state[param][COUNT] += 1
+        dtype = compute_dtype(params[0].dtype)
+        table = torch.from_numpy(self._scalars(group, params)).to(dtype=dtype).to(device=params[0].device)
+        live = [index for index, param in enumerate(params) if param.numel()]
+        if live:
+            weights = [params[index].detach() for index in live]
+            grads = [_like(params[index].grad, params[index]) for index in live]
+            states = [[self.state[params[index]][name] for name in self.rule.states] for index in live]
+            fused(
+                weights,
+                grads,
+                states,
+                table if len(live) == len(params) else table[live],
+                compile=self.compile,
+            )
+
+    def _start(self, param: torch.Tensor) -> None:
+        state = self.state[param]
+        state[COUNT] = 0
+        for name in self.rule.states:
+            dtype = compute_dtype(param.dtype)
+            state[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
+        state |= dict.fromkeys(self.rule.program.scalar_states, 0.0)
+
+    def _scalars(self, group: dict[str, Any], params: list[torch.Tensor]) -> np.ndarray:
+        """The scalars of this step, float64 ``[parameters, slots]``; keeps the rule's scalar states.
+
+        They are computed once for all parameters of equal step count and equal scalar states.
+        """
+        lowered = fused_update(self.rule.program).lowered
+        hyper = {name: np.float64(float(group[name])) for name in self.rule.hyper}
+        rows: dict[tuple[float, ...], tuple[list[Any], list[float]]] = {}
+        table = np.empty((len(params), lowered.slots))
+        for index, param in enumerate(params):
+            state = self.state[param]
+            key = (state[COUNT], *(state[name] for name in lowered.scalar_states))
+            if key not in rows:
+                env: dict[str, Any] = {**hyper, **self._clock(key[0], hyper["lr"])}
+                env.update(zip(lowered.scalar_states, map(np.float64, key[1:]), strict=True))
+                values = lowered.scalar_step(env)
+                rows[key] = values, [float(env[name]) for name in lowered.scalar_states]
+            table[index] = rows[key][0]
+            state.update(zip(lowered.scalar_states, rows[key][1], strict=True))
+        return table
+
+    def _clock(self, t: float, lr: np.float64) -> dict[str, np.float64]:
+        if self.total_steps is None:
+            return {"t": np.float64(t), "lr": lr}
+        factor = self.rule.schedule.factor(t - 1, self.total_steps)
+        return {"t": np.float64(t), "T": np.float64(self.total_steps), "lr": np.float64(lr * factor)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continues from :meth:`state_dict` of an optimizer with the same rule, bit for bit.
+
+        Raises:
+            UserError: The states are those of another rule.
+        """
+        expected = {COUNT, *self.rule.program.memory}
+        for state in state_dict["state"].values():
+            if set(state) != expected:
+                raise UserError(
+                    f"the state dict holds {', '.join(sorted(state))}; this rule needs "
+                    f"{', '.join(sorted(expected))}: load it into an optimizer of the rule that wrote it"
+                )
+        for group in state_dict["param_groups"]:
+            missing = sorted(set(self.rule.hyper) - set(group))
+            if missing:
+                raise UserError(f"the state dict has no {', '.join(missing)}: it is not one of this rule")
+        super().load_state_dict(state_dict)
+        saved = [index for group in state_dict["param_groups"] for index in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        for index, param in zip(saved, params, strict=True):
+            if index in state_dict["state"]:  # torch casts to the parameter's type and may share the memory
+                self.state[param] = _copied(state_dict["state"][index], param)
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {"rule": self.rule, "total_steps": self.total_steps, "compile": self.compile}
+        return {**super().__getstate__(), **own}
+
+
+def _copied(state: Mapping[str, Any], param: torch.Tensor) -> dict[str, Any]:
+    dtype = compute_dtype(param.dtype)
+    return {
+        name: torch.empty_like(param, dtype=dtype).copy_(value) if isinstance(value, torch.Tensor) else value
+        for name, value in state.items()
+    }
+
+
+def _buckets(params: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """Parameters that one function can update: of one device and one type of arithmetic."""
+    buckets: dict[Any, list[torch.Tensor]] = {}
+    for param in params:
+        buckets.setdefault((param.device, compute_dtype(param.dtype)), []).append(param)
+    return list(buckets.values())
+
+
+def _like(grad: Any, param: torch.Tensor) -> torch.Tensor:
+    """``grad`` in the parameter's layout, so that layouts do not multiply."""
+    return grad if grad.stride() == param.stride() else torch.empty_like(param, dtype=grad.dtype).copy_(grad)
+
+
+def _check_gradient(grad: Any) -> None:
+    if grad.layout is not torch.strided:
+        raise UserError(
+            "sparse gradients are not supported: use a dense one, such as nn.Embedding(sparse=False)"
+        )
+    if grad.is_complex():
+        raise UserError("complex gradients are not supported: use torch.view_as_real")
+
+
+def _refuse_torch_keys(hyper: Mapping[str, Any]) -> None:
+    clash = sorted(_TORCH_KEYS & set(hyper))
+    if clash:
+        raise UserError(f"hyperparameter {clash[0]!r} has a name that torch's param groups use: rename it")
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1 or value.is_complex():
+            raise UserError(f"{name} must be a number or a tensor of one element")
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, not {value!r}")
+    if name == "lr" and value < 0:
+        raise UserError(f"lr must not be negative, as {value!r} is")
+    return float(value)
+
+
+def _whole(total_steps: int | None) -> int | None:
+    if total_steps is not None and (
+        isinstance(total_steps, bool) or int(total_steps) != total_steps or total_steps < 1
+    ):
+        raise UserError(f"total_steps must be a whole number of at least 1, not {total_steps!r}")
+    return total_steps

@@ -1,0 +1,11 @@
+"""Workloads that optimizers are scored on: data, networks, and how they are trained in lockstep."""
+
+from symevo.tasks import synthetic, zoo
+from symevo.tasks.stacking import Segment
+from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task, find_task
+from symevo.tasks.workload import Rows, Scores, Workload
+
+__all__ = [
+    "TASKS", "DataRequest", "Pair", "Rows", "Scores", "Segment", "Splits", "Task", "Workload",
+    "find_task", "synthetic", "zoo",
+]  # fmt: skip

@@ -1,0 +1,292 @@
+"""How the rows of a chunk are trained as one model: three ways behind one interface.
+
+A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch; their weights are the rows
+of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``.
+
+- ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest for small
+  nets on a CPU.
+- ``vmap``: any module, by ``torch.func.functional_call`` under ``vmap``.
+- ``single``: any module, one row; weights of the module are views into ``theta``. Fastest for large nets on a CPU.
+
+Which one is used is a setting of a run: they agree up to rounding only. Within one of them the bits of a row do not
+depend on the other rows or on their number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from symevo.errors import UserError
+from symevo.registry import Registry
+from symevo.tasks.layers import LAYERS, Layer
+from symevo.tasks.modules import Masks, prepared
+
+
+class Segment(NamedTuple):
+    """Where one parameter tensor lies in the flat weights: ``theta[:, start:stop]`` holds it, row by row."""
+
+    name: str
+    start: int
+    stop: int
+    shape: torch.Size
+
+
+def segments_of(model: nn.Module) -> tuple[Segment, ...]:
+    """The trainable parameters of ``model`` in torch's order, one after the other."""
+    found, start = [], 0
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            found.append(Segment(name, start, start + parameter.numel(), parameter.shape))
+            start += parameter.numel()
+    return tuple(found)
+
+
+class Stack(Protocol):
+    """A stacked model on buffers of its own.
+
+    Attributes:
+        random: Whether a training pass draws random numbers (so that a seed must be given).
+        theta: Weights ``[R, W]``; whoever trains changes them in place.
+        grad: Gradients ``[R, W]``, filled by `gradient`.
+    """
+
+    random: bool
+    theta: Tensor
+    grad: Tensor
+
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        """Stacks ``rows`` copies of ``model``, on its device and in its dtype; ``theta`` is left for the caller."""
+        ...
+
+    @staticmethod
+    def obstacle(model: nn.Module, x: Tensor) -> str | None:
+        """Why ``model`` on inputs like ``x [B, ...]`` cannot be stacked this way; None if it can."""
+        ...
+
+    def restart(self) -> None:
+        """Puts the buffers (running statistics) of every row back to their initial values."""
+        ...
+
+    def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
+        """``x [B, ...]`` -> ``[R, ..., B]``: in training mode with the randomness of ``seed``, else (None) evaluation.
+
+        After a training pass `gradient` may be called once.
+        """
+        ...
+
+    def gradient(self, d_outputs: Tensor) -> None:
+        """Fills ``grad`` from the derivative ``[R, ..., B]`` of the loss with respect to the outputs."""
+        ...
+
+
+STACKINGS: Registry[type[Stack]] = Registry("stacking")
+
+
+def _stacked_buffers(model: nn.Module, rows: int) -> dict[str, Tensor]:
+    return {name: b.detach().expand(rows, *b.shape).clone() for name, b in model.named_buffers()}
+
+
+def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The layers of a (nested) Sequential in order, each with the prefix of its parameters' names."""
+    if type(model) is nn.Sequential:
+        for name, child in model.named_children():
+            yield from _leaves(child, f"{prefix}{name}.")
+    else:
+        yield prefix, model
+
+
+@STACKINGS.register("products")
+class Products:
+    """A Sequential of the layers in `symevo.tasks.layers`, forward and backward as batched products."""
+
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        segments = segments_of(model)
+        like = next(model.parameters())
+        self.theta = like.new_zeros(rows, segments[-1].stop, requires_grad=False)
+        self.grad = torch.zeros_like(self.theta)
+        self._initial = model
+        self._buffers = _stacked_buffers(model, rows)
+        self._masks = Masks(like.device, like.dtype)
+        self._layers: list[Layer] = []
+        for prefix, module in _leaves(model):
+            layer = LAYERS[type(module)][0](module)
+            weights, grads = (
+                {s.name[len(prefix) :]: flat[:, s.start : s.stop].unflatten(1, s.shape)
+                 for s in segments if s.name.startswith(prefix)}
+                for flat in (self.theta, self.grad)
+            )  # fmt: skip
+            buffers = {k[len(prefix) :]: v for k, v in self._buffers.items() if k.startswith(prefix)}
+            layer.bind(weights, grads, buffers)
+            self._layers.append(layer)
+        self._first = next(i for i, layer in enumerate(self._layers) if layer.weighted)
+        self.random = any(type(module) is nn.Dropout for _, module in _leaves(model))
+
+    @staticmethod
+    def obstacle(model: nn.Module, x: Tensor) -> str | None:
+        seen: set[int] = set()
+        for _, module in _leaves(model):
+            layer, can = LAYERS.get(type(module), (None, None))
+            if layer is None or can is None:
+                return f"{type(module).__name__} is not among {', '.join(sorted(k.__name__ for k in LAYERS))}"
+            if not can(module):
+                return f"{module} has settings that are not supported"
+            if id(module) in seen and layer.weighted:
+                return f"{type(module).__name__} is used twice"
+            seen.add(id(module))
+            if x.dim() != layer.dims and layer.dims:
+                return f"{type(module).__name__} gets inputs of {x.dim()} dimensions instead of {layer.dims}"
+            x = module(x)
+        parameters = [p for _, m in _leaves(model) for p in m.parameters(recurse=False)]
+        if not parameters or not all(p.requires_grad for p in parameters):
+            return "it has no weights, or frozen ones"
+        return "two layers share weights" if len({id(p) for p in parameters}) < len(parameters) else None
+
+    def restart(self) -> None:
+        for name, initial in self._initial.named_buffers():
+            self._buffers[name].copy_(initial)
+
+    def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
+        if seed is not None and self.random:
+            self._masks.seed(seed)
+        # [B, ...] -> [1, ..., B]: one leading row that all share until the first layer with weights.
+        activation = x.movedim(0, -1).unsqueeze(0)
+        for layer in self._layers:
+            activation = layer.forward(activation, train=seed is not None, mask=self._masks)
+        return activation
+
+    def gradient(self, d_outputs: Tensor) -> None:
+        for index in range(len(self._layers) - 1, self._first - 1, -1):
+            d_outputs = self._layers[index].backward(d_outputs, need_dx=index > self._first)
+
+
+@contextlib.contextmanager
+def _private_randomness(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Seeds torch's global generators for what a foreign module draws, and puts them back afterwards."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _draws(model: nn.Module) -> bool:
+    """Whether training passes may draw random numbers: unless all of the modules are known, they may."""
+    calm = {kind for kind in LAYERS if kind is not nn.Dropout} | {nn.Sequential}
+    return not all(type(module) in calm for module in model.modules())
+
+
+@STACKINGS.register("vmap")
+class Vmap:
+    """Any module, by ``functional_call`` under ``vmap``.
+
+    The number of rows is rounded up inside to a multiple of 32, two vectors of the widest CPU registers: some
+    element-wise kernels (sigmoid, pow) compute what is left over at the end of a tensor by another formula, and a
+    row's bits would depend on whether it lies there.
+    """
+
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        like = next(model.parameters())
+        self._device = like.device
+        self._masks = Masks(like.device, like.dtype)
+        self._model = prepared(model, self._masks, products=True)
+        self.random = _draws(model)
+        segments = segments_of(model)
+        padded = -(-rows // 32) * 32
+        self._theta = like.new_zeros(padded, segments[-1].stop, requires_grad=False)
+        self._grad = torch.zeros_like(self._theta)
+        self.theta, self.grad = self._theta[:rows], self._grad[:rows]
+        self._weights = {
+            s.name: self._theta[:, s.start : s.stop].unflatten(1, s.shape).detach().requires_grad_() for s in segments
+        }
+        self._buffers = _stacked_buffers(model, padded)
+        self._initial = model
+        self._rows = rows
+        self._outputs: Tensor | None = None
+
+    @staticmethod
+    def obstacle(model: nn.Module, x: Tensor) -> str | None:
+        return None
+
+    def restart(self) -> None:
+        self._theta[self._rows :] = self._theta[:1]
+        for name, initial in self._initial.named_buffers():
+            self._buffers[name].copy_(initial)
+
+    def _call(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(self._model, (weights, buffers), (x,))
+
+    def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
+        train = seed is not None
+        if self._model.training != train:
+            self._model.train(train)
+        if seed is not None and self.random:
+            self._masks.seed(seed)
+        run = torch.func.vmap(self._call, in_dims=(0, 0, None), randomness="same")
+        with torch.set_grad_enabled(train), _private_randomness(seed if self.random else None, self._device):
+            outputs = run(self._weights, self._buffers, x)[: self._rows].movedim(1, -1)
+        self._outputs = outputs if train else None
+        return outputs.detach()
+
+    def gradient(self, d_outputs: Tensor) -> None:
+        assert self._outputs is not None, "a training pass comes first"
+        found = torch.autograd.grad(
+            self._outputs, list(self._weights.values()), d_outputs, allow_unused=True, materialize_grads=True
+        )
+        self._outputs = None
+        torch.cat([g.flatten(1) for g in found], 1, out=self._grad)
+
+
+@STACKINGS.register("single")
+class Single:
+    """Any module, one row: the plain forward and backward pass with weights that live in ``theta``."""
+
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        if rows != 1:
+            raise UserError(f"stacking 'single' trains one row at a time, not {rows}")
+        like = next(model.parameters())
+        self._masks = Masks(like.device, like.dtype)
+        self._model = prepared(model, self._masks, products=False)
+        self.random = _draws(model)
+        segments = segments_of(model)
+        self.theta = like.new_zeros(1, segments[-1].stop, requires_grad=False)
+        self.grad = torch.zeros_like(self.theta)
+        named = dict(self._model.named_parameters())
+        self._weights = [named[s.name] for s in segments]
+        for weight, s in zip(self._weights, segments, strict=True):
+            weight.data = self.theta[0, s.start : s.stop].view(s.shape)
+        self._initial = model
+        self._outputs: Tensor | None = None
+
+    @staticmethod
+    def obstacle(model: nn.Module, x: Tensor) -> str | None:
+        return None
+
+    def restart(self) -> None:
+        buffers = dict(self._model.named_buffers())
+        for name, initial in self._initial.named_buffers():
+            buffers[name].copy_(initial)
+
+    def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
+        train = seed is not None
+        if self._model.training != train:
+            self._model.train(train)
+        if seed is not None and self.random:
+            self._masks.seed(seed)
+        with torch.set_grad_enabled(train), _private_randomness(seed if self.random else None, self.theta.device):
+            outputs = self._model(x).movedim(0, -1).unsqueeze(0)
+        self._outputs = outputs if train else None
+        return outputs.detach()
+
+    def gradient(self, d_outputs: Tensor) -> None:
+        assert self._outputs is not None, "a training pass comes first"
+        found = torch.autograd.grad(
+            self._outputs, self._weights, d_outputs, allow_unused=True, materialize_grads=True
+        )
+        self._outputs = None
+        torch.cat([g.reshape(-1) for g in found], out=self.grad[0])

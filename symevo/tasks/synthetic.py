@@ -1,0 +1,95 @@
+"""Synthetic tasks: known functions, written as least squares so that they are ordinary tasks with loss "mse".
+
+Their score is how many orders of magnitude the loss falls. Where the function itself is what counts, validation is the
+same data as training.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from symevo.seeds import seed_for
+from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task
+
+
+def _generator(name: str) -> torch.Generator:
+    return torch.Generator().manual_seed(seed_for(name, "problem"))
+
+
+def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: float = 1e4) -> Splits:
+    """f(θ) = ‖A (θ − θ*)‖² / N with A ``[N, n]``, N = n, and θ* standard normal.
+
+    The Hessian 2AᵀA/N has eigenvalues from 2 down to 2/condition, spaced evenly in their logarithm, in a random basis.
+    """
+    generator = _generator("quadratic")
+    shape = (dimensions, dimensions)
+    left, right = (torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in "lr")
+    singular = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
+    a = dimensions**0.5 * left @ (singular[:, None] * right)
+    b = a @ torch.randn(dimensions, 1, generator=generator, dtype=torch.float64)
+    return Splits(*(3 * [Pair(a.float(), b.float())]))
+
+
+@TASKS.register("quadratic")
+def quadratic() -> Task:
+    return Task(
+        "quadratic", model=lambda: nn.Sequential(nn.Linear(32, 1, bias=False)), data=quadratic_splits,
+        batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=6.0, steps=300,
+        description="Quadratic in 32 dimensions, condition 10⁴, no noise",
+    )  # fmt: skip
+
+
+class Rosenbrock(nn.Module):
+    """The residuals of Rosenbrock's valley, 10 (θᵢ₊₁ − θᵢ²) and 1 − θᵢ for i = 1 … n − 1, as outputs ``[B, 2(n − 1)]``.
+
+    The input only says how many copies are wanted. Starts near the customary (−1.2, 1, −1.2, 1, …).
+    """
+
+    def __init__(self, dimensions: int = 10) -> None:
+        super().__init__()
+        start = torch.tensor([-1.2, 1.0]).repeat(dimensions)[:dimensions]
+        self.theta = nn.Parameter(start + 0.1 * torch.randn(dimensions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        head, tail = self.theta[:-1], self.theta[1:]
+        residuals = torch.cat([10.0 * (tail - head * head), 1.0 - head])
+        return residuals.unsqueeze(0).expand(x.shape[0], -1)
+
+
+def rosenbrock_splits(request: DataRequest) -> Splits:
+    """One sample whose residuals should all be 0."""
+    return Splits(*(3 * [Pair(torch.zeros(1, 1), torch.zeros(1, 18))]))
+
+
+@TASKS.register("rosenbrock")
+def rosenbrock() -> Task:
+    return Task(
+        "rosenbrock", model=Rosenbrock, data=rosenbrock_splits, batch=1, loss="mse", metric="loss",
+        diverged_above=1e6, decades=6.0, steps=500, description="Rosenbrock's valley in 10 dimensions, no noise",
+    )  # fmt: skip
+
+
+def noisy_lsq_splits(request: DataRequest, *, dimensions: int = 64, condition: float = 1e4, noise: float = 0.1) -> Splits:
+    """y = xᵀθ* + noise · N(0, 1), x = Q z with z normal of variances from 1 down to 1/condition, Q a rotation.
+
+    2,048 samples train, 1,024 validate, 1,024 test. The signal xᵀθ* has variance 1, so the best loss, noise² = 0.01, is
+    two decades below that of θ = 0.
+    """
+    generator = _generator("noisy-lsq")
+    basis = torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator, dtype=torch.float64))[0]
+    deviations = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
+    x = (torch.randn(4096, dimensions, generator=generator, dtype=torch.float64) * deviations) @ basis.t()
+    signal = x @ (basis @ (torch.randn(dimensions, 1, generator=generator, dtype=torch.float64) / deviations[:, None]))
+    y = signal / signal.std() + noise * torch.randn(4096, 1, generator=generator, dtype=torch.float64)
+    x, y = x.float(), y.float()
+    return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ((0, 2048), (2048, 3072), (3072, 4096))))
+
+
+@TASKS.register("noisy-lsq")
+def noisy_lsq() -> Task:
+    return Task(
+        "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits, batch=32,
+        loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
+        description="Least squares in 64 dimensions, condition 10⁴, noisy batches of 32",
+    )  # fmt: skip

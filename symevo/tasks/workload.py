@@ -1,0 +1,274 @@
+"""A task bound to a device: its data, its batches, and stacked models to train on them."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from symevo.errors import UserError
+from symevo.seeds import seed_for
+from symevo.tasks.augment import AUGMENTS
+from symevo.tasks.choice import choose
+from symevo.tasks.losses import LOSSES, Loss, custom
+from symevo.tasks.stacking import STACKINGS, Segment, Stack, segments_of
+from symevo.tasks.task import SPLITS, DataRequest, Pair, Splits, Task
+
+# Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of rows: how
+# the samples are cut into blocks is part of what a score is.
+_BLOCK_ELEMENTS = {"products": 2**18, "vmap": 2**18, "single": 2**23}
+_BLOCK_SAMPLES = {"products": 256, "vmap": 256, "single": 1024}  # products of 256 columns were measured fastest
+_ORDERS_KEPT = 8
+
+
+class Scores(NamedTuple):
+    """What a split says of every row: mean ``loss [R]`` and share of right answers ``accuracy [R]`` (or None).
+
+    Both are float64 on the CPU.
+    """
+
+    loss: Tensor
+    accuracy: Tensor | None
+
+
+class Workload:
+    """A task with its data on a device, ready to train; built once per worker.
+
+    Everything random comes from generators seeded by ``seed_for(run_seed, task name, seed, purpose, step or epoch)``:
+    the global generators neither matter nor change.
+
+    Args:
+        task: What to train.
+        device: Where.
+        dtype: Of weights, inputs and mse targets.
+        stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured best.
+        rows: The most rows of a chunk; None takes what was measured best.
+        data_dir: Where the user keeps data.
+        run_seed: The seed of the run.
+
+    Attributes:
+        stacking: The way of stacking in use: a setting of the run, to be recorded.
+        max_rows: The number of rows per chunk to use.
+        weights: W, the number of trainable weights.
+        segments: Where each parameter tensor lies among them.
+
+    Raises:
+        UserError: Data is missing or damaged, or model, data, loss and stacking do not fit each other.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        device: str | torch.device = "cpu",
+        *,
+        dtype: torch.dtype = torch.float32,
+        stacking: str | None = None,
+        rows: int | None = None,
+        data_dir: str | Path | None = None,
+        run_seed: int = 0,
+    ) -> None:
+        self.task, self.device, self.dtype, self.run_seed = task, torch.device(device), dtype, run_seed
+        self._splits = task.splits(DataRequest(data_dir=Path(data_dir) if data_dir else None, run_seed=run_seed))
+        self._on_device: dict[str, Pair] = {}
+        self._orders: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
+        self.loss: Loss = LOSSES.get(task.loss) if isinstance(task.loss, str) else custom(task.loss)
+        self._augment = AUGMENTS.get(task.augment) if task.augment is not None else None
+        self.model = self._template()
+        self.segments: tuple[Segment, ...] = segments_of(self.model)
+        if not self.segments:
+            raise UserError(f"task {task.name!r}: the model has no trainable weights")
+        self.weights = self.segments[-1].stop
+        sample = self._sample()
+        self.stacking, self.max_rows = choose(
+            task, self.model, sample, device=self.device.type, stacking=stacking, rows=rows
+        )
+        self._stack: type[Stack] = STACKINGS.get(self.stacking)
+        widest = self._check(sample)
+        self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
+
+    @property
+    def train_size(self) -> int:
+        """Samples in the training split."""
+        return len(self._splits.train.x)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.train_size // self.task.batch)
+
+    def _build(self, seed: int) -> nn.Module:
+        """A new model, initialised by torch's defaults under ``seed``, on the CPU in float32."""
+        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+            torch.manual_seed(seed)
+            model = self.task.model()
+        if not isinstance(model, nn.Module):
+            raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
+        return model
+
+    def _template(self) -> nn.Module:
+        model = self._build(seed_for(self.run_seed, self.task.name, "template"))
+        return model.to(device=self.device, dtype=self.dtype).train()
+
+    def initial(self, seed: int) -> Tensor:
+        """The weights ``[W]`` that training seed ``seed`` starts from."""
+        model = self._build(seed_for(self.run_seed, self.task.name, seed, "init"))
+        parts = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
+        return torch.cat(parts).to(device=self.device, dtype=self.dtype)
+
+    def split(self, name: str) -> Pair:
+        """The split ``name`` on the device.
+
+        Raises:
+            UserError: The task has no such split.
+        """
+        if name not in self._on_device:
+            pair = getattr(self._splits, name) if name in SPLITS else None
+            if pair is None:
+                raise UserError(f"task {self.task.name!r} has no split {name!r}")
+            floating = pair.y.is_floating_point()
+            self._on_device[name] = Pair(
+                pair.x.to(device=self.device, dtype=self.dtype if pair.x.is_floating_point() else None),
+                pair.y.to(device=self.device, dtype=self.dtype if floating else torch.long),
+            )
+        return self._on_device[name]
+
+    def order(self, seed: int, epoch: int) -> Tensor:
+        """The permutation ``[N]`` of the training split in ``epoch`` (0, 1, …), on the device."""
+        key = (seed, epoch)
+        if key not in self._orders:
+            generator = torch.Generator().manual_seed(seed_for(self.run_seed, self.task.name, seed, "order", epoch))
+            self._orders[key] = torch.randperm(self.train_size, generator=generator).to(self.device)
+            if len(self._orders) > _ORDERS_KEPT:
+                self._orders.popitem(last=False)
+        return self._orders[key]
+
+    def batch(self, seed: int, step: int) -> Pair:
+        """The batch of ``step`` (0, 1, …), the same for every candidate: shuffled anew each epoch, augmented.
+
+        The last batch of an epoch holds what is left. A split no larger than a batch is used whole, as it lies.
+        """
+        x, y = self.split("train")
+        size = self.task.batch
+        if len(x) > size:
+            epoch, position = divmod(step, self.steps_per_epoch)
+            index = self.order(seed, epoch)[position * size : (position + 1) * size]
+            x, y = x.index_select(0, index), y.index_select(0, index)
+        if self._augment is not None:
+            generator = torch.Generator().manual_seed(self.seed(seed, "augment", step))
+            x = self._augment(x, generator)
+        return Pair(x, y)
+
+    def seed(self, seed: int, purpose: str, step: int) -> int:
+        """The seed of one stream of this workload."""
+        return seed_for(self.run_seed, self.task.name, seed, purpose, step)
+
+    def rows(self, count: int) -> Rows:
+        """Buffers and model for ``count`` rows; may be used for any number of trainings.
+
+        Raises:
+            UserError: ``count`` is below 1, or above 1 where rows are not stacked.
+        """
+        if count < 1:
+            raise UserError(f"a chunk has at least 1 row, not {count}")
+        return Rows(self, self._stack(self.model, count))
+
+    def _sample(self) -> Tensor:
+        """Two training inputs (one, if there is but one), for a look at shapes."""
+        x = self._splits.train.x[:2]
+        return x.to(device=self.device, dtype=self.dtype if x.is_floating_point() else None)
+
+    def _check(self, sample: Tensor) -> int:
+        """Runs the model once; returns the widest activation of a sample."""
+        model, widest = copy.deepcopy(self.model).eval(), [sample[0].numel()]
+
+        def look(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            unfolds = isinstance(module, nn.Conv2d) and self.stacking != "single"
+            unfolded = module.kernel_size[0] * module.kernel_size[1] if unfolds else 1
+            tensors = [(t, k) for t, k in ((inputs[0] if inputs else None, unfolded), (output, 1))]
+            widest.extend(t.numel() // max(1, len(t)) * k for t, k in tensors if isinstance(t, Tensor) and t.dim())
+
+        for module in model.modules():
+            module.register_forward_hook(look)
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output = model(sample)
+        except Exception as error:
+            shape = list(sample.shape)
+            raise UserError(f"task {self.task.name!r}: the model fails on inputs {shape}: {error}") from error
+        self._check_output(output, len(sample))
+        return max(widest)
+
+    def _check_output(self, output: object, count: int) -> None:
+        name, splits = self.task.name, self._splits
+        if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != count:
+            raise UserError(f"task {name!r}: the model must return one output tensor [batch, ...]")
+        if self.task.loss == "mse" and output.shape[1:] != splits.train.y.shape[1:]:
+            wanted = list(splits.train.y.shape[1:])
+            raise UserError(f"task {name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}")
+        if self.task.loss != "cross_entropy" and self.task.metric == "loss":
+            return
+        if output.dim() != 2:
+            raise UserError(f"task {name!r}: outputs must be [batch, classes], not {list(output.shape)}")
+        for pair in (splits.train, splits.validation, splits.test):
+            if pair is not None and not 0 <= int(pair.y.min()) <= int(pair.y.max()) < output.shape[1]:
+                raise UserError(
+                    f"task {name!r}: classes run from {int(pair.y.min())} to {int(pair.y.max())}, "
+                    f"but the model has {output.shape[1]} outputs (0 to {output.shape[1] - 1})"
+                )
+
+
+class Rows:
+    """A chunk in training: R rows of weights that see the same batches.
+
+    Attributes:
+        theta: Weights ``[R, W]``, contiguous; an update changes them in place.
+        grad: Gradients ``[R, W]``, contiguous, filled by `losses_and_grad`.
+    """
+
+    def __init__(self, workload: Workload, stack: Stack) -> None:
+        self.workload = workload
+        self._stack = stack
+        self.theta, self.grad = stack.theta, stack.grad
+
+    def start(self, seed: int) -> None:
+        """Puts every row at the initial weights and buffers of training seed ``seed``."""
+        self.theta.copy_(self.workload.initial(seed))
+        self.grad.zero_()
+        self._stack.restart()
+
+    def losses_and_grad(self, seed: int, step: int) -> Tensor:
+        """Mean training loss ``[R]`` of the batch of ``step`` (0, 1, …) under ``theta``; fills ``grad``.
+
+        ``grad[r]`` is the derivative of loss r with respect to ``theta[r]``. A row that overflows gives inf or NaN
+        here and leaves the others as they are.
+        """
+        workload = self.workload
+        x, y = workload.batch(seed, step)
+        draw = workload.seed(seed, "dropout", step) if self._stack.random else 0
+        outputs = self._stack.outputs(x, seed=draw)
+        losses, saved = workload.loss.value(outputs, y)
+        self._stack.gradient(workload.loss.gradient(outputs, y, saved))
+        return losses.mean(1)
+
+    def evaluate(self, split: str = "validation") -> Scores:
+        """Mean loss and accuracy of every row over a whole split, in evaluation mode.
+
+        Raises:
+            UserError: The task has no such split.
+        """
+        workload = self.workload
+        x, y = workload.split(split)
+        count_right = workload.task.metric == "accuracy"
+        loss = torch.zeros(len(self.theta), dtype=torch.float64, device=workload.device)
+        right = torch.zeros_like(loss)
+        for start in range(0, len(x), workload.block):
+            target = y[start : start + workload.block]
+            outputs = self._stack.outputs(x[start : start + workload.block], seed=None)
+            losses, _ = workload.loss.value(outputs, target)
+            loss += losses.sum(1, dtype=torch.float64)
+            if count_right:  # max and not argmax: the same index, five times faster along this axis
+                right += (outputs.max(1).indices == target).sum(1)
+        return Scores((loss / len(x)).cpu(), (right / len(x)).cpu() if count_right else None)

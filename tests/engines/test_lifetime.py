@@ -1,0 +1,53 @@
+"""However the origin ends, its children end with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engine_programs import Program, lines, wait_for
+
+from symevo.engines.lifetime import cause_of_death
+
+WORKERS = {"serial": 1, "process": 2}
+
+
+@pytest.mark.parametrize("name", WORKERS)
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_signal_leaves_no_children(
+    start: Callable[..., Program], tmp_path: Path, name: str, number: int, code: int
+) -> None:
+    log = tmp_path / "log"
+    program = start("engine_origin.py", name, str(log))
+    assert wait_for(lambda: len(lines(log)) == WORKERS[name])
+    assert len(program.family()) == 1 + WORKERS[name]
+    program.process.send_signal(number)
+    assert program.end(seconds=5.0)[0] == code
+    assert program.is_gone()
+
+
+def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
+    not_my_parent = os.getppid()
+    reads, writes = os.pipe()
+    command = [sys.executable, "-m", "symevo.engines.child", str(not_my_parent), str(reads), str(writes)]
+    try:
+        assert subprocess.run(command, pass_fds=(reads, writes), timeout=10).returncode == 1
+    finally:
+        os.close(reads)
+        os.close(writes)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(3, "exit code 3"), (-9, "killed by SIGKILL"), (-signal.SIGRTMIN - 1, "killed by signal 35")],
+)
+def test_cause_of_death(code: int, words: str) -> None:
+    assert words in cause_of_death(code)

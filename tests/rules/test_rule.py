@@ -1,0 +1,169 @@
+"""Rules as data: JSON both ways, hostile JSON, messages about hyperparameters."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from strategies import rules
+from symevo.errors import UserError
+from symevo.rules.classic import CLASSICS
+from symevo.rules.language import RuleError
+from symevo.rules.rule import Rule, rule
+from symevo.rules.schedule import Schedule
+
+TEXT = "m = beta1*m + (1 - beta1)*g\ntheta = theta - lr*m/(abs(m) + eps)"
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules(lines=5))
+def test_json_round_trip_is_exact(made):
+    again = Rule.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))
+    assert again == made
+    assert again.identity == made.identity
+    assert again.to_json() == made.to_json()
+    assert hash(again) == hash(made)
+
+
+@pytest.mark.parametrize("name", list(CLASSICS))
+def test_classics_round_trip(name):
+    classic = CLASSICS.get(name)
+    assert Rule.from_json(classic.to_json()) == classic
+    assert classic.name == name
+    assert pickle.loads(pickle.dumps(classic)) == classic
+    assert copy.deepcopy(classic) == classic
+
+
+GOOD = {"schema": 1, "name": "x", "program": ["theta = theta - lr*a*g"], "hyper": {"a": 1.0, "lr": 0.1},
+        "schedule": {"warmup": 10, "decay": "cosine"}}  # fmt: skip
+NESTED: list = []
+for _ in range(5000):
+    NESTED = [NESTED]
+
+
+def test_the_good_one_is_read():
+    assert Rule.from_json(GOOD).hyper == {"a": 1.0, "lr": 0.1}
+
+
+HOSTILE = [
+    {"schema": 2}, {"schema": "1"}, {"schema": True}, {"schema": None}, {"extra": 1}, {3: 1},
+    {"program": None}, {"program": "theta = g"}, {"program": []}, {"program": [1]}, {"program": [["theta = g"]]},
+    {"program": ["__import__('os')"]}, {"program": ["theta = g"] * 1000}, {"program": {"theta": "g"}},
+    {"hyper": None}, {"hyper": []}, {"hyper": {"a": "1"}}, {"hyper": {"a": None}}, {"hyper": {"a": [1]}},
+    {"hyper": {"a": True}}, {"hyper": {"a": float("nan")}}, {"hyper": {"a": float("inf")}}, {"hyper": {}},
+    {"hyper": {"a": 10**400}}, {"hyper": {"a": 1.0, "b": 2.0}}, {"hyper": {"a": NESTED}},
+    {"schedule": None}, {"schedule": []}, {"schedule": {"warmup": -1}}, {"schedule": {"warmup": 1.5}},
+    {"schedule": {"warmup": "3"}}, {"schedule": {"warmup": float("nan")}}, {"schedule": {"decay": []}},
+    {"schedule": {"warmup": float("inf")}}, {"schedule": {"warmup": 10**5000}}, {"schedule": {"warmup": True}},
+    {"schedule": {"decay": "exec"}}, {"schedule": {"speed": 1}}, {"name": 3}, {"name": "x" * 101},
+    {"name": "\x1b[2J"}, {"name": "a\nb"}, {"name": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_json_is_refused(change):
+    with pytest.raises(UserError) as error:
+        Rule.from_json({**GOOD, **change})
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("data", [None, 3, "x", [], {}, {"rule": {}}, {"hyper": {}}])
+def test_what_is_no_rule_json_is_refused(data):
+    with pytest.raises(RuleError):
+        Rule.from_json(data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[" * 100_000, '{"program": NaN}', '{"program": 1e999}', '{"a": ' + "9" * 5000 + "}", "\x00", "null",
+     json.dumps(GOOD).replace("1.0", "Infinity"), json.dumps(GOOD) + " " * (1 << 20) + "x"],
+    ids=range(10),
+)  # fmt: skip
+def test_hostile_files_are_refused(tmp_path, text):
+    path = tmp_path / "rule.json"
+    path.write_text(text)
+    with pytest.raises(UserError):
+        rule(path)
+
+
+def test_files_are_read(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(GOOD))
+    assert rule(path) == rule(str(path)) == Rule.from_json(GOOD)
+    with pytest.raises(UserError, match="cannot read rule file"):
+        rule(tmp_path / "nowhere.json")
+    with pytest.raises(UserError, match="cannot read rule file"):
+        rule(tmp_path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(RuleError):
+        rule(path)
+
+
+def test_an_endless_file_ends():
+    with pytest.raises(UserError):
+        rule(__import__("pathlib").Path("/dev/zero"))
+
+
+def test_missing_hyperparameters_are_all_listed():
+    with pytest.raises(RuleError, match="no value for beta1, eps"):
+        rule(TEXT)
+    with pytest.raises(RuleError, match="no value for eps:"):
+        rule(TEXT, beta1=0.9)
+
+
+def test_unknown_hyperparameters_name_the_nearest():
+    with pytest.raises(RuleError, match="no hyperparameter 'beta'.*did you mean 'beta1'"):
+        rule(TEXT, beta1=0.9, eps=1e-8, beta=0.5)
+    with pytest.raises(RuleError, match="did you mean 'weight_decay'"):
+        rule("adamw", weight_deacy=0.1)
+
+
+def test_unknown_names_name_the_nearest():
+    with pytest.raises(UserError, match="unknown rule 'adammw'.*did you mean 'adamw'"):
+        rule("adammw")
+
+
+@pytest.mark.parametrize("value", ["1", None, True, [1.0], 1j])
+def test_values_are_numbers(value):
+    with pytest.raises(RuleError, match="must be a number"):
+        rule("adamw", weight_decay=value)
+
+
+def test_sources_of_a_rule():
+    classic = rule("adamw")
+    assert rule(classic) is classic
+    assert rule(classic.to_json()) == classic
+    assert rule("adamw", lr=0.5).lr == 0.5
+    assert rule("adamw", name="mine").name == "mine"
+    assert classic.lr == 1e-3
+    assert rule(TEXT, beta1=0.9, eps=1e-8).hyper == {"beta1": 0.9, "eps": 1e-8, "lr": 1e-3}
+
+
+def test_identity_counts_numbers_and_schedule_and_not_the_name():
+    first = rule("adamw")
+    assert first.identity == rule("adamw", name="other").identity
+    assert first.identity != rule("adamw", eps=2e-8).identity
+    assert first.identity != Rule(first.program, first.hyper, Schedule(5)).identity
+    assert first.key == rule("adamw", eps=2e-8).key
+
+
+def test_schedule_factors():
+    schedule = Schedule(4, "cosine")
+    assert [float(schedule.factor(s, 8)) for s in (0, 4, 7, 100)] == pytest.approx(
+        [0.25, 0.5, schedule.factor(7, 8), schedule.factor(7, 8)]
+    )
+    assert Schedule(0.5, "linear").factor(1, 4) == pytest.approx(0.75)
+    assert Schedule().is_constant
+
+
+def test_rules_need_no_torch():
+    code = (
+        "import sys, symevo, symevo.rules.classic, symevo.rules.symbolic as s; r = symevo.rule('adamw'); "
+        "r.key, s.unicode(r); sys.exit('torch' in sys.modules or 'deap' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

@@ -103,13 +103,25 @@ class _Pool:
                 kill_at = time.monotonic() + _GRACE
             if kill_at is not None and time.monotonic() > kill_at:
                 kill_group(origin)
-            self._replace_the_dead()
+            if self._broker.alive:
+                self._replace_the_dead()
             if not self._workers or not self._broker.alive:
-                print("symevo: error: the SCOOP pool died; see the messages above", file=sys.stderr)
-                return 1
+                # An origin that has finished shuts the broker down before it ends itself.
+                if not self._ends(origin):
+                    print("symevo: error: the SCOOP pool died; see the messages above", file=sys.stderr)
+                    return 1
+                break
             time.sleep(_TICK)
         code = origin.returncode
         return code if code >= 0 else 128 - code
+
+    @staticmethod
+    def _ends(origin: subprocess.Popen[bytes]) -> bool:
+        try:
+            origin.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def _replace_the_dead(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:

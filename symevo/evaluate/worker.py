@@ -14,6 +14,7 @@ import torch
 from symevo.evaluate.population import train
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload
+from symevo.tasks.plugins import adopt
 
 
 def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:

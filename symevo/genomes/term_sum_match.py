@@ -25,7 +25,7 @@ _ALIASES = {
     "beta2": ("beta2", "alpha", "rho"),
     "eps": ("eps", "epsilon"),
     "weight_decay": ("weight_decay", "wd"),
-    "clip_value": ("clip_value", "clip"),
+    "clip_value": ("clip_value", "c"),
 }
 """Names of the genes' numbers in the rules that people write; torch's come first."""
 

@@ -41,8 +41,8 @@ class Progress(Protocol):
         """A generation is closed.
 
         Args:
-            record: ``gen``, ``generations`` (the last one's number), ``best``, ``mean``, ``seconds``, ``elapsed``,
-                ``rule`` (the best, in a line), and this generation's ``evaluations``, ``cached``, ``failed``.
+            record: ``gen``, ``generations`` (the last one's number), ``best``, ``mean``, ``seconds``,
+                ``elapsed``, ``rule`` (the best); of this generation ``evaluations``, ``cached``, ``failed``.
         """
         ...
 
@@ -164,8 +164,8 @@ class LiveProgress(PlainProgress):
 class Clock:
     """Estimates the time left: the mean generation so far times those to come.
 
-    The first generation scores a whole random population and may compile kernels. So it gives an upper estimate, which
-    is dropped once there is another generation.
+    The first generation scores a whole random population and may compile kernels. So it gives an upper
+    estimate, which is dropped once there is another generation.
     """
 
     def __init__(self) -> None:
@@ -198,11 +198,12 @@ def plan_lines(settings: Settings, *, evaluations: int, trainings: int, steps: i
     """What the run will train, in words."""
     out = settings.out
     near = out.relative_to(Path.cwd()) if out is not None and out.is_relative_to(Path.cwd()) else out
+    tasks, seeds = _count(len(settings.tasks), "task"), _count(settings.seeds, "seed")
+    workers = _count(settings.workers, "worker")
     return [
         f"{settings.system}, preset {settings.preset}, on {', '.join(settings.tasks)}; seed {settings.seed}",
-        f"at most {evaluations:,} candidates × {_count(len(settings.tasks), 'task')} × {_count(settings.seeds, 'seed')} "
-        f"= {trainings:,} trainings of {steps:,} steps",
-        f"{settings.engine} engine, {_count(settings.workers, 'worker')}; device {settings.device}; run folder {near}",
+        f"at most {evaluations:,} candidates × {tasks} × {seeds} = {trainings:,} trainings of {steps} steps",
+        f"{settings.engine} engine, {workers}; device {settings.device}; run folder {near}",
     ]
 
 

@@ -54,12 +54,12 @@ def run_report(run: Reported) -> str:
         f"{settings.system}: {len(summary['generations'])} of {settings.generations} generations, "
         f"{summary['evaluations']:,} evaluations, {summary['seconds']:.0f} s, seed {settings.seed}"
     )
-    use = f'symevo.Optimizer(model.parameters(), symevo.load("{path}").best.rule)'
     parts = [
         "\n".join(textwrap.wrap(head, WIDTH)),
         front_table(run.front),
         f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
-        f"run folder  {path}\nuse it      {use}",
+        f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
+        "            optimizer = symevo.Optimizer(model.parameters(), rule)",
     ]
     return "\n\n".join(parts)
 

@@ -27,7 +27,7 @@ def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> b
 
     Args:
         genome: A genome kind, see :mod:`symevo.genomes.base`; each of its operators is registered under its own name
-            as well, so that one of them can be replaced in one line.
+            as well, for a ``mutate`` or ``mate`` of one's own made of them.
         evaluate: Gives fitness values; its ``many`` is used by ``toolbox.map``.
         tournament: Individuals drawn, without replacement, for each tournament.
     """

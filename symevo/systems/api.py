@@ -136,6 +136,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
         RunFailed: No candidate trained to its end.
         Interrupted: Ctrl-C; all closed generations and trainings are stored.
     """
+    _import_plugins(settings)
     system = SYSTEMS.get(settings.system)
     settings = settings.model_copy(update={"device": _device(settings.device)})
     tasks = _plan_tasks(settings)
@@ -168,6 +169,7 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     recorded.pop("time_budget", None)  # a budget is for one call
     settings = resumed(recorded, flags)
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
+    _import_plugins(settings)
     if _plan_tasks(settings) != tasks:
         raise UserError(f"the run's tasks are stacked as {tasks}: resume with the version of symevo that started it")
     return _drive(store, settings, tasks, progress, engine)
@@ -224,17 +226,22 @@ def _register(task: Any) -> str:
     return task.name
 
 
+def _import_plugins(settings: Settings) -> None:
+    """Imports the user's files: their tasks, and whatever else they register."""
+    from symevo.engines import load_plugin
+    from symevo.tasks.plugins import adopt
+
+    for path in settings.tasks_from:
+        adopt(load_plugin(path))
+
+
 def _plan_tasks(settings: Settings) -> tuple[TaskPlan, ...]:
     """Loads every task once, so that whatever is wrong with it is said before anything is written.
 
     A chunk has as many rows as the table of measurements says, but no more than an even share of a population.
     """
-    from symevo.engines import load_plugin
     from symevo.tasks import TASKS, Workload
-    from symevo.tasks.plugins import adopt
 
-    for path in settings.tasks_from:
-        adopt(load_plugin(path))
     found = []
     for name in settings.tasks:
         workload = Workload(

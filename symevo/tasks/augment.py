@@ -10,7 +10,8 @@ from torch import Tensor
 
 from symevo.registry import Registry
 
-# (x [B, C, H, W] on any device, a CPU generator) -> the changed images; labels are not seen, so they cannot change.
+# (x [B, C, H, W] on any device, a CPU generator) -> the changed images; labels are not seen, so they cannot
+# change.
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 AUGMENTS: Registry[Augment] = Registry("augmentation")
@@ -20,8 +21,8 @@ AUGMENTS: Registry[Augment] = Registry("augmentation")
 class FlipCrop:
     """A horizontal flip with probability ½, then a crop of the image's own size out of its padded form.
 
-    The draws are made on the CPU, so they are the same on every device; the pixels are gathered on the device of
-    the batch in one indexing operation.
+    The draws are made on the CPU, so they are the same on every device; the pixels are gathered on the device
+    of the batch in one indexing operation.
 
     Args:
         padding: Pixels added on each side; the crop moves by up to that many.
@@ -37,7 +38,8 @@ class FlipCrop:
         shift = torch.randint(0, 2 * self.padding + 1, (2, count), generator=generator)
         columns = torch.arange(width)
         columns = torch.where(flip[:, None], width - 1 - columns, columns)
-        # The flip comes after the crop here; both orders have the same distribution as the shift is symmetric.
+        # The flip comes after the crop here; both orders have the same distribution as the shift is
+        # symmetric.
         columns = (columns + shift[1][:, None]).to(x.device)
         rows = (torch.arange(height) + shift[0][:, None]).to(x.device)
         padded = self._pad(x)

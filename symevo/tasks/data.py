@@ -1,12 +1,12 @@
 """Finds and reads data sets.
 
-Places, in this order: the directory that the user names (``--data-dir``), ``$SYMEVO_DATA``, the user's cache directory,
-``/usr/share/datasets`` (where Debian's ``dataset-fashion-mnist`` lies); then torchvision downloads into the cache
-directory, unless ``$SYMEVO_OFFLINE`` is set. In each place the folders of torchvision (``FashionMNIST/raw``), of Debian
-(``fashion-mnist``) and the place itself are looked at.
+Places, in this order: the directory that the user names (``--data-dir``), ``$SYMEVO_DATA``, the user's cache
+directory, ``/usr/share/datasets`` (where Debian's ``dataset-fashion-mnist`` lies); then torchvision downloads
+into the cache directory, unless ``$SYMEVO_OFFLINE`` is set. In each place the folders of torchvision
+(``FashionMNIST/raw``), of Debian (``fashion-mnist``) and the place itself are looked at.
 
-Nothing here unpickles: images are IDX or npz files. The one exception is the full CIFAR-10, which torchvision's own
-loader reads after it has checked the files' MD5 sums.
+Nothing here unpickles: images are IDX or npz files. The one exception is the full CIFAR-10, which
+torchvision's own loader reads after it has checked the files' MD5 sums.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
 
 class RawImages(NamedTuple):
-    """Images as they lie on disk, uint8 ``[N, …]``, and class numbers, int64 ``[N]``, in the official two parts."""
+    """Images as they lie on disk, uint8 ``[N, …]``, and classes, int64 ``[N]``, in the official two parts."""
 
     x_train: Tensor
     y_train: Tensor
@@ -107,8 +107,8 @@ def _read_grey(files: list[Path]) -> RawImages:
 def read_idx(path: Path) -> Tensor:
     """An IDX file of bytes, gzipped or not, as a uint8 tensor.
 
-    The format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian
-    32-bit integer, then the bytes (http://yann.lecun.com/exdb/mnist/).
+    The format: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a
+    big-endian 32-bit integer, then the bytes (http://yann.lecun.com/exdb/mnist/).
 
     Raises:
         UserError: The file is damaged or not of this format.
@@ -176,11 +176,11 @@ def _torchvision_cifar10(folder: Path) -> RawImages:
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """scikit-learn's embedded digits: 1,797 images ``[N, 8, 8]`` with values 0 to 16 (float32), and their classes."""
+    """scikit-learn's embedded digits: 1,797 images ``[N, 8, 8]`` of values 0 to 16 (float32), and classes."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    return torch.from_numpy(bunch.images).float(), torch.from_numpy(bunch.target).long()
+    x, y = load_digits(return_X_y=True)
+    return torch.from_numpy(np.asarray(x)).float().view(-1, 8, 8), torch.from_numpy(np.asarray(y)).long()
 
 
 def _fetchers() -> dict[str, Callable[[str], object]]:
@@ -218,4 +218,6 @@ def _download(name: str, data_dir: Path | None) -> None:
             reason = f"the download failed ({' '.join(str(error).split())[:120]})"
     tried = ", ".join(label for label, _ in places(data_dir))
     unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
-    raise UserError(f"no data for {name}: looked in {tried}{unset}, and {reason}; put its files into one of these")
+    raise UserError(
+        f"no data for {name}: looked in {tried}{unset}, and {reason}; put its files into one of these"
+    )

@@ -11,6 +11,7 @@ from symevo.tasks.layers import Layer, MaskSource, layer_for
 
 
 def plain_convolution(module: nn.Conv2d) -> bool:
+    """Whether unfolding with zeros around the image gives this convolution."""
     return (
         module.groups == 1
         and module.dilation == (1, 1)
@@ -67,7 +68,8 @@ class Conv2d(Layer):
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
         columns, shape, out_shape = self.saved
         dy = dy.flatten(2)
-        # The gradient buffer's rows are strided; flatten(2) of a view of it is a view, so out= fills it in place.
+        # The gradient buffer's rows are strided; flatten(2) of a view of it is a view, so out= fills it in
+        # place.
         torch.bmm(dy, columns.transpose(1, 2), out=self.d_weight)
         if self.d_bias is not None:
             torch.sum(dy, 2, out=self.d_bias)
@@ -82,11 +84,15 @@ class Conv2d(Layer):
         """The adjoint of `_windows`: adds every window back to where it was read."""
         (kh, kw), (sh, sw), (ph, pw) = self.module.kernel_size, self.module.stride, self.module.padding
         _, channels, height, width, batch = shape
-        padded = self.space("dx", (self.rows, channels, height + 2 * ph, width + 2 * pw, batch), columns).zero_()
+        padded = self.space(
+            "dx", (self.rows, channels, height + 2 * ph, width + 2 * pw, batch), columns
+        ).zero_()
         windows = columns.view(self.rows, channels, kh, kw, *out_shape)
         for i in range(kh):
             for j in range(kw):
-                padded[:, :, i : i + sh * out_shape[0] : sh, j : j + sw * out_shape[1] : sw] += windows[:, :, i, j]
+                padded[:, :, i : i + sh * out_shape[0] : sh, j : j + sw * out_shape[1] : sw] += windows[
+                    :, :, i, j
+                ]
         return padded[:, :, ph : ph + height, pw : pw + width]
 
 
@@ -163,7 +169,7 @@ def _cells(x: Tensor, kernel: tuple[int, int]) -> list[Tensor]:
 
 @layer_for(nn.MaxPool2d, _tiles)
 class MaxPool2d(Layer):
-    """The maximum of each window; of equal values the first in reading order gets the gradient, as in torch."""
+    """The maximum of each window; of equal values the first in reading order gets the gradient."""
 
     dims = 4
 
@@ -189,7 +195,7 @@ class MaxPool2d(Layer):
         return dx
 
     def _blank(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
-        """Memory for the gradient of ``x``: every window will be written; zeros only where the windows leave a rest."""
+        """Memory for the gradient of ``x``, every window of it to be written; zeros where windows leave a rest."""
         dx = self.space("dx", x.shape, x)
         return dx if x.shape[2] % kernel[0] == 0 and x.shape[3] % kernel[1] == 0 else dx.zero_()
 

@@ -1,14 +1,15 @@
 """Layers of stacked models: each knows its products forward and backward, for all rows at once.
 
-Activations are *feature-major*: ``[R, features, B]`` or ``[R, C, H, W, B]``, rows first and the batch innermost. A
-leading axis of 1 is an activation that all rows still share (the input, up to the first layer with weights).
+Activations are *feature-major*: ``[R, features, B]`` or ``[R, C, H, W, B]``, rows first and the batch
+innermost. A leading axis of 1 is an activation that all rows still share (the input, up to the first layer
+with weights).
 
-Two reasons for writing the backward pass out instead of asking autograd: it costs a fifth less time at this size of
-net, and weight gradients go straight into the flat gradient buffer.
+Two reasons for writing the backward pass out instead of asking autograd: it costs a fifth less time at this
+size of net, and weight gradients go straight into the flat gradient buffer.
 
-Sameness: weights meet activations in ``bmm``/``baddbmm`` only, one product per row, and every sum stays within a row.
-So the bits of a row do not depend on the other rows. One large product over all rows would be a little faster and would
-break this.
+Sameness: weights meet activations in ``bmm``/``baddbmm`` only, one product per row, and every sum stays
+within a row. So the bits of a row do not depend on the other rows. One large product over all rows would be a
+little faster and would break this.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ MaskSource = Callable[[torch.Size, int, float], Tensor]
 class Layer:
     """One layer without weights; subclasses with weights read the views that `bind` hands them.
 
-    ``forward`` keeps what ``backward`` needs when ``train`` is set; ``backward`` may overwrite what it is given.
+    ``forward`` keeps what ``backward`` needs when ``train`` is set; ``backward`` may overwrite what it is
+    given.
     """
 
     weighted = False
@@ -43,8 +45,8 @@ class Layer:
     def space(self, name: str, shape: Sequence[int], like: Tensor) -> Tensor:
         """An uninitialised tensor that is the same memory at each step.
 
-        Large tensors that are allocated anew at each step cost page faults: for small convolutions these took more
-        time than the products.
+        Large tensors that are allocated anew at each step cost page faults: for small convolutions these took
+        more time than the products.
         """
         count = math.prod(shape)
         flat = self._spaces.get(name)
@@ -59,7 +61,7 @@ class Layer:
         raise NotImplementedError
 
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
-        """Fills this layer's gradients; returns the gradient of its input (anything when ``need_dx`` is off)."""
+        """Fills this layer's gradients; returns that of its input (anything when ``need_dx`` is off)."""
         raise NotImplementedError
 
 
@@ -67,7 +69,9 @@ class Layer:
 LAYERS: dict[type[nn.Module], tuple[type[Layer], Callable[[Any], bool]]] = {}
 
 
-def layer_for(kind: type[nn.Module], can: Callable[[Any], bool] = lambda module: True) -> Callable[[Any], Any]:
+def layer_for(
+    kind: type[nn.Module], can: Callable[[Any], bool] = lambda module: True
+) -> Callable[[Any], Any]:
     """Registers the decorated class as the stacked form of modules of exactly the type ``kind``."""
 
     def add(layer: type[Layer]) -> type[Layer]:
@@ -109,6 +113,8 @@ class Linear(Layer):
 
 @layer_for(nn.ReLU)
 class ReLU(Layer):
+    """max(x, 0); NaN stays NaN."""
+
     def forward(self, x: Tensor, *, train: bool, mask: MaskSource) -> Tensor:
         y = torch.clamp_min(x, 0, out=self.space("y", x.shape, x))  # relu has no out=
         self.saved = y if train else None
@@ -120,6 +126,8 @@ class ReLU(Layer):
 
 @layer_for(nn.Tanh)
 class Tanh(Layer):
+    """tanh x, with derivative 1 − tanh² x."""
+
     def forward(self, x: Tensor, *, train: bool, mask: MaskSource) -> Tensor:
         y = torch.tanh(x)
         self.saved = y if train else None
@@ -131,6 +139,8 @@ class Tanh(Layer):
 
 @layer_for(nn.Flatten, lambda module: (module.start_dim, module.end_dim) == (1, -1))
 class Flatten(Layer):
+    """All features of a sample in one axis, in torch's order."""
+
     def forward(self, x: Tensor, *, train: bool, mask: MaskSource) -> Tensor:
         self.saved = x.shape if train else None
         return x if x.dim() == 3 else x.flatten(1, -2)

@@ -1,7 +1,8 @@
 """Losses of stacked models, with their gradient with respect to the outputs.
 
-Outputs are ``[R, ..., B]``: rows first, the batch last. With the batch innermost, a softmax over the classes and every
-sum run over whole vectors of samples, which was measured to be faster than torch's usual ``[R, B, classes]``.
+Outputs are ``[R, ..., B]``: rows first, the batch last. With the batch innermost, a softmax over the classes
+and every sum run over whole vectors of samples, which was measured to be faster than torch's usual ``[R, B,
+classes]``.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from symevo.registry import Registry
 class Loss(NamedTuple):
     """A loss in two parts, so that evaluation does not pay for gradients.
 
-    ``value(outputs [R, ..., B], target [B, ...]) -> (losses [R, B], saved)``; ``gradient(outputs, target, saved)`` is
-    the derivative of the sum over rows of the mean over the batch, of the shape of the outputs.
+    ``value(outputs [R, ..., B], target [B, ...]) -> (losses [R, B], saved)``; ``gradient(outputs, target,
+    saved)`` is the derivative of the sum over rows of the mean over the batch, of the shape of the outputs.
     """
 
     value: Callable[[Tensor, Tensor], tuple[Tensor, Any]]
@@ -71,7 +72,9 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
             each = [function(row.movedim(-1, 0), target) for row in leaf.unbind(0)]
             if not isinstance(each[0], Tensor) or each[0].shape != target.shape[:1]:
                 shape = list(getattr(each[0], "shape", ()))
-                raise UserError(f"the loss returned {shape}; it must return one loss per sample, [{len(target)}]")
+                raise UserError(
+                    f"the loss returned {shape}; it must return one loss per sample, [{len(target)}]"
+                )
             losses = torch.stack(each)
         return losses.detach(), (leaf, losses)
 

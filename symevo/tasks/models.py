@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import nn
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers of the given sizes with ``activation`` between them; ``mlp(64, 32, 10)`` has one hidden layer."""
+    """Linear layers with ``activation`` between them; ``mlp(64, 32, 10)`` has one hidden layer of 32."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), activation()]
     return nn.Sequential(*layers[:-1])
 
 
 def digits_cnn() -> nn.Sequential:
-    """Two 3×3 convolutions (8 and 16 maps), each pooled, and a linear layer, for ``[B, 1, 8, 8]``; 1,898 weights."""
+    """Two 3×3 convolutions (8, 16 maps), each pooled, and a linear layer, for ``[B, 1, 8, 8]``; 1,898 weights."""
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -23,7 +25,7 @@ def digits_cnn() -> nn.Sequential:
 
 
 def small_cnn() -> nn.Sequential:
-    """SmallCNN of "Evolving Deep Learning Optimizers" (arXiv 2512.11853) for ``[B, 1, 28, 28]``; 824,458 weights."""
+    """SmallCNN of "Evolving Deep Learning Optimizers" (arXiv 2512.11853), 28×28 grey; 824,458 weights."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -32,7 +34,7 @@ def small_cnn() -> nn.Sequential:
 
 
 def cifar_cnn() -> nn.Sequential:
-    """CifarCNN of the same paper for ``[B, 3, 32, 32]``; 2,168,554 weights."""
+    """CifarCNN of the same paper, 32×32 colour; 2,168,554 weights."""
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
         nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),

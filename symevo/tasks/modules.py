@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from symevo.tasks.image_layers import plain_convolution
 
@@ -15,8 +15,8 @@ from symevo.tasks.image_layers import plain_convolution
 class Masks:
     """Dropout masks from a private generator on the CPU, so that they are the same on every device.
 
-    A mask is drawn in the layout ``[B, *shape of a sample]`` whatever the layout of the activation, so the ways of
-    stacking agree on it, and with plain dropout under the same seed.
+    A mask is drawn in the layout ``[B, *shape of a sample]`` whatever the layout of the activation, so the
+    ways of stacking agree on it, and with plain dropout under the same seed.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -47,8 +47,11 @@ class MaskedDropout(nn.Module):
 
 
 class ProductLinear(nn.Module):
-    """``nn.Linear`` as a ``bmm``: under ``vmap`` it stays one product per row, where ``linear`` may fold the rows
-    into one large product, whose bits depend on their number."""
+    """``nn.Linear`` as a ``bmm``.
+
+    Under ``vmap`` it stays one product per row, where ``linear`` may fold the rows into one large product,
+    whose bits depend on their number.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -61,8 +64,11 @@ class ProductLinear(nn.Module):
 
 
 class ProductConv2d(nn.Module):
-    """``nn.Conv2d`` as unfold and ``bmm``: under ``vmap`` torch makes it a grouped convolution, which is slow on a CPU
-    and whose weight gradients have bits that depend on the number of rows."""
+    """``nn.Conv2d`` as unfold and ``bmm``.
+
+    Under ``vmap`` torch makes it a grouped convolution, whose weight gradients have bits that depend on the
+    number of rows.
+    """
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -74,17 +80,17 @@ class ProductConv2d(nn.Module):
         (ph, pw), (sh, sw) = self.settings["padding"], self.settings["stride"]
         height = (x.shape[2] + 2 * ph - kernel[0]) // sh + 1
         width = (x.shape[3] + 2 * pw - kernel[1]) // sw + 1
-        columns = F.unfold(x, kernel, **self.settings).transpose(0, 1)
+        columns = functional.unfold(x, kernel, **self.settings).transpose(0, 1)
         y = torch.bmm(self.weight.flatten(1).unsqueeze(0), columns.reshape(1, columns.shape[0], -1))
         y = y.view(y.shape[1], x.shape[0], height, width).transpose(0, 1)
         return y if self.bias is None else y + self.bias.view(-1, 1, 1)
 
 
 def prepared(model: nn.Module, masks: Masks, *, products: bool) -> nn.Module:
-    """A copy of ``model`` with private dropout masks and, with ``products``, linear and convolution layers as ``bmm``.
+    """A copy of ``model`` with private dropout masks and, with ``products``, its linear layers as ``bmm``.
 
-    Only modules of exactly these types are replaced; a subclass may do anything, so it stays as it is. The names of
-    the parameters do not change.
+    Convolutions too. Only modules of exactly these types are replaced; a subclass may do anything, so it
+    stays as it is. The names of the parameters do not change.
     """
     model = copy.deepcopy(model)
 

@@ -1,15 +1,16 @@
 """How the rows of a chunk are trained as one model: three ways behind one interface.
 
-A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch; their weights are the rows
-of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``.
+A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch; their weights
+are the rows of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``.
 
-- ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest for small
-  nets on a CPU.
+- ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest
+  for small nets on a CPU.
 - ``vmap``: any module, by ``torch.func.functional_call`` under ``vmap``.
-- ``single``: any module, one row; weights of the module are views into ``theta``. Fastest for large nets on a CPU.
+- ``single``: any module, one row; weights of the module are views into ``theta``. Fastest for large nets on a
+  CPU.
 
-Which one is used is a setting of a run: they agree up to rounding only. Within one of them the bits of a row do not
-depend on the other rows or on their number.
+Which one is used is a setting of a run: they agree up to rounding only. Within one of them the bits of a row
+do not depend on the other rows or on their number.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Stack(Protocol):
     grad: Tensor
 
     def __init__(self, model: nn.Module, rows: int) -> None:
-        """Stacks ``rows`` copies of ``model``, on its device and in its dtype; ``theta`` is left for the caller."""
+        """Stacks ``rows`` copies of ``model``, on its device, in its dtype; the caller fills ``theta``."""
         ...
 
     @staticmethod
@@ -73,9 +74,10 @@ class Stack(Protocol):
         ...
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
-        """``x [B, ...]`` -> ``[R, ..., B]``: in training mode with the randomness of ``seed``, else (None) evaluation.
+        """Inputs ``x [B, ...]`` -> outputs ``[R, ..., B]``.
 
-        After a training pass `gradient` may be called once.
+        With a seed in training mode, its randomness drawn from that seed; `gradient` may then be called once.
+        Without one (None) in evaluation mode.
         """
         ...
 
@@ -186,8 +188,8 @@ class Vmap:
     """Any module, by ``functional_call`` under ``vmap``.
 
     The number of rows is rounded up inside to a multiple of 32, two vectors of the widest CPU registers: some
-    element-wise kernels (sigmoid, pow) compute what is left over at the end of a tensor by another formula, and a
-    row's bits would depend on whether it lies there.
+    element-wise kernels (sigmoid, pow) compute what is left over at the end of a tensor by another formula,
+    and a row's bits would depend on whether it lies there.
     """
 
     def __init__(self, model: nn.Module, rows: int) -> None:
@@ -202,7 +204,8 @@ class Vmap:
         self._grad = torch.zeros_like(self._theta)
         self.theta, self.grad = self._theta[:rows], self._grad[:rows]
         self._weights = {
-            s.name: self._theta[:, s.start : s.stop].unflatten(1, s.shape).detach().requires_grad_() for s in segments
+            s.name: self._theta[:, s.start : s.stop].unflatten(1, s.shape).detach().requires_grad_()
+            for s in segments
         }
         self._buffers = _stacked_buffers(model, padded)
         self._initial = model
@@ -278,7 +281,10 @@ class Single:
             self._model.train(train)
         if seed is not None and self.random:
             self._masks.seed(seed)
-        with torch.set_grad_enabled(train), _private_randomness(seed if self.random else None, self.theta.device):
+        with (
+            torch.set_grad_enabled(train),
+            _private_randomness(seed if self.random else None, self.theta.device),
+        ):
             outputs = self._model(x).movedim(0, -1).unsqueeze(0)
         self._outputs = outputs if train else None
         return outputs.detach()

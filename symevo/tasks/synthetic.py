@@ -1,7 +1,7 @@
 """Synthetic tasks: known functions, written as least squares so that they are ordinary tasks with loss "mse".
 
-Their score is how many orders of magnitude the loss falls. Where the function itself is what counts, validation is the
-same data as training.
+Their score is how many orders of magnitude the loss falls. Where the function itself is what counts,
+validation is the same data as training.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ def _generator(name: str) -> torch.Generator:
 def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: float = 1e4) -> Splits:
     """f(θ) = ‖A (θ − θ*)‖² / N with A ``[N, n]``, N = n, and θ* standard normal.
 
-    The Hessian 2AᵀA/N has eigenvalues from 2 down to 2/condition, spaced evenly in their logarithm, in a random basis.
+    The Hessian 2AᵀA/N has eigenvalues from 2 down to 2/condition, spaced evenly in their logarithm, in a
+    random basis.
     """
     generator = _generator("quadratic")
     shape = (dimensions, dimensions)
-    left, right = (torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in "lr")
+    left, right = (
+        torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in "lr"
+    )
     singular = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
     a = dimensions**0.5 * left @ (singular[:, None] * right)
     b = a @ torch.randn(dimensions, 1, generator=generator, dtype=torch.float64)
@@ -33,6 +36,7 @@ def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: f
 
 @TASKS.register("quadratic")
 def quadratic() -> Task:
+    """A convex quadratic; all that it asks is the curvature's range of scales."""
     return Task(
         "quadratic", model=lambda: nn.Sequential(nn.Linear(32, 1, bias=False)), data=quadratic_splits,
         batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=6.0, steps=300,
@@ -41,7 +45,7 @@ def quadratic() -> Task:
 
 
 class Rosenbrock(nn.Module):
-    """The residuals of Rosenbrock's valley, 10 (θᵢ₊₁ − θᵢ²) and 1 − θᵢ for i = 1 … n − 1, as outputs ``[B, 2(n − 1)]``.
+    """Rosenbrock's valley: residuals 10 (θᵢ₊₁ − θᵢ²) and 1 − θᵢ, i = 1 … n − 1, as outputs ``[B, 2(n − 1)]``.
 
     The input only says how many copies are wanted. Starts near the customary (−1.2, 1, −1.2, 1, …).
     """
@@ -64,23 +68,30 @@ def rosenbrock_splits(request: DataRequest) -> Splits:
 
 @TASKS.register("rosenbrock")
 def rosenbrock() -> Task:
+    """A curved valley; not convex."""
     return Task(
         "rosenbrock", model=Rosenbrock, data=rosenbrock_splits, batch=1, loss="mse", metric="loss",
-        diverged_above=1e6, decades=6.0, steps=500, description="Rosenbrock's valley in 10 dimensions, no noise",
+        diverged_above=1e6, decades=6.0, steps=500,
+        description="Rosenbrock's valley in 10 dimensions, no noise",
     )  # fmt: skip
 
 
-def noisy_lsq_splits(request: DataRequest, *, dimensions: int = 64, condition: float = 1e4, noise: float = 0.1) -> Splits:
-    """y = xᵀθ* + noise · N(0, 1), x = Q z with z normal of variances from 1 down to 1/condition, Q a rotation.
+def noisy_lsq_splits(
+    request: DataRequest, *, dimensions: int = 64, condition: float = 1e4, noise: float = 0.1
+) -> Splits:
+    """Linear regression: y = xᵀθ* + noise · N(0, 1), with x = Q z.
 
-    2,048 samples train, 1,024 validate, 1,024 test. The signal xᵀθ* has variance 1, so the best loss, noise² = 0.01, is
-    two decades below that of θ = 0.
+    z is normal with variances from 1 down to 1/condition, Q a rotation; all directions carry the same share
+    of the signal. 2,048 samples train, 1,024 validate, 1,024 test. The signal xᵀθ* has variance 1, so the
+    best loss, noise² = 0.01, is two decades below that of θ = 0.
     """
     generator = _generator("noisy-lsq")
     basis = torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator, dtype=torch.float64))[0]
     deviations = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
     x = (torch.randn(4096, dimensions, generator=generator, dtype=torch.float64) * deviations) @ basis.t()
-    signal = x @ (basis @ (torch.randn(dimensions, 1, generator=generator, dtype=torch.float64) / deviations[:, None]))
+    signal = x @ (
+        basis @ (torch.randn(dimensions, 1, generator=generator, dtype=torch.float64) / deviations[:, None])
+    )
     y = signal / signal.std() + noise * torch.randn(4096, 1, generator=generator, dtype=torch.float64)
     x, y = x.float(), y.float()
     return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ((0, 2048), (2048, 3072), (3072, 4096))))
@@ -88,8 +99,9 @@ def noisy_lsq_splits(request: DataRequest, *, dimensions: int = 64, condition: f
 
 @TASKS.register("noisy-lsq")
 def noisy_lsq() -> Task:
+    """Range of scales and noise together."""
     return Task(
-        "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits, batch=32,
-        loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
+        "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits,
+        batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
         description="Least squares in 64 dimensions, condition 10⁴, noisy batches of 32",
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class DataRequest:
-    """What a loader is told: where the user keeps data, and the seed of the run (it draws subsets with it)."""
+    """What a loader is told: where data lies, and the seed of the run (to draw subsets with)."""
 
     data_dir: Path | None = None
     run_seed: int = 0
@@ -53,14 +53,15 @@ PerSampleLoss = Callable[[Tensor, Tensor], Tensor]
 class Task:
     """A workload that optimizers are scored on: data, model, loss.
 
-    Data comes in one of two ways: as arrays (``train``, ``validation``, ``test``, each a pair of tensors or numpy
-    arrays), or as ``data``, a function of a `DataRequest` that is called once per worker. `splits` is the same
-    for both.
+    Data comes in one of two ways: as arrays (``train``, ``validation``, ``test``, each a pair of tensors or
+    numpy arrays), or as ``data``, a function of a `DataRequest` that is called once per worker. `splits` is
+    the same for both.
 
     Args:
         name: Lower-case letters, digits and dashes.
         model: Builds a new, freshly initialised model; called under a seeded generator.
-        train: ``(x [N, ...], y)``; y holds class numbers ``[N]`` for cross-entropy, the model's output shape for mse.
+        train: ``(x [N, ...], y)``; y holds class numbers ``[N]`` for cross-entropy, the model's output shape
+            for mse.
         validation: As ``train``; what a search is scored on.
         test: As ``train``; never read by a search.
         data: A loader, instead of the three pairs.
@@ -105,8 +106,18 @@ class Task:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", self.name):
             raise UserError(f"task name {self.name!r}: use up to 64 lower-case letters, digits and dashes")
+        self._check_functions()
+        for known, value in ((AUGMENTS, self.augment), (STACKINGS, self.stacking)):
+            if value is not None:
+                known.get(value)
+        self._check_numbers()
+        self._check_data_fields()
+
+    def _check_functions(self) -> None:
         if not callable(self.model) or isinstance(self.model, nn.Module):
-            raise self._error("model", "must be a function that builds a new module, such as lambda: nn.Linear(4, 2)")
+            raise self._error(
+                "model", "must be a function that builds a new module, such as lambda: nn.Linear(4, 2)"
+            )
         if isinstance(self.loss, str):
             LOSSES.get(self.loss)
         elif not callable(self.loss):
@@ -114,10 +125,11 @@ class Task:
         if self.metric not in ("accuracy", "loss"):
             raise self._error("metric", f"is {self.metric!r}; it must be 'accuracy' or 'loss'")
         if self.metric == "accuracy" and self.loss == "mse":
-            raise self._error("metric", "must be 'loss' where the loss is 'mse': there are no classes to count")
-        for known, value in ((AUGMENTS, self.augment), (STACKINGS, self.stacking)):
-            if value is not None:
-                known.get(value)
+            raise self._error(
+                "metric", "must be 'loss' where the loss is 'mse': there are no classes to count"
+            )
+
+    def _check_numbers(self) -> None:
         for field in ("batch", "steps"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -126,7 +138,6 @@ class Task:
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise self._error(field, f"is {value!r}; it must be a number above 0")
-        self._check_data_fields()
 
     def _check_data_fields(self) -> None:
         arrays = [name for name in SPLITS if getattr(self, name) is not None]
@@ -151,7 +162,9 @@ class Task:
         if self.data is not None:
             loaded = self.data(request)
             if not isinstance(loaded, Splits):
-                raise self._error("data", f"returned {type(loaded).__name__}; it must return Splits(train, validation)")
+                raise self._error(
+                    "data", f"returned {type(loaded).__name__}; it must return Splits(train, validation)"
+                )
             found = {name: getattr(loaded, name) for name in SPLITS}
         else:
             found = {name: getattr(self, name) for name in SPLITS}
@@ -167,9 +180,13 @@ class Task:
         except (TypeError, ValueError, RuntimeError):
             raise self._error(name, "must be a pair (x, y) of tensors or numpy arrays") from None
         if x.dim() < 1 or y.dim() < 1 or len(x) != len(y) or len(x) == 0:
-            raise self._error(name, f"has x {list(x.shape)} and y {list(y.shape)}; both need the same length of at least 1")
+            raise self._error(
+                name, f"has x {list(x.shape)} and y {list(y.shape)}; both need the same length of at least 1"
+            )
         if self.loss == "cross_entropy" and (y.dim() != 1 or y.is_floating_point() or y.is_complex()):
-            raise self._error(name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]")
+            raise self._error(
+                name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]"
+            )
         if self.loss == "mse" and not y.is_floating_point():
             raise self._error(name, f"has y of {y.dtype}; mse needs floating-point targets")
         return Pair(x, y)

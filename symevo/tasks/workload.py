@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
@@ -13,20 +12,22 @@ from torch import Tensor, nn
 from symevo.errors import UserError
 from symevo.seeds import seed_for
 from symevo.tasks.augment import AUGMENTS
+from symevo.tasks.checks import look_through
 from symevo.tasks.choice import choose
 from symevo.tasks.losses import LOSSES, Loss, custom
 from symevo.tasks.stacking import STACKINGS, Segment, Stack, segments_of
-from symevo.tasks.task import SPLITS, DataRequest, Pair, Splits, Task
+from symevo.tasks.task import SPLITS, DataRequest, Pair, Task
 
-# Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of rows: how
-# the samples are cut into blocks is part of what a score is.
+# Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
+# rows: how the samples are cut into blocks is part of what a score is.
 _BLOCK_ELEMENTS = {"products": 2**18, "vmap": 2**18, "single": 2**23}
-_BLOCK_SAMPLES = {"products": 256, "vmap": 256, "single": 1024}  # products of 256 columns were measured fastest
+# Products of 256 columns were measured fastest.
+_BLOCK_SAMPLES = {"products": 256, "vmap": 256, "single": 1024}
 _ORDERS_KEPT = 8
 
 
 class Scores(NamedTuple):
-    """What a split says of every row: mean ``loss [R]`` and share of right answers ``accuracy [R]`` (or None).
+    """How the rows do on a split: mean ``loss [R]``, share of right answers ``accuracy [R]`` (or None).
 
     Both are float64 on the CPU.
     """
@@ -38,14 +39,15 @@ class Scores(NamedTuple):
 class Workload:
     """A task with its data on a device, ready to train; built once per worker.
 
-    Everything random comes from generators seeded by ``seed_for(run_seed, task name, seed, purpose, step or epoch)``:
-    the global generators neither matter nor change.
+    Everything random comes from generators seeded by ``seed_for(run_seed, task name, seed, purpose, step or
+    epoch)``: the global generators neither matter nor change.
 
     Args:
         task: What to train.
         device: Where.
         dtype: Of weights, inputs and mse targets.
-        stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured best.
+        stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured
+            best.
         rows: The most rows of a chunk; None takes what was measured best.
         data_dir: Where the user keeps data.
         run_seed: The seed of the run.
@@ -72,7 +74,9 @@ class Workload:
         run_seed: int = 0,
     ) -> None:
         self.task, self.device, self.dtype, self.run_seed = task, torch.device(device), dtype, run_seed
-        self._splits = task.splits(DataRequest(data_dir=Path(data_dir) if data_dir else None, run_seed=run_seed))
+        self._splits = task.splits(
+            DataRequest(data_dir=Path(data_dir) if data_dir else None, run_seed=run_seed)
+        )
         self._on_device: dict[str, Pair] = {}
         self._orders: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self.loss: Loss = LOSSES.get(task.loss) if isinstance(task.loss, str) else custom(task.loss)
@@ -87,7 +91,7 @@ class Workload:
             task, self.model, sample, device=self.device.type, stacking=stacking, rows=rows
         )
         self._stack: type[Stack] = STACKINGS.get(self.stacking)
-        widest = self._check(sample)
+        widest = look_through(task, self.model, sample, self._splits, unfolds=self.stacking != "single")
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
 
     @property
@@ -105,7 +109,9 @@ class Workload:
             torch.manual_seed(seed)
             model = self.task.model()
         if not isinstance(model, nn.Module):
-            raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
+            raise UserError(
+                f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module"
+            )
         return model
 
     def _template(self) -> nn.Module:
@@ -139,7 +145,9 @@ class Workload:
         """The permutation ``[N]`` of the training split in ``epoch`` (0, 1, …), on the device."""
         key = (seed, epoch)
         if key not in self._orders:
-            generator = torch.Generator().manual_seed(seed_for(self.run_seed, self.task.name, seed, "order", epoch))
+            generator = torch.Generator().manual_seed(
+                seed_for(self.run_seed, self.task.name, seed, "order", epoch)
+            )
             self._orders[key] = torch.randperm(self.train_size, generator=generator).to(self.device)
             if len(self._orders) > _ORDERS_KEPT:
                 self._orders.popitem(last=False)
@@ -148,7 +156,8 @@ class Workload:
     def batch(self, seed: int, step: int) -> Pair:
         """The batch of ``step`` (0, 1, …), the same for every candidate: shuffled anew each epoch, augmented.
 
-        The last batch of an epoch holds what is left. A split no larger than a batch is used whole, as it lies.
+        The last batch of an epoch holds what is left. A split no larger than a batch is used whole, as it
+        lies.
         """
         x, y = self.split("train")
         size = self.task.batch
@@ -180,45 +189,6 @@ class Workload:
         x = self._splits.train.x[:2]
         return x.to(device=self.device, dtype=self.dtype if x.is_floating_point() else None)
 
-    def _check(self, sample: Tensor) -> int:
-        """Runs the model once; returns the widest activation of a sample."""
-        model, widest = copy.deepcopy(self.model).eval(), [sample[0].numel()]
-
-        def look(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            unfolds = isinstance(module, nn.Conv2d) and self.stacking != "single"
-            unfolded = module.kernel_size[0] * module.kernel_size[1] if unfolds else 1
-            tensors = [(t, k) for t, k in ((inputs[0] if inputs else None, unfolded), (output, 1))]
-            widest.extend(t.numel() // max(1, len(t)) * k for t, k in tensors if isinstance(t, Tensor) and t.dim())
-
-        for module in model.modules():
-            module.register_forward_hook(look)
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
-                output = model(sample)
-        except Exception as error:
-            shape = list(sample.shape)
-            raise UserError(f"task {self.task.name!r}: the model fails on inputs {shape}: {error}") from error
-        self._check_output(output, len(sample))
-        return max(widest)
-
-    def _check_output(self, output: object, count: int) -> None:
-        name, splits = self.task.name, self._splits
-        if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != count:
-            raise UserError(f"task {name!r}: the model must return one output tensor [batch, ...]")
-        if self.task.loss == "mse" and output.shape[1:] != splits.train.y.shape[1:]:
-            wanted = list(splits.train.y.shape[1:])
-            raise UserError(f"task {name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}")
-        if self.task.loss != "cross_entropy" and self.task.metric == "loss":
-            return
-        if output.dim() != 2:
-            raise UserError(f"task {name!r}: outputs must be [batch, classes], not {list(output.shape)}")
-        for pair in (splits.train, splits.validation, splits.test):
-            if pair is not None and not 0 <= int(pair.y.min()) <= int(pair.y.max()) < output.shape[1]:
-                raise UserError(
-                    f"task {name!r}: classes run from {int(pair.y.min())} to {int(pair.y.max())}, "
-                    f"but the model has {output.shape[1]} outputs (0 to {output.shape[1] - 1})"
-                )
-
 
 class Rows:
     """A chunk in training: R rows of weights that see the same batches.
@@ -242,8 +212,8 @@ class Rows:
     def losses_and_grad(self, seed: int, step: int) -> Tensor:
         """Mean training loss ``[R]`` of the batch of ``step`` (0, 1, …) under ``theta``; fills ``grad``.
 
-        ``grad[r]`` is the derivative of loss r with respect to ``theta[r]``. A row that overflows gives inf or NaN
-        here and leaves the others as they are.
+        ``grad[r]`` is the derivative of loss r with respect to ``theta[r]``. A row that overflows gives inf
+        or NaN here and leaves the others as they are.
         """
         workload = self.workload
         x, y = workload.batch(seed, step)

@@ -3,14 +3,15 @@
 Splits, the same in every run:
 
 - digits (1,797 images): 1,197 train, 300 validation, 300 test, after one fixed permutation.
-- MNIST, Fashion-MNIST: the first 50,000 official training images train, the last 10,000 validate, the official test set
-  tests. fashion-mlp validates on the first 5,000 of these 10,000: with all of them scoring would cost a fifth of its
-  short trainings.
-- CIFAR-10: the first four fifths of the training images train, the last fifth validates, the official test images test
-  (40,000 / 10,000 / 10,000; with the subset of 6,102 images 4,068 / 1,017 / 1,017).
+- MNIST, Fashion-MNIST: the first 50,000 official training images train, the last 10,000 validate, the
+  official test set tests. fashion-mlp validates on the first 5,000 of these 10,000: with all of them scoring
+  would cost a fifth of its short trainings.
+- CIFAR-10: the first four fifths of the training images train, the last fifth validates, the official test
+  images test (40,000 / 10,000 / 10,000; with the subset of 6,102 images 4,068 / 1,017 / 1,017).
 
-The three tasks of "Evolving Deep Learning Optimizers" (arXiv 2512.11853) train on 15,000 images drawn once per run, in
-batches of 128; the last batch of their epochs holds 24. The paper scores on the test split, here a search never sees it.
+The three tasks of "Evolving Deep Learning Optimizers" (arXiv 2512.11853) train on 15,000 images drawn once
+per run, in batches of 128; the last batch of their epochs holds 24. The paper scores on the test split, here
+a search never sees it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from symevo.seeds import seed_for
 from symevo.tasks import data
@@ -41,7 +42,9 @@ VALIDATION_IMAGES = 10_000  # of MNIST and Fashion-MNIST
 AUGMENTS.register("cifar10-flip-crop", FlipCrop(4, tuple(-m / s for m, s in zip(*CIFAR, strict=True))))
 
 
-def normalised(x: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], *, white: float = 255.0) -> Tensor:
+def normalised(
+    x: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], *, white: float = 255.0
+) -> Tensor:
     """Pixels ``[N, C, H, W]`` in 0..white -> (x/white − mean) / std per channel, float32."""
     mean, std = (torch.tensor(s).view(1, -1, 1, 1) for s in statistics)
     return (x.float() / white - mean) / std
@@ -63,7 +66,9 @@ def digits_splits(flat: bool) -> Callable[[DataRequest], Splits]:
         images, y = data.digits()
         x = normalised(images.unsqueeze(1), DIGITS, white=16.0)
         # RandomState's streams are frozen by numpy's promise, so this split is the same with every version.
-        order = torch.from_numpy(np.random.RandomState(seed_for("digits", "split") % 2**32).permutation(len(x)))
+        order = torch.from_numpy(
+            np.random.RandomState(seed_for("digits", "split") % 2**32).permutation(len(x))
+        )
         x, y = (x.flatten(1) if flat else x)[order], y[order]
         ends = ((0, 1197), (1197, 1497), (1497, 1797))
         return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ends))
@@ -72,7 +77,11 @@ def digits_splits(flat: bool) -> Callable[[DataRequest], Splits]:
 
 
 def grey_splits(
-    name: str, statistics: tuple[tuple[float, ...], tuple[float, ...]], *, pool: int = 1, images: int | None = None,
+    name: str,
+    statistics: tuple[tuple[float, ...], tuple[float, ...]],
+    *,
+    pool: int = 1,
+    images: int | None = None,
     validation: int = VALIDATION_IMAGES,
 ) -> Callable[[DataRequest], Splits]:
     """A loader of MNIST or Fashion-MNIST as ``[N, 1, 28, 28]``.
@@ -87,7 +96,7 @@ def grey_splits(
 
     def prepare(x: Tensor) -> Tensor:
         x = normalised(x.unsqueeze(1), statistics)
-        return x if pool == 1 else F.avg_pool2d(x, pool).flatten(1)
+        return x if pool == 1 else functional.avg_pool2d(x, pool).flatten(1)
 
     def load(request: DataRequest) -> Splits:
         raw = data.grey_images(name, request.data_dir)
@@ -108,7 +117,9 @@ def cifar_splits(request: DataRequest) -> Splits:
     """The loader of CIFAR-10, ``[N, 3, 32, 32]``."""
     raw = data.cifar10(request.data_dir)
     cut = len(raw.x_train) - len(raw.x_train) // 5
-    train = drawn(Pair(raw.x_train[:cut], raw.y_train[:cut]), PAPER_IMAGES, name="cifar10", run_seed=request.run_seed)
+    train = drawn(
+        Pair(raw.x_train[:cut], raw.y_train[:cut]), PAPER_IMAGES, name="cifar10", run_seed=request.run_seed
+    )
     return Splits(
         Pair(normalised(train.x, CIFAR), train.y),
         Pair(normalised(raw.x_train[cut:], CIFAR), raw.y_train[cut:]),
@@ -118,6 +129,7 @@ def cifar_splits(request: DataRequest) -> Splits:
 
 @TASKS.register("digits-mlp")
 def digits_mlp() -> Task:
+    """Small and easy: for tests and quick looks."""
     return Task(
         "digits-mlp", model=lambda: mlp(64, 32, 10), data=digits_splits(flat=True), batch=64, steps=300,
         description="8×8 digits (embedded), one hidden layer of 32",
@@ -126,6 +138,7 @@ def digits_mlp() -> Task:
 
 @TASKS.register("digits-deep")
 def digits_deep() -> Task:
+    """Six tanh layers: gradients of very different sizes."""
     return Task(
         "digits-deep", model=lambda: mlp(64, 16, 16, 16, 16, 16, 16, 10, activation=nn.Tanh),
         data=digits_splits(flat=True), batch=64, steps=300,
@@ -135,6 +148,7 @@ def digits_deep() -> Task:
 
 @TASKS.register("digits-cnn")
 def digits_cnn_task() -> Task:
+    """The smallest convolutional task."""
     return Task(
         "digits-cnn", model=digits_cnn, data=digits_splits(flat=False), batch=64, steps=300,
         description="8×8 digits (embedded), two small convolutions",
@@ -143,6 +157,7 @@ def digits_cnn_task() -> Task:
 
 @TASKS.register("fashion-mlp")
 def fashion_mlp() -> Task:
+    """Real images in a net small enough to train thousands of."""
     return Task(
         "fashion-mlp", model=lambda: mlp(196, 32, 10), batch=64, steps=300,
         data=grey_splits("fashion-mnist", FASHION, pool=2, validation=5_000),
@@ -152,6 +167,7 @@ def fashion_mlp() -> Task:
 
 @TASKS.register("fashion-cnn")
 def fashion_cnn() -> Task:
+    """The first of the paper's tasks."""
     return Task(
         "fashion-cnn", model=small_cnn, data=grey_splits("fashion-mnist", FASHION, images=PAPER_IMAGES),
         batch=128, steps=500, description="Fashion-MNIST, SmallCNN of arXiv 2512.11853 (824,458 weights)",
@@ -160,6 +176,7 @@ def fashion_cnn() -> Task:
 
 @TASKS.register("mnist-cnn")
 def mnist_cnn() -> Task:
+    """The third of the paper's tasks."""
     return Task(
         "mnist-cnn", model=small_cnn, data=grey_splits("mnist", MNIST, images=PAPER_IMAGES),
         batch=128, steps=500, description="MNIST, SmallCNN of arXiv 2512.11853 (824,458 weights)",
@@ -168,6 +185,7 @@ def mnist_cnn() -> Task:
 
 @TASKS.register("cifar10-cnn")
 def cifar10_cnn() -> Task:
+    """The second of the paper's tasks."""
     return Task(
         "cifar10-cnn", model=cifar_cnn, data=cifar_splits, batch=128, steps=500, augment="cifar10-flip-crop",
         description="CIFAR-10, CifarCNN of arXiv 2512.11853 (2,168,554 weights), flip and crop",

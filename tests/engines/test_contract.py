@@ -54,7 +54,7 @@ def test_outcomes_are_in_the_order_of_the_items(name: str) -> None:
     assert values(outcomes) == naps
     assert statuses(outcomes) == ["ok"] * 4
     assert [outcome.attempts for outcome in outcomes] == [1] * 4
-    assert all(nap <= outcome.seconds < nap + 0.25 for nap, outcome in zip(naps, outcomes, strict=True))
+    assert all(nap <= outcome.seconds < nap + 1.0 for nap, outcome in zip(naps, outcomes, strict=True))
 
 
 @every_engine
@@ -101,7 +101,7 @@ def test_what_on_result_raises_leaves_map_and_the_engine_still_works(name: str, 
         start = time.monotonic()
         with pytest.raises(type(error)):
             engine.map(jobs.mixed, [("nap", 0.2), rest, rest], on_result=refuse)
-        assert time.monotonic() - start < 2.0
+        assert time.monotonic() - start < 4.0
         assert values(engine.map(jobs.square, [3], timeout=5.0)) == [9]
 
 
@@ -186,7 +186,7 @@ def test_inline_takes_any_function_and_any_value() -> None:
 def test_every_kind_of_failure_is_classified_and_disturbs_no_other(name: str) -> None:
     trouble = {
         ("square", 1): ("ok", 1),
-        ("hang", None): ("timeout", "no result within 0.5 s"),
+        ("hang", None): ("timeout", "no result within 1 s"),
         ("square", 2): ("ok", 4),
         ("segfault", None): ("crashed", "the process was killed by SIGSEGV"),
         ("square", 3): ("ok", 9),
@@ -198,12 +198,12 @@ def test_every_kind_of_failure_is_classified_and_disturbs_no_other(name: str) ->
         ("square", 5): ("ok", 25),
     }
     with make(name) as engine:
-        outcomes = engine.map(jobs.mixed, list(trouble), timeout=0.5)
+        outcomes = engine.map(jobs.mixed, list(trouble), timeout=1.0)
     for outcome, (status, value) in zip(outcomes, trouble.values(), strict=True):
         assert outcome.status == status
         assert outcome.value == value if status == "ok" else str(outcome.value).startswith(value)
     assert [outcome.attempts for outcome in outcomes] == [1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1]
-    assert 0.5 <= outcomes[1].seconds < 1.5
+    assert 1.0 <= outcomes[1].seconds < 3.0
 
 
 @isolating_engines
@@ -222,10 +222,10 @@ def test_only_crashes_are_retried(name: str, tmp_path: Path) -> None:
 
 @isolating_engines
 def test_a_new_child_is_set_up_again_and_its_setup_has_a_limit_of_its_own(name: str) -> None:
-    with make(name, setup=(jobs.slow_setup, 0.5)) as engine:
-        outcomes = engine.map(jobs.mixed, [("square", 2), ("die", 3), ("square", 3)], timeout=0.3, retries=0)
+    with make(name, setup=(jobs.slow_setup, 1.0)) as engine:
+        outcomes = engine.map(jobs.mixed, [("square", 2), ("die", 3), ("square", 3)], timeout=0.8, retries=0)
     assert statuses(outcomes) == ["ok", "crashed", "ok"]
-    assert outcomes[0].seconds < 0.3
+    assert outcomes[0].seconds < 0.8
 
 
 @isolating_engines
@@ -299,5 +299,5 @@ def test_the_process_engine_works_in_parallel() -> None:
         engine.map(jobs.nap, [0.0] * 4)
         start = time.monotonic()
         outcomes = engine.map(jobs.nap, [0.4] * 4)
-        assert time.monotonic() - start < 0.9
+        assert time.monotonic() - start < 1.3
     assert {outcome.worker for outcome in outcomes} == {0, 1, 2, 3}

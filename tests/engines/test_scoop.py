@@ -126,13 +126,16 @@ def test_a_task_whose_workers_always_die_is_lost(start: Start, tmp_path: Path) -
 
 def test_an_idle_worker_that_dies_is_replaced(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    program = start(TARGET, "2", "killed", str(log), "[2.0]")
+    # The second map comes when the broker still believes that the dead one waits for work.
+    program = start(TARGET, "2", "killed", str(log), "[1.5]", "[0.1, 0.1, 0.1]")
     assert wait_for(lambda: len(lines(log)) == 1 and len(workers_of(program)) == 2)
     busy = int(lines(log)[0].split()[0])
     (idle,) = (process for process in workers_of(program) if process.pid != busy)
     idle.kill()
     assert wait_for(lambda: len({process.pid for process in workers_of(program)} - {idle.pid}) == 2)
-    assert [outcome[:2] for outcome in result(program)] == [["ok", 2.0]]
+    outcomes = result(program)
+    assert [outcome[:2] for outcome in outcomes] == [["ok", 1.5], *[["ok", 0.1]] * 3]
+    assert [outcome[4] for outcome in outcomes] == [1] * 4
     assert program.is_gone()
 
 

@@ -1,4 +1,4 @@
-"""What every registered genome kind promises, under every preset of its own. A new kind needs no change here."""
+"""What every registered genome kind promises, under each of its presets. A new kind needs no change here."""
 
 import copy
 import json
@@ -202,7 +202,7 @@ STEP = st.tuples(st.integers(0, 10), st.integers(0, 9), st.integers(0, 9), st.fl
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), steps=st.lists(STEP, max_size=25))
 def test_closure_under_any_sequence_of_operators(kind, seed, steps):
     genome = GENOMES.get(kind[0])(kind[1])

@@ -28,7 +28,9 @@ def individual(terms=(0,), alphas=(1.0,), **genes):
 def same_counts(observed, probabilities):
     """Chi-square of counts against exact probabilities."""
     total = sum(observed.values())
-    assert set(observed) <= set(probabilities)
+    assert set(+observed) <= set(probabilities)
+    if len(probabilities) == 1:
+        return
     found = [observed.get(key, 0) for key in probabilities]
     expected = [total * p for p in probabilities.values()]
     assert stats.chisquare(found, expected).pvalue > P_LIMIT
@@ -198,7 +200,7 @@ def test_mutate_alphas_clamps_at_five():
         GENOME.operators["mutate_alphas"](one, progress=0.0)
     assert max(one.alphas[0] for one in pool) == 5.0
     assert min(one.alphas[1] for one in pool) == -5.0
-    assert min(one.alphas[0] for one in pool) < 5.0 < 2 * min(one.alphas[0] for one in pool)
+    same_rate(sum(one.alphas[0] < 5.0 for one in pool), 500, 0.35 / 2)  # the other half is clamped
 
 
 def structural(start, progress, trials=12_000):
@@ -261,10 +263,9 @@ def test_mutate_flags_flips_six_flags_and_no_other(progress):
     for flag in FLAGS:
         same_rate(counts[flag], trials, p)
     few = {n: math.comb(6, n) * p**n * (1 - p) ** (6 - n) for n in range(3)}
-    more = Counter({n: patterns[n] for n in few}) + Counter(
-        {3: sum(patterns.values()) - sum(map(patterns.get, few))}
-    )
-    same_counts(more, {**few, 3: 1 - sum(few.values())})
+    grouped = Counter({n: patterns[n] for n in few})
+    grouped[3] = trials - sum(grouped.values())
+    same_counts(grouped, {**few, 3: 1 - sum(few.values())})
 
 
 def test_mutate_runs_all_four_operators_and_mate_both():
@@ -281,8 +282,8 @@ def test_mutate_runs_all_four_operators_and_mate_both():
     start = individual([0, 3], [0.5, -0.5], beta1=0.5, beta2=0.5)
     changed = seen(lambda one: GENOME.mutate(one, progress=0.0), start, 1000)
     assert set(changed) == {"terms", "alphas", *MIDDLE, *FLAGS}  # clip value and warmup never mutate
-    other = individual([6], [0.125], lr=1e-4, beta1=0.1, beta2=0.1, eps=1e-9, weight_decay=1e-5, clip_value=0.5,
-                       warmup=50, use_m=False, use_v=False, bias_correction=False, clipping=True,
+    other = individual([6], [0.125], lr=1e-4, beta1=0.1, beta2=0.1, eps=1e-9, weight_decay=1e-5,
+                       clip_value=0.5, warmup=50, use_m=False, use_v=False, bias_correction=False, clipping=True,
                        use_warmup=True, cosine=True)  # fmt: skip
     mated = seen(lambda one: GENOME.mate(one, clone(other)), start, 200)
     assert set(mated) == set(GENOME.to_json(start)) - {"use_wd"}

@@ -1,0 +1,79 @@
+"""Whether model, loss and data of a task fit each other: found out by running the model once."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from symevo.errors import UserError
+from symevo.tasks.task import Splits, Task
+
+
+def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits, *, unfolds: bool) -> int:
+    """Runs ``model`` on ``sample [2, ...]`` and checks its outputs against loss and targets.
+
+    Args:
+        task: Whose loss and metric count.
+        model: Left as it is.
+        sample: Two training inputs.
+        splits: All data of the task.
+        unfolds: Whether convolutions will hold their unfolded input.
+
+    Returns:
+        The number of elements of the widest activation of one sample.
+
+    Raises:
+        UserError: The model fails, or its outputs do not fit; the message says how.
+    """
+    model, widest = copy.deepcopy(model).eval(), [sample[0].numel()]
+
+    def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        window = 1
+        if unfolds and isinstance(module, nn.Conv2d):
+            window = int(module.kernel_size[0]) * int(module.kernel_size[1])
+        for tensor, factor in ((inputs[0] if inputs else None, window), (output, 1)):
+            if isinstance(tensor, Tensor) and tensor.dim() and len(tensor):
+                widest.append(tensor.numel() // len(tensor) * factor)
+
+    for module in model.modules():
+        module.register_forward_hook(look)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output: Any = model(sample)
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        AssertionError,
+        KeyError,
+    ) as error:
+        shape, reason = list(sample.shape), " ".join(str(error).split())
+        raise UserError(f"task {task.name!r}: the model fails on inputs {shape}: {reason}") from error
+    if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != len(sample):
+        raise UserError(f"task {task.name!r}: the model must return one output tensor [batch, ...]")
+    _check_outputs(task, output, splits)
+    return max(widest)
+
+
+def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:
+    if task.loss == "mse" and output.shape[1:] != splits.train.y.shape[1:]:
+        wanted = list(splits.train.y.shape[1:])
+        raise UserError(
+            f"task {task.name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}"
+        )
+    if task.loss != "cross_entropy" and task.metric == "loss":
+        return
+    if output.dim() != 2:
+        raise UserError(f"task {task.name!r}: outputs must be [batch, classes], not {list(output.shape)}")
+    classes = output.shape[1]
+    for pair in (splits.train, splits.validation, splits.test):
+        if pair is not None and not 0 <= int(pair.y.min()) <= int(pair.y.max()) < classes:
+            raise UserError(
+                f"task {task.name!r}: classes run from {int(pair.y.min())} to {int(pair.y.max())}, "
+                f"but the model has {classes} outputs (0 to {classes - 1})"
+            )

@@ -9,7 +9,9 @@ import contextlib
 import os
 import re
 import shlex
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -58,12 +60,11 @@ The same settings and seed give the same run, whatever the engine, the workers o
 """
 
 _TASKS_FROM = "Python file that makes tasks of your own."
-
 app = typer.Typer(add_completion=False, help=_HELP, rich_markup_mode=None)
 
 
-def _option(help: str, *names: str, metavar: str | None = None, panel: str | None = None) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
+def _option(help: str, *names: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, show_default=False)
 
 
 def _version(wanted: bool) -> None:
@@ -126,21 +127,26 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     json: Annotated[bool, _option("Print one JSON object and nothing else.", "--json")] = False,
     quiet: Annotated[bool, _option("No progress on standard error.", "--quiet")] = False,
 ) -> Job:
-    flags = {name: value for name, value in context.params.items() if name not in _NOT_SETTINGS}
-    if scoop and engine not in (None, "scoop"):
-        raise UserError(f"--scoop and --engine {engine} exclude each other: keep one of them")
-    if scoop:
-        flags["engine"] = "scoop"
-    if tasks is not None:
-        flags["tasks"] = [name.strip() for name in tasks.split(",") if name.strip()]
-    for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
-        flags[name] = [str(item) for item in flags[name]] if flags[name] else None
-    said = {name: value for name, value in flags.items() if value is not None}
-    request = commands.Request(flags=said, config=config, resume=resume)
+    request = commands.Request(flags=_flags(context.params), config=config, resume=resume)
     return partial(commands.run, request, argv=context.obj, as_json=json, quiet=quiet)
 
 
 _NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "tasks"})
+
+
+def _flags(params: dict[str, Any]) -> dict[str, Any]:
+    """The settings that were said, by field name."""
+    flags = {name: value for name, value in params.items() if name not in _NOT_SETTINGS}
+    if params["scoop"]:
+        if params["engine"] not in (None, "scoop"):
+            raise UserError(f"--scoop and --engine {params['engine']} exclude each other: keep one of them")
+        flags["engine"] = "scoop"
+    if params["tasks"] is not None:
+        flags["tasks"] = [name.strip() for name in params["tasks"].split(",") if name.strip()]
+    for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
+        flags[name] = [str(item) for item in flags[name]] if flags[name] else None
+    return {name: value for name, value in flags.items() if value is not None}
+
 
 _Json = Annotated[bool, _option("Print JSON.", "--json")]
 _Latex = Annotated[bool, _option("Print the equations in LaTeX.", "--latex")]
@@ -257,12 +263,11 @@ def _usage(error: Any) -> str:
     """The command-line parser's complaint, in our words where it knows more than it says."""
     option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
     if type(error).__name__ == "NoSuchOption" and option and context is not None:
-        known = [name for parameter in context.command.params for name in parameter.opts]
-        flags = [name for name in known if name.startswith("--")]
+        flags = [name for parameter in context.command.params for name in parameter.opts if "--" in name]
         return f"unknown flag {option!r}: {nearest(option, [*flags, '--help'])}"
     text = error.format_message().strip()
     if text.startswith("No such command") and context is not None:
-        name = context.protected_args[0] if getattr(context, "protected_args", None) else text.split("'")[1]
+        name = text.split("'")[1]
         return f"unknown command {name!r}: {nearest(name, sorted(context.command.commands))}"
     # "Input should be a valid integer, unable to parse string as an integer" says one thing twice.
     text = re.sub(r"Input should be (a valid \w+).*", r"give \1", text)
@@ -280,9 +285,6 @@ def _closed_pipe() -> int:
 @contextlib.contextmanager
 def _termination_interrupts() -> Iterator[None]:
     """Treats SIGTERM as Ctrl-C while a job runs, so that both end in a checkpoint."""
-    import signal
-    import threading
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return

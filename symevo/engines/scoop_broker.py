@@ -34,12 +34,18 @@ class WatchfulSocket:
         self._broker = broker
         self._socket: zmq.Socket = broker.task_socket
         self._tasks: dict[bytes, bytes] = {}
+        self._workers: set[bytes] = set()
         self._suspicious_until = 0.0
         self._stopping = False
 
     def suspect(self) -> None:
         """A worker has died; its connection may take a moment to go. Callable from any thread."""
         self._suspicious_until = time.monotonic() + _SUSPICION
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the end was asked for, by the origin or by :meth:`stop`."""
+        return self._stopping
 
     def stop(self) -> None:
         """Has the broker shut down at its next look. Callable from any thread."""
@@ -56,8 +62,16 @@ class WatchfulSocket:
         if self._stopping:
             return [b"", protocol.SHUTDOWN]
         message = self._socket.recv_multipart()
-        if message[1] == protocol.STATUS_DONE:
-            self._tasks.pop(message[0], None)
+        sender, kind = message[:2]
+        if kind == protocol.REQUEST:
+            self._workers.add(sender)
+        elif kind == protocol.STATUS_DONE:
+            self._tasks.pop(sender, None)
+        elif kind == protocol.SHUTDOWN:
+            if sender in self._workers:
+                # A worker that fails asks for the end of the pool; it is replaced instead.
+                return [sender, protocol.STATUS_DONE, b""]
+            self._stopping = True
         return message
 
     def send_multipart(self, message: list[bytes]) -> None:
@@ -114,8 +128,9 @@ class BrokerThread:
         return self._broker.getPorts()
 
     @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
+    def serving(self) -> bool:
+        """Whether the run goes on: its end was not asked for, and the broker has not failed."""
+        return self._thread.is_alive() and not self._socket.stopping
 
     def stop(self) -> None:
         """Announces the end to the workers and waits up to 3 s for the broker."""

@@ -81,6 +81,7 @@ class _Pool:
         self._argv, self._size = list(argv), workers + 1
         self._respawns_left = _MAX_RESPAWNS
         self.signal: int | None = None
+        self._forwarded = False
         self._origin: subprocess.Popen[bytes] | None = None
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -98,30 +99,23 @@ class _Pool:
         self._workers = [self._spawn() for _ in range(self._size - 1)]
         kill_at: float | None = None
         while origin.poll() is None:
-            if kill_at is None and self.signal is not None:
+            if self.signal is not None and not self._forwarded:
+                self._forwarded = True
                 origin.send_signal(self.signal)
                 kill_at = time.monotonic() + _GRACE
             if kill_at is not None and time.monotonic() > kill_at:
                 kill_group(origin)
-            if self._broker.alive:
+            if self._broker.serving:
                 self._replace_the_dead()
-            if not self._workers or not self._broker.alive:
-                # An origin that has finished shuts the broker down before it ends itself.
-                if not self._ends(origin):
+                if not self._workers:
                     print("symevo: error: the SCOOP pool died; see the messages above", file=sys.stderr)
                     return 1
-                break
+            elif kill_at is None:
+                # An origin that has finished shuts the broker down, and the workers, before it ends itself.
+                kill_at = time.monotonic() + _GRACE
             time.sleep(_TICK)
         code = origin.returncode
         return code if code >= 0 else 128 - code
-
-    @staticmethod
-    def _ends(origin: subprocess.Popen[bytes]) -> bool:
-        try:
-            origin.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
     def _replace_the_dead(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:

@@ -67,8 +67,10 @@ class Unicode:
         if expr.name == "neg":
             return "-" + self.operand(expr.args[0], _SIGNED), _SIGNED
         if expr.name in ("+", "-"):
-            left, right = self.operand(expr.args[0], 2), self.operand(expr.args[1], 3, sign=False)
-            return f"{left} {expr.name} {right}", 2
+            left, right = self.operand(expr.args[0], 2), self.operand(expr.args[1], 3)
+            negative = right.startswith("-")  # a - -2*b reads a + 2*b
+            sign = expr.name if not negative else "-+"[expr.name == "-"]
+            return f"{left} {sign} {right.removeprefix('-')}", 2
         if expr.name == "*":
             return self.product(self.operand(expr.args[0], 3), self.operand(expr.args[1], 4, sign=False)), 3
         if expr.name == "/":

@@ -73,21 +73,16 @@ def inlined(rule: Rule) -> list[tuple[str, Expr]]:
     kept = {f"{name}_{{t}}" for name in (*rule.program.memory, "theta")}
     inside: dict[str, Expr] = {}
     sizes: dict[str, int] = {}
-    found = []
+    written: list[tuple[str, Expr]] = []
     for label, expr in indexed(rule):
         size = sum(sizes.get(node.id, 1) if isinstance(node, Name) else 1 for node in walk(expr))
-        written = replace_names(expr, inside) if size <= MAX_INLINE else expr
-        if label in kept or size > MAX_INLINE:
-            found.append((label, written))
-        else:
-            inside[label], sizes[label] = written, size
-    return _close(found, inside)
-
-
-def _close(found: list[tuple[str, Expr]], inside: Mapping[str, Expr]) -> list[tuple[str, Expr]]:
-    """Adds the equations of temporaries that an equation too long to write out still names."""
-    named = {node.id for _, expr in found for node in walk(expr) if isinstance(node, Name)}
-    return [(label, inside[label]) for label in inside if label in named] + found
+        written.append((label, replace_names(expr, inside) if size <= MAX_INLINE else expr))
+        if label not in kept and size <= MAX_INLINE:
+            inside[label], sizes[label] = written[-1][1], size
+    shown = [expr for label, expr in written if label not in inside]
+    # an equation too long to write out still names its temporaries
+    needed = {node.id for expr in shown for node in walk(expr) if isinstance(node, Name)}
+    return [(label, expr) for label, expr in written if label not in inside or label in needed]
 
 
 def latex(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> str:

@@ -195,7 +195,7 @@ class MaxPool2d(Layer):
         return dx
 
     def _blank(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
-        """Memory for the gradient of ``x``, every window of it to be written; zeros where windows leave a rest."""
+        """Memory for the gradient of ``x``, every window to be written whole; zeros where windows leave a rest."""
         dx = self.space("dx", x.shape, x)
         return dx if x.shape[2] % kernel[0] == 0 and x.shape[3] % kernel[1] == 0 else dx.zero_()
 

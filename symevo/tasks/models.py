@@ -16,7 +16,7 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
 
 
 def digits_cnn() -> nn.Sequential:
-    """Two 3×3 convolutions (8, 16 maps), each pooled, and a linear layer, for ``[B, 1, 8, 8]``; 1,898 weights."""
+    """Two 3×3 convolutions (8, 16 maps), each pooled and a linear layer for 8×8 images; 1,898 weights."""
     return nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),

@@ -108,6 +108,38 @@ def _refuse(index: int, outcome: Any) -> None:
     raise ZeroDivisionError
 
 
+def linger(argv: Sequence[str]) -> int:
+    """Ends late, long after SCOOP has shut its workers and its broker down."""
+    leave_now = os._exit
+
+    def leave_later(code: int) -> None:
+        time.sleep(1.0)
+        leave_now(code)
+
+    os._exit = leave_later  # type: ignore[assignment]
+    with make_engine("scoop") as engine:
+        return engine.map(engine_jobs.square, [2])[0].value
+
+
+def rogue(argv: Sequence[str]) -> int:
+    """A worker asks for the end of the pool, as one with a failure inside SCOOP does."""
+    from scoop import futures
+
+    future = futures.submit(ask_for_the_end)
+    while not futures.wait([future], timeout=0).done:  # to wait otherwise would run it here
+        time.sleep(0.01)
+    print(json.dumps([future.resultValue]))
+    with make_engine("scoop") as engine:
+        return engine.map(engine_jobs.square, [0])[0].value
+
+
+def ask_for_the_end() -> int:
+    import scoop
+
+    scoop._control.execQueue.socket.socket.send(b"S")  # type: ignore[attr-defined]
+    return 7
+
+
 def stubborn(argv: Sequence[str]) -> int:
     """Does not listen to SIGINT and SIGTERM."""
     signal.signal(signal.SIGINT, lambda *_: Path(argv[0] + ".heard").write_text("INT"))

@@ -150,6 +150,16 @@ def test_a_pool_that_cannot_be_replaced_fails(start: Start, tmp_path: Path) -> N
     assert program.is_gone()
 
 
+def test_an_origin_may_end_after_its_pool(start: Start) -> None:
+    code, _, err = start(TARGET, "1", "linger", MAX_RESPAWNS="0").end()
+    assert code == 4
+    assert "the SCOOP pool died" not in err
+
+
+def test_a_worker_cannot_end_the_pool(start: Start) -> None:
+    assert result(start(TARGET, "1", "rogue", MAX_RESPAWNS="0")) == [7]
+
+
 def test_what_on_result_raises_frees_the_workers(start: Start) -> None:
     data = result(start(TARGET, "2", "cancel"))
     assert [outcome[:2] for outcome in data["outcomes"]] == [["ok", x * x] for x in range(4)]

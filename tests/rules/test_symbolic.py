@@ -176,7 +176,7 @@ def test_names_that_would_look_alike_keep_their_spelling():
 
 def test_numbers_have_four_digits():
     made = rule("theta = theta - lr*(a*g + b*theta)", a=1 / 3, b=-2.5, lr=1e-4)
-    assert unicode(made, numbers=True) == "θ_t = θ_{t-1} - 0.0001·(0.3333·g_t + -2.5·θ_{t-1})"
+    assert unicode(made, numbers=True) == "θ_t = θ_{t-1} - 0.0001·(0.3333·g_t - 2.5·θ_{t-1})"
     assert r"10^{-5}" in latex(made.with_hyper(lr=1e-5), numbers=True)
 
 
@@ -201,7 +201,7 @@ def test_schedule_is_a_readable_last_line(schedule, suffix):
         ("a/(b*c)", "a/(b·c)"), ("a/b*c", "a/b·c"), ("a*(b/c)", "a·(b/c)"), ("(a + b)*c", "(a + b)·c"), ("a*-b", "a·(-b)"),
         ("a**b**c", "a^(b^c)"), ("(a**b)**c", "(a^b)^c"), ("a**-2", "a⁻²"), ("sqrt(a)", "√a"), ("sqrt(a + b)", "√(a + b)"),
         ("abs(a)", "|a|"), ("minimum(a, b)", "min(a, b)"), ("where(a <= b, 1, 2)", "where(a ≤ b, 1, 2)"), ("1e-8*a", "1e-8·a"),
-        ("a - -b", "a - (-b)"), ("a**t", "aᵗ"),
+        ("a - -b", "a + b"), ("a + -2*b", "a - 2·b"), ("a - -2*b*c", "a + 2·b·c"), ("a + (-b)**2", "a + (-b)²"), ("a**t", "aᵗ"),
     ],
 )  # fmt: skip
 def test_unicode_keeps_the_meaning(text, printed):

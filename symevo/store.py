@@ -158,7 +158,7 @@ class Store:
         """All evaluations of closed generations, in the order in which they were proposed."""
         query = f"SELECT {', '.join(_EVALUATION)} FROM evaluations ORDER BY gen, place"
         for row in self._db.execute(query):
-            item = dict(zip(_EVALUATION, row, strict=True))
+            item: dict[str, Any] = dict(zip(_EVALUATION, row, strict=True))
             yield item | {name: json.loads(item[name]) for name in _JSON_COLUMNS}
 
 

@@ -55,12 +55,12 @@ def train(
         raise ValueError("rules that train together must have the same program")
     count = rows or len(rules)
     session = workload.rows(count)
+    theta = session.theta
     kernel = kernel_for(
-        rules[0].program, tuple(session.theta.shape), dtype=session.theta.dtype, device=session.theta.device,
-        backend=backend,
-    )  # fmt: skip
+        rules[0].program, (count, workload.weights), dtype=theta.dtype, device=theta.device, backend=backend
+    )
     session.start(seed)
-    slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(session.theta)
+    slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(theta)
     curve, died = lockstep(session, kernel, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
     return [_outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from deap import base, tools
+from deap import tools
 
 from symevo.registry import Registry
 
@@ -32,7 +32,7 @@ LOOPS: Registry[Callable[..., Iterator[Generation]]] = Registry("loop")
 
 @LOOPS.register("generational")
 def generational(
-    toolbox: base.Toolbox,
+    toolbox: Any,
     population: list[Any],
     *,
     generations: int,
@@ -69,7 +69,7 @@ def generational(
         yield Generation(gen, population)
 
 
-def _next(toolbox: base.Toolbox, population: list[Any], *, elites: int, progress: float) -> list[Any]:
+def _next(toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
     kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
     for one in kept:
         one.birth = {"parents": [one.place], "operator": "elite"}
@@ -80,7 +80,7 @@ def _next(toolbox: base.Toolbox, population: list[Any], *, elites: int, progress
     return offspring
 
 
-def _child(toolbox: base.Toolbox, population: list[Any], progress: float) -> Any:
+def _child(toolbox: Any, population: list[Any], progress: float) -> Any:
     first, second = toolbox.select(population, 2)
     child, _ = toolbox.mate(toolbox.clone(first), toolbox.clone(second))
     (child,) = toolbox.mutate(child, progress=progress)

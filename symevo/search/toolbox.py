@@ -22,7 +22,7 @@ class BatchEvaluator(Protocol):
     def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]: ...
 
 
-def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> base.Toolbox:
+def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> Any:
     """Registers a genome's operators, selection and evaluation.
 
     Args:
@@ -31,7 +31,7 @@ def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> b
         evaluate: Gives fitness values; its ``many`` is used by ``toolbox.map``.
         tournament: Individuals drawn, without replacement, for each tournament.
     """
-    toolbox = base.Toolbox()
+    toolbox: Any = base.Toolbox()  # its methods appear as they are registered
     toolbox.register("individual", genome.create)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     for name, operator in genome.operators.items():

@@ -17,6 +17,7 @@ from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.report.progress import Progress
+from symevo.report.tables import one_line
 from symevo.rules.rule import Rule
 from symevo.search.loops import LOOPS, Generation
 from symevo.search.toolbox import make_toolbox, statistics
@@ -153,7 +154,7 @@ class Driver:
         self.logbook.record(**record)
         people = [{"genome": row["genome"], "fitness": row["fitness"]} for row in rows]
         self.store.close_generation(record, people, rows)
-        best = self.genome.express(self.hall[0]).program.lines[-1] if len(self.hall) else "none yet"
+        best = one_line(self.genome.express(self.hall[0]), numbers=True) if len(self.hall) else "none yet"
         return record | {"rule": best}
 
     def _evaluation(self, gen: int, individual: Any, known: set[str]) -> dict[str, Any]:

@@ -294,13 +294,3 @@ def test_mutate_runs_all_four_operators_and_mate_both():
                        clipping=True, use_warmup=True, cosine=True)  # fmt: skip
     mated = seen(lambda one: GENOME.mate(one, clone(other)), start, 200)
     assert set(mated) == set(GENOME.to_json(start)) - {"use_wd"}
-
-
-def test_published_operators_bloat_without_selection():
-    """The flaw as published: 50 generations of crossover and mutation alone fill the genomes with repeats."""
-    pool = [GENOME.create() for _ in range(200)]
-    for generation in range(50):
-        pairs = [(clone(random.choice(pool)), clone(random.choice(pool))) for _ in pool]
-        pool = [GENOME.mutate(GENOME.mate(a, b)[0], progress=generation / 50)[0] for a, b in pairs]
-    assert sum(len(one.terms) for one in pool) / len(pool) > 3.4
-    assert sum(len(set(one.terms)) < len(one.terms) for one in pool) / len(pool) > 0.5

@@ -193,9 +193,9 @@ def test_published_winner():
 
 
 def test_order_and_splitting_of_terms_do_not_show():
-    alphas = [0.1, 0.7, -0.3, 1e-17]
-    forms = [individual([3, 4, 3, 3], alphas), individual([3, 3, 3, 4], [1e-17, -0.3, 0.1, 0.7]),
-             individual([4, 3], [0.7, math.fsum([0.1, -0.3, 1e-17])])]  # fmt: skip
+    forms = [individual([3, 4, 3, 3], [0.1, 0.7, 0.2, 0.3]), individual([3, 3, 3, 4], [0.3, 0.2, 0.1, 0.7]),
+             individual([4, 3], [0.7, math.fsum([0.1, 0.2, 0.3])])]  # fmt: skip
+    assert 0.1 + 0.2 + 0.3 != 0.3 + 0.2 + 0.1
     assert len({GENOME.express(one).identity for one in forms}) == 1
     assert len({GENOME.candidate(one).identity for one in forms}) == 1
 

@@ -9,8 +9,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
         "default": {
             "tasks": ["digits-mlp", "digits-deep"],
-            "population": 32,
-            "generations": 12,
+            "population": 40,
+            "generations": 20,
             "steps": 300,
         },
         # Everything that arXiv 2512.11853 states, in its order.

@@ -1,0 +1,46 @@
+"""The examples run, and do what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_term_sum_learns_the_digits():
+    source = "import term_sum; print('accuracy', term_sum.main(generations=2, steps=60))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "θ_t = " in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.5
+
+
+def test_own_task_reaches_other_processes(tmp_path):
+    arguments = ["run", "--tasks-from", str(EXAMPLES / "own_task.py"), "--tasks", "parity", "--population", "6",
+                 "--generations", "2", "--elites", "1", "--steps", "30", "--backend", "eager", "--workers", "2",
+                 "--out", str(tmp_path / "run"), "--json"]  # fmt: skip
+    done = subprocess.run([sys.executable, "-m", "symevo", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0 < json.loads(done.stdout)["best"]["per_task"]["parity"] <= 1.05
+
+
+def test_own_task_trains_in_this_process_when_it_lives_here(tmp_path):
+    from symevo import evolve
+
+    parity = load("own_task").parity
+    run = evolve(tasks=[parity], population=6, generations=2, elites=1, steps=30, backend="eager", out=tmp_path / "run")
+    assert run.best.fitness > 0.3
+    assert len(run.history) == 2

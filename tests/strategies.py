@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+
 from symevo.rules.expression import Expr, Name, Num, Op, replace_names
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
@@ -59,12 +60,16 @@ def rules(draw: st.DrawFn, **program: Any) -> Rule:
     text = draw(programs(**program))
     hyper = {name: draw(st.floats(-2, 2)) for name in (*text.hyper_names, "lr")}
     warmup = draw(st.integers(0, 50) | st.floats(0, 0.9))
-    return Rule(text, hyper, Schedule(warmup, draw(st.sampled_from(list(DECAYS)))), draw(st.text("abc-", min_size=1)))
+    return Rule(
+        text, hyper, Schedule(warmup, draw(st.sampled_from(list(DECAYS)))), draw(st.text("abc-", min_size=1))
+    )
 
 
 def renamed(program: Program, names: dict[str, str]) -> Program:
     """The program with other names for its states, temporaries or hyperparameters."""
-    return Program(tuple((names.get(target, target), replace_names(expr, names)) for target, expr in program.statements))
+    return Program(
+        tuple((names.get(target, target), replace_names(expr, names)) for target, expr in program.statements)
+    )
 
 
 def swapped(expr: Expr, flip: Callable[[], bool]) -> Expr:
@@ -78,8 +83,8 @@ def swapped(expr: Expr, flip: Callable[[], bool]) -> Expr:
 def interpret(program: Program, memory: dict[str, Any], env: dict[str, Any], noise: Any = None) -> None:
     """One step in plain numpy, a statement after the other; ``memory`` holds theta and every state.
 
-    ``noise(shape)`` gives relative errors that are added to the result of every operation: what moves under noise of
-    a rounding error's size cannot be compared between two correct implementations.
+    ``noise(shape)`` gives relative errors that are added to the result of every operation: what moves under
+    noise of a rounding error's size cannot be compared between two correct implementations.
     """
     now = {**env, **memory}
     with np.errstate(all="ignore"):

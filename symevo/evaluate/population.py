@@ -57,7 +57,7 @@ def train(
     session = workload.rows(count)
     theta = session.theta
     kernel = kernel_for(
-        rules[0].program, (count, workload.weights), dtype=theta.dtype, device=theta.device, backend=backend
+        rules[0].program, (count, workload.width), dtype=theta.dtype, device=theta.device, backend=backend
     )
     session.start(seed)
     slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(theta)

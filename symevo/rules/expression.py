@@ -77,6 +77,8 @@ def fold(expr: Expr) -> Expr:
     if not isinstance(expr, Op):
         return expr
     args = tuple(map(fold, expr.args))
+    if expr.name not in PRIMITIVES:  # a function that only sympy knows, see rules/symbolic.py
+        return Op(expr.name, args)
     values = [_constant(argument) for argument in args]
     row = PRIMITIVES.get(expr.name)
     if row.kind != "comparison" and None not in values:

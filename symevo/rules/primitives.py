@@ -49,9 +49,8 @@ class Primitive:
 def _sign(x: Any) -> Any:
     import torch
 
-    return torch.where(
-        torch.isnan(x), x, torch.sign(x)
-    )  # torch.sign(NaN) is 0: a diverged rule would look alive
+    # torch.sign(NaN) is 0: a diverged rule would look alive
+    return torch.where(torch.isnan(x), x, torch.sign(x))
 
 
 def _sympy_clip(x: Any, low: Any, high: Any) -> Any:

@@ -1,7 +1,7 @@
 """Workloads that optimizers are scored on: data, networks, and how they are trained in lockstep."""
 
 from symevo.tasks import synthetic, zoo
-from symevo.tasks.stacking import Segment
+from symevo.tasks.flat import Segment
 from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task, find_task
 from symevo.tasks.workload import Rows, Scores, Workload
 

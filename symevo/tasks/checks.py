@@ -12,7 +12,7 @@ from symevo.errors import UserError
 from symevo.tasks.task import Splits, Task
 
 
-def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits, *, unfolds: bool) -> int:
+def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -> tuple[int, int]:
     """Runs ``model`` on ``sample [2, ...]`` and checks its outputs against loss and targets.
 
     Args:
@@ -20,23 +20,22 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits, *
         model: Left as it is.
         sample: Two training inputs.
         splits: All data of the task.
-        unfolds: Whether convolutions will hold their unfolded input.
 
     Returns:
-        The number of elements of the widest activation of one sample.
+        The number of elements of the widest activation of one sample: of the inputs and outputs of modules,
+        and with the unfolded inputs of convolutions counted too.
 
     Raises:
         UserError: The model fails, or its outputs do not fit; the message says how.
     """
-    model, widest = copy.deepcopy(model).eval(), [sample[0].numel()]
+    model, widest, unfolded = copy.deepcopy(model).eval(), [sample[0].numel()], [0]
 
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        window = 1
-        if unfolds and isinstance(module, nn.Conv2d):
-            window = int(module.kernel_size[0]) * int(module.kernel_size[1])
-        for tensor, factor in ((inputs[0] if inputs else None, window), (output, 1)):
-            if isinstance(tensor, Tensor) and tensor.dim() and len(tensor):
-                widest.append(tensor.numel() // len(tensor) * factor)
+        if isinstance(output, Tensor) and output.dim() and len(output):
+            widest.append(output.numel() // len(output))
+        if isinstance(module, nn.Conv2d) and isinstance(output, Tensor):
+            # One column of in-channels × kernel for each pixel of the output.
+            unfolded.append(output[0, 0].numel() * module.weight[0].numel())
 
     for module in model.modules():
         module.register_forward_hook(look)
@@ -57,7 +56,7 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits, *
     if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != len(sample):
         raise UserError(f"task {task.name!r}: the model must return one output tensor [batch, ...]")
     _check_outputs(task, output, splits)
-    return max(widest)
+    return max(widest), max(widest + unfolded)
 
 
 def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:

@@ -15,18 +15,14 @@ from symevo.tasks.task import Task
 # 2.6 GHz, about 90 GFLOP/s a core), torch 2.15, float32: µs per row and step of forward and backward pass, in
 # parentheses one model at a time with autograd and torch's fused Adam.
 MEASURED: dict[tuple[str, str], tuple[str, int]] = {
-    ("fashion-mlp", "cpu"): (
-        "products",
-        25,
-    ),  # rows 1: 83, 8: 32, 16: 28, 25: 27, 50: 26, 100: 28; vmap 99 (230)
-    ("digits-mlp", "cpu"): ("products", 50),  # 8: 17, 16: 14, 25: 13, 50: 12, 100: 12; vmap 127 (192)
-    ("digits-deep", "cpu"): ("products", 25),  # 8: 44, 16: 38, 25: 36, 50: 39, 100: 38; vmap 75 (392)
-    ("digits-cnn", "cpu"): ("products", 25),  # 8: 377, 16: 394, 25: 386, 50: 419, 100: 506; vmap 1700 (1130)
-    ("quadratic", "cpu"): ("products", 50),  # 8: 2.7, 25: 1.0, 50: 0.6; vmap 5.7 (84)
-    ("noisy-lsq", "cpu"): ("products", 50),  # 8: 3.6, 25: 1.3, 50: 0.8 (103)
-    ("rosenbrock", "cpu"): ("vmap", 64),  # 8: 64, 25: 20, 50: 10, 100: 5; single 347 (136)
-    # The paper's networks: products 1.1 to 1.3 times (SmallCNN) and twice (CifarCNN) the time of one at a
-    # time.
+    ("fashion-mlp", "cpu"): ("products", 25),  # 1: 114, 8: 32, 25: 26, 50: 25; vmap 99 (235)
+    ("digits-mlp", "cpu"): ("products", 50),  # 1: 82, 8: 18, 25: 13, 50: 12; vmap 127 (190)
+    ("digits-deep", "cpu"): ("products", 25),  # 1: 190, 8: 47, 25: 36, 50: 34; vmap 75 (372)
+    ("digits-cnn", "cpu"): ("products", 10),  # 4: 290, 8: 274, 10: 323, 16: 339, 25: 359, 50: 407 (970)
+    ("quadratic", "cpu"): ("products", 50),  # 8: 2.9, 25: 1.1, 50: 0.6; vmap 7.2 (81)
+    ("noisy-lsq", "cpu"): ("products", 50),  # 8: 3.9, 25: 1.4, 50: 0.9 (100)
+    ("rosenbrock", "cpu"): ("vmap", 64),  # 8: 62, 25: 20, 50: 10; single 330 (137)
+    # The paper's networks: products take 1.1 to 1.3 times (SmallCNN) and twice (CifarCNN) as long.
     ("fashion-cnn", "cpu"): ("single", 1),
     ("mnist-cnn", "cpu"): ("single", 1),
     ("cifar10-cnn", "cpu"): ("single", 1),

@@ -12,6 +12,7 @@ torchvision's own loader reads after it has checked the files' MD5 sums.
 from __future__ import annotations
 
 import contextlib
+import io
 import gzip
 import math
 import os
@@ -204,18 +205,29 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 
 def _download(name: str, data_dir: Path | None) -> None:
-    """Lets torchvision fetch ``name`` into the cache directory; its messages go to standard error."""
+    """Lets torchvision fetch ``name`` into the cache directory.
+
+    What it prints is dropped: a fetch that fails is one line, the error. Who watches a terminal is told to wait.
+    """
     if os.environ.get("SYMEVO_OFFLINE"):
         reason = "$SYMEVO_OFFLINE forbids a download"
     else:
-        print(f"symevo: fetching {name} into {cache_dir()}", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"symevo: fetching {name} into {cache_dir()} …", end="", file=sys.stderr, flush=True)
         try:
-            with contextlib.redirect_stdout(sys.stderr), _socket_timeout(_DOWNLOAD_TIMEOUT):
+            with (
+                contextlib.redirect_stdout(io.StringIO()),
+                contextlib.redirect_stderr(io.StringIO()),
+                _socket_timeout(_DOWNLOAD_TIMEOUT),
+            ):
                 cache_dir().mkdir(parents=True, exist_ok=True)
                 _fetchers()[name](str(cache_dir()))
             return
         except (OSError, RuntimeError, ValueError, ImportError) as error:
             reason = f"the download failed ({' '.join(str(error).split())[:120]})"
+        finally:
+            if sys.stderr.isatty():
+                print("\r\x1b[K", end="", file=sys.stderr)
     tried = ", ".join(label for label, _ in places(data_dir))
     unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
     raise UserError(

@@ -54,9 +54,8 @@ class Conv2d(Layer):
     def forward(self, x: Tensor, *, train: bool, mask: MaskSource) -> Tensor:
         windows = self._windows(self._padded(x))
         out_shape = windows.shape[4:]
-        columns = self.space("columns", windows.shape, x)
-        columns.copy_(windows)
-        columns = columns.view(x.shape[0], -1, out_shape.numel()).expand(self.rows, -1, -1)
+        columns = self.space("columns", windows.shape, x).copy_(windows)
+        columns = columns.flatten(4).flatten(1, 3).expand(self.rows, -1, -1)
         self.saved = (columns, x.shape, out_shape) if train else None
         y = self.space("y", (self.rows, self.weight.shape[1], out_shape.numel()), x)
         if self.bias is None:
@@ -67,7 +66,7 @@ class Conv2d(Layer):
 
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
         columns, shape, out_shape = self.saved
-        dy = dy.flatten(2)
+        dy = self.aligned("dy", dy).flatten(2)
         # The gradient buffer's rows are strided; flatten(2) of a view of it is a view, so out= fills it in
         # place.
         torch.bmm(dy, columns.transpose(1, 2), out=self.d_weight)
@@ -75,8 +74,7 @@ class Conv2d(Layer):
             torch.sum(dy, 2, out=self.d_bias)
         if not need_dx:
             return dy
-        # The unfolded input is no longer needed: its memory takes the gradient of the unfolded input.
-        d_columns = self.space("columns", columns.shape, dy)
+        d_columns = self.space("d_columns", columns.shape, dy)
         torch.bmm(self.weight.transpose(1, 2), dy, out=d_columns)
         return self._fold(d_columns, shape, out_shape)
 
@@ -87,7 +85,7 @@ class Conv2d(Layer):
         padded = self.space(
             "dx", (self.rows, channels, height + 2 * ph, width + 2 * pw, batch), columns
         ).zero_()
-        windows = columns.view(self.rows, channels, kh, kw, *out_shape)
+        windows = columns.unflatten(2, out_shape).unflatten(1, (channels, kh, kw))
         for i in range(kh):
             for j in range(kw):
                 padded[:, :, i : i + sh * out_shape[0] : sh, j : j + sw * out_shape[1] : sw] += windows[
@@ -195,7 +193,7 @@ class MaxPool2d(Layer):
         return dx
 
     def _blank(self, x: Tensor, kernel: tuple[int, int]) -> Tensor:
-        """Memory for the gradient of ``x``, every window to be written whole; zeros where windows leave a rest."""
+        """Memory for the gradient of ``x``; the caller writes every window, the rest is 0."""
         dx = self.space("dx", x.shape, x)
         return dx if x.shape[2] % kernel[0] == 0 and x.shape[3] % kernel[1] == 0 else dx.zero_()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from symevo.tasks.image_layers import plain_convolution
+from symevo.tasks.layers import ALIGNMENT
 
 
 class Masks:
@@ -46,6 +47,14 @@ class MaskedDropout(nn.Module):
         return x * self.masks(x.shape[1:], x.shape[0], self.probability)
 
 
+def _widened(x: Tensor, *, rows: bool) -> Tensor:
+    """A matrix, its columns filled up with zeros to a multiple of `ALIGNMENT`; with ``rows`` its rows too.
+
+    Then every matrix of a stack of them is aligned alike, which its products' bits depend on.
+    """
+    return functional.pad(x, (0, -x.shape[-1] % ALIGNMENT, 0, -x.shape[-2] % ALIGNMENT if rows else 0))
+
+
 class ProductLinear(nn.Module):
     """``nn.Linear`` as a ``bmm``.
 
@@ -58,8 +67,9 @@ class ProductLinear(nn.Module):
         self.weight, self.bias = linear.weight, linear.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.bmm(x.reshape(1, -1, x.shape[-1]), self.weight.t().unsqueeze(0))
-        y = y.view(*x.shape[:-1], y.shape[-1])
+        samples = _widened(x.reshape(-1, x.shape[-1]), rows=False)
+        y = torch.bmm(samples.unsqueeze(0), _widened(self.weight, rows=True).t().unsqueeze(0))
+        y = y[0, :, : self.weight.shape[0]].reshape(*x.shape[:-1], self.weight.shape[0])
         return y if self.bias is None else y + self.bias
 
 
@@ -81,8 +91,10 @@ class ProductConv2d(nn.Module):
         height = (x.shape[2] + 2 * ph - kernel[0]) // sh + 1
         width = (x.shape[3] + 2 * pw - kernel[1]) // sw + 1
         columns = functional.unfold(x, kernel, **self.settings).transpose(0, 1)
-        y = torch.bmm(self.weight.flatten(1).unsqueeze(0), columns.reshape(1, columns.shape[0], -1))
-        y = y.view(y.shape[1], x.shape[0], height, width).transpose(0, 1)
+        columns = _widened(columns.reshape(columns.shape[0], -1), rows=True)
+        y = torch.bmm(_widened(self.weight.flatten(1), rows=True).unsqueeze(0), columns.unsqueeze(0))
+        y = y[0, : self.weight.shape[0], : x.shape[0] * height * width]
+        y = y.reshape(-1, x.shape[0], height, width).transpose(0, 1)
         return y if self.bias is None else y + self.bias.view(-1, 1, 1)
 
 
@@ -104,8 +116,8 @@ def prepared(model: nn.Module, masks: Masks, *, products: bool) -> nn.Module:
         return None
 
     for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            replacement = stand_in(child)
+        for name, child in list(parent._modules.items()):
+            replacement = None if child is None else stand_in(child)
             if replacement is not None:
                 setattr(parent, name, replacement)
     return stand_in(model) or model

@@ -1,7 +1,9 @@
 """How the rows of a chunk are trained as one model: three ways behind one interface.
 
 A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch; their weights
-are the rows of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``.
+are the rows of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``. Each parameter
+starts at a multiple of 16 elements there (`symevo.tasks.layers` says why); the few elements between are 0,
+and their gradients too.
 
 - ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest
   for small nets on a CPU.
@@ -17,34 +19,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from symevo.errors import UserError
 from symevo.registry import Registry
+from symevo.tasks.flat import rounded, segments_of, views, width_of
 from symevo.tasks.layers import LAYERS, Layer
 from symevo.tasks.modules import Masks, prepared
-
-
-class Segment(NamedTuple):
-    """Where one parameter tensor lies in the flat weights: ``theta[:, start:stop]`` holds it, row by row."""
-
-    name: str
-    start: int
-    stop: int
-    shape: torch.Size
-
-
-def segments_of(model: nn.Module) -> tuple[Segment, ...]:
-    """The trainable parameters of ``model`` in torch's order, one after the other."""
-    found, start = [], 0
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            found.append(Segment(name, start, start + parameter.numel(), parameter.shape))
-            start += parameter.numel()
-    return tuple(found)
 
 
 class Stack(Protocol):
@@ -96,7 +80,9 @@ def _stacked_buffers(model: nn.Module, rows: int) -> dict[str, Tensor]:
 def _leaves(model: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """The layers of a (nested) Sequential in order, each with the prefix of its parameters' names."""
     if type(model) is nn.Sequential:
-        for name, child in model.named_children():
+        # Not named_children: it passes over a module that stands there a second time, such as one shared
+        # ReLU.
+        for name, child in model._modules.items():
             yield from _leaves(child, f"{prefix}{name}.")
     else:
         yield prefix, model
@@ -109,20 +95,21 @@ class Products:
     def __init__(self, model: nn.Module, rows: int) -> None:
         segments = segments_of(model)
         like = next(model.parameters())
-        self.theta = like.new_zeros(rows, segments[-1].stop, requires_grad=False)
-        self.grad = torch.zeros_like(self.theta)
+        # One row alone gets a companion: torch has other kernels for a single product with a vector.
+        self._rows, padded = rows, max(2, rows)
+        theta = like.new_zeros(padded, width_of(segments), requires_grad=False)
+        grad = torch.zeros_like(theta)
+        self.theta, self.grad = theta[:rows], grad[:rows]
         self._initial = model
-        self._buffers = _stacked_buffers(model, rows)
+        self._buffers = _stacked_buffers(model, padded)
         self._masks = Masks(like.device, like.dtype)
         self._layers: list[Layer] = []
         for prefix, module in _leaves(model):
             layer = LAYERS[type(module)][0](module)
-            weights, grads = (
-                {s.name[len(prefix) :]: flat[:, s.start : s.stop].unflatten(1, s.shape)
-                 for s in segments if s.name.startswith(prefix)}
-                for flat in (self.theta, self.grad)
-            )  # fmt: skip
-            buffers = {k[len(prefix) :]: v for k, v in self._buffers.items() if k.startswith(prefix)}
+            weights, grads, buffers = (
+                {name[len(prefix) :]: view for name, view in found.items() if name.startswith(prefix)}
+                for found in (views(theta, segments), views(grad, segments), self._buffers)
+            )
             layer.bind(weights, grads, buffers)
             self._layers.append(layer)
         self._first = next(i for i, layer in enumerate(self._layers) if layer.weighted)
@@ -159,9 +146,11 @@ class Products:
         activation = x.movedim(0, -1).unsqueeze(0)
         for layer in self._layers:
             activation = layer.forward(activation, train=seed is not None, mask=self._masks)
-        return activation
+        return activation[: self._rows]
 
     def gradient(self, d_outputs: Tensor) -> None:
+        if self._rows == 1:
+            d_outputs = torch.cat([d_outputs, torch.zeros_like(d_outputs)])
         for index in range(len(self._layers) - 1, self._first - 1, -1):
             d_outputs = self._layers[index].backward(d_outputs, need_dx=index > self._first)
 
@@ -199,14 +188,12 @@ class Vmap:
         self._model = prepared(model, self._masks, products=True)
         self.random = _draws(model)
         segments = segments_of(model)
-        padded = -(-rows // 32) * 32
-        self._theta = like.new_zeros(padded, segments[-1].stop, requires_grad=False)
-        self._grad = torch.zeros_like(self._theta)
-        self.theta, self.grad = self._theta[:rows], self._grad[:rows]
-        self._weights = {
-            s.name: self._theta[:, s.start : s.stop].unflatten(1, s.shape).detach().requires_grad_()
-            for s in segments
-        }
+        padded = rounded(rows, 32)
+        self._theta = like.new_zeros(padded, width_of(segments), requires_grad=False)
+        grad = torch.zeros_like(self._theta)
+        self.theta, self.grad = self._theta[:rows], grad[:rows]
+        self._weights = {n: v.detach().requires_grad_() for n, v in views(self._theta, segments).items()}
+        self._grads = list(views(grad, segments).values())
         self._buffers = _stacked_buffers(model, padded)
         self._initial = model
         self._rows = rows
@@ -242,7 +229,8 @@ class Vmap:
             self._outputs, list(self._weights.values()), d_outputs, allow_unused=True, materialize_grads=True
         )
         self._outputs = None
-        torch.cat([g.flatten(1) for g in found], 1, out=self._grad)
+        for grad, value in zip(self._grads, found, strict=True):
+            grad.copy_(value)
 
 
 @STACKINGS.register("single")
@@ -257,12 +245,13 @@ class Single:
         self._model = prepared(model, self._masks, products=False)
         self.random = _draws(model)
         segments = segments_of(model)
-        self.theta = like.new_zeros(1, segments[-1].stop, requires_grad=False)
+        self.theta = like.new_zeros(1, width_of(segments), requires_grad=False)
         self.grad = torch.zeros_like(self.theta)
         named = dict(self._model.named_parameters())
         self._weights = [named[s.name] for s in segments]
-        for weight, s in zip(self._weights, segments, strict=True):
-            weight.data = self.theta[0, s.start : s.stop].view(s.shape)
+        self._grads = [view[0] for view in views(self.grad, segments).values()]
+        for weight, view in zip(self._weights, views(self.theta, segments).values(), strict=True):
+            weight.data = view[0]
         self._initial = model
         self._outputs: Tensor | None = None
 
@@ -295,4 +284,5 @@ class Single:
             self._outputs, self._weights, d_outputs, allow_unused=True, materialize_grads=True
         )
         self._outputs = None
-        torch.cat([g.reshape(-1) for g in found], out=self.grad[0])
+        for grad, value in zip(self._grads, found, strict=True):
+            grad.copy_(value)

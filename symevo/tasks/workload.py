@@ -14,13 +14,14 @@ from symevo.seeds import seed_for
 from symevo.tasks.augment import AUGMENTS
 from symevo.tasks.checks import look_through
 from symevo.tasks.choice import choose
+from symevo.tasks.flat import Segment, segments_of, width_of
 from symevo.tasks.losses import LOSSES, Loss, custom
-from symevo.tasks.stacking import STACKINGS, Segment, Stack, segments_of
+from symevo.tasks.stacking import STACKINGS, Stack
 from symevo.tasks.task import SPLITS, DataRequest, Pair, Task
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
 # rows: how the samples are cut into blocks is part of what a score is.
-_BLOCK_ELEMENTS = {"products": 2**18, "vmap": 2**18, "single": 2**23}
+_BLOCK_ELEMENTS = {"products": 2**16, "vmap": 2**16, "single": 2**23}
 # Products of 256 columns were measured fastest.
 _BLOCK_SAMPLES = {"products": 256, "vmap": 256, "single": 1024}
 _ORDERS_KEPT = 8
@@ -55,8 +56,10 @@ class Workload:
     Attributes:
         stacking: The way of stacking in use: a setting of the run, to be recorded.
         max_rows: The number of rows per chunk to use.
-        weights: W, the number of trainable weights.
-        segments: Where each parameter tensor lies among them.
+        weights: The number of trainable weights.
+        width: W, the elements of a row of weights: a little more than ``weights``, as each parameter starts
+            at a multiple of 16. What lies between is 0 and has gradient 0.
+        segments: Where each parameter tensor lies in a row.
 
     Raises:
         UserError: Data is missing or damaged, or model, data, loss and stacking do not fit each other.
@@ -85,13 +88,15 @@ class Workload:
         self.segments: tuple[Segment, ...] = segments_of(self.model)
         if not self.segments:
             raise UserError(f"task {task.name!r}: the model has no trainable weights")
-        self.weights = self.segments[-1].stop
+        self.weights = sum(s.stop - s.start for s in self.segments)
+        self.width = width_of(self.segments)
         sample = self._sample()
+        plain, unfolded = look_through(task, self.model, sample, self._splits)
         self.stacking, self.max_rows = choose(
             task, self.model, sample, device=self.device.type, stacking=stacking, rows=rows
         )
         self._stack: type[Stack] = STACKINGS.get(self.stacking)
-        widest = look_through(task, self.model, sample, self._splits, unfolds=self.stacking != "single")
+        widest = plain if self.stacking == "single" else unfolded
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
 
     @property
@@ -120,9 +125,13 @@ class Workload:
 
     def initial(self, seed: int) -> Tensor:
         """The weights ``[W]`` that training seed ``seed`` starts from."""
-        model = self._build(seed_for(self.run_seed, self.task.name, seed, "init"))
-        parts = [p.detach().reshape(-1) for p in model.parameters() if p.requires_grad]
-        return torch.cat(parts).to(device=self.device, dtype=self.dtype)
+        parameters = dict(
+            self._build(seed_for(self.run_seed, self.task.name, seed, "init")).named_parameters()
+        )
+        flat = torch.zeros(self.width)
+        for name, start, stop, _ in self.segments:
+            flat[start:stop] = parameters[name].detach().reshape(-1)
+        return flat.to(device=self.device, dtype=self.dtype)
 
     def split(self, name: str) -> Pair:
         """The split ``name`` on the device.
@@ -135,8 +144,12 @@ class Workload:
             if pair is None:
                 raise UserError(f"task {self.task.name!r} has no split {name!r}")
             floating = pair.y.is_floating_point()
+            x = pair.x.to(device=self.device, dtype=self.dtype if pair.x.is_floating_point() else None)
             self._on_device[name] = Pair(
-                pair.x.to(device=self.device, dtype=self.dtype if pair.x.is_floating_point() else None),
+                # Arrays of other libraries may start anywhere, and bits depend on the alignment.
+                x
+                if x.data_ptr() % 64 == 0 and x.is_contiguous()
+                else x.clone(memory_format=torch.contiguous_format),
                 pair.y.to(device=self.device, dtype=self.dtype if floating else torch.long),
             )
         return self._on_device[name]

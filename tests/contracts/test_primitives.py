@@ -1,4 +1,4 @@
-"""Every row of the primitive table means one thing: torch, numpy and sympy agree. A new row is tested unasked."""
+"""Every row of the primitive table means one thing to torch, numpy and sympy. A new row is tested unasked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
+
 from symevo.rules.expression import Name, Op, to_text
 from symevo.rules.kernel import torch_form
 from symevo.rules.language import parse_statements

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import renamed
+
 from symevo.rules.classic import CLASSICS
 from symevo.rules.fused import FusedUpdate
 from symevo.rules.optimizer import Optimizer
@@ -48,7 +49,8 @@ RANGES = {
     "lr": (1e-4, 0.05), "weight_decay": (0.01, 0.2), "momentum": (0.5, 0.99), "dampening": (0.0, 0.9),
     "beta1": (0.5, 0.99), "beta2": (0.8, 0.9995), "eps": (1e-9, 1e-3), "momentum_decay": (1e-3, 0.1),
     "alpha": (0.5, 0.99), "rho": (0.5, 0.99), "lr_decay": (0.0, 0.1), "initial_accumulator_value": (0.0, 1.0),
-    "etaminus": (0.2, 0.9), "etaplus": (1.05, 2.0), "step_size_min": (1e-7, 1e-4), "step_size_max": (0.1, 50.0),
+    "etaminus": (0.2, 0.9), "etaplus": (1.05, 2.0), "step_size_min": (1e-7, 1e-4),
+    "step_size_max": (0.1, 50.0),
 }  # fmt: skip
 
 
@@ -59,7 +61,9 @@ def drawn(name: str, seed: int) -> dict[str, float]:
     for hyper in CLASSICS.get(name).hyper:
         low, high = RANGES[hyper]
         decades = low > 0 and high / low > 50
-        values[hyper] = float(np.exp(stream.uniform(np.log(low), np.log(high))) if decades else stream.uniform(low, high))
+        values[hyper] = float(
+            np.exp(stream.uniform(np.log(low), np.log(high))) if decades else stream.uniform(low, high)
+        )
     return values
 
 
@@ -76,10 +80,15 @@ def torch_optimizer(name: str, params: list[torch.Tensor], hyper: dict[str, floa
 
 def starts(seed: int, dtype: torch.dtype) -> list[torch.nn.Parameter]:
     stream = torch.Generator().manual_seed(seed)
-    return [torch.nn.Parameter(torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype)) for shape in SHAPES]
+    return [
+        torch.nn.Parameter(torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype))
+        for shape in SHAPES
+    ]
 
 
-def train(optimizer: torch.optim.Optimizer, params: list[torch.nn.Parameter], seed: int, steps: int = STEPS) -> None:
+def train(
+    optimizer: torch.optim.Optimizer, params: list[torch.nn.Parameter], seed: int, steps: int = STEPS
+) -> None:
     stream = torch.Generator().manual_seed(seed + 1)
     for _ in range(steps):
         for param in params:
@@ -125,9 +134,13 @@ def test_against_torch(name, seed):
 def test_defaults_are_torchs(name):
     kind, _ = TORCH[name]
     defaults = {key: value.default for key, value in inspect.signature(kind).parameters.items()}
-    given_ = torch_optimizer(name, [torch.nn.Parameter(torch.ones(1))], dict(CLASSICS.get(name).hyper)).defaults
+    given_ = torch_optimizer(
+        name, [torch.nn.Parameter(torch.ones(1))], dict(CLASSICS.get(name).hyper)
+    ).defaults
     for hyper in given_:
-        if hyper in defaults and (name, hyper) not in OTHER_DEFAULTS | {(name, key) for key in (*TORCH[name][1], "foreach")}:
+        if hyper in defaults and (name, hyper) not in OTHER_DEFAULTS | {
+            (name, key) for key in (*TORCH[name][1], "foreach")
+        }:
             assert given_[hyper] == defaults[hyper], hyper
 
 
@@ -193,7 +206,10 @@ def test_nadams_product_of_momenta(momentum_decay):
 
 def anonymous(classic: Rule) -> Rule:
     """The same as text of nobody's: other names for every state and temporary."""
-    names = {name: f"x{index}" for index, name in enumerate((*classic.program.memory, *classic.program.temporaries))}
+    names = {
+        name: f"x{index}"
+        for index, name in enumerate((*classic.program.memory, *classic.program.temporaries))
+    }
     text = renamed(classic.program, names).text
     assert not any(name in Program.parse(text).reads for name in names)
     return rule(text, name="nameless", **classic.hyper)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import HYPER, STATES, TEMPORARIES, interpret, programs, renamed, swapped
+
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Name, Num, Op, walk
 from symevo.rules.language import parse_statements
@@ -82,7 +83,9 @@ def replaced(expr, victim, new):
 def outcome(program: Program) -> np.ndarray:
     random_numbers = np.random.default_rng(3)
     memory = {name: np.zeros(8) for name in program.memory} | {"theta": random_numbers.normal(size=8)}
-    env: dict = {name: 0.3 + 0.4*place for place, name in enumerate((*HYPER, *STATES, *TEMPORARIES))} | {"lr": 0.1}
+    env: dict = {name: 0.3 + 0.4 * place for place, name in enumerate((*HYPER, *STATES, *TEMPORARIES))} | {
+        "lr": 0.1
+    }
     for step in range(1, 5):
         interpret(program, memory, {**env, "g": random_numbers.normal(size=8), "t": np.float64(step)})
     return memory["theta"]
@@ -97,8 +100,10 @@ def outcome(program: Program) -> np.ndarray:
         ("theta = where(g == a, 1, 2)", "theta = where(a == g, 1, 2)"),
         ("u = g*a; theta = theta - u", "theta = theta - a*g"),
         ("theta = 1.0*g", "theta = 1*g"),
-        ("m = m + g; v = v + g**2; theta = theta - m*sqrt(v)", "v = v + g; m = m + g**2; theta = theta - v*sqrt(m)"),
-        ("m = m + g; v = v + g**2; theta = theta - m*sqrt(v)", "b = g**2 + b; a = a + g; theta = theta - a*sqrt(b)"),
+        ("m = m + g; v = v + g**2; theta = theta - m*sqrt(v)",
+         "v = v + g; m = m + g**2; theta = theta - v*sqrt(m)"),
+        ("m = m + g; v = v + g**2; theta = theta - m*sqrt(v)",
+         "b = g**2 + b; a = a + g; theta = theta - a*sqrt(b)"),
         ("m = a*m + v; v = a*v + g; theta = theta - m", "x = a*x + y; y = a*y + g; theta = theta - x"),
         ("m = m + g; theta = theta - lr*m", "k = k + 1; m = m + g; z = k; theta = theta - lr*m"),
     ],
@@ -124,6 +129,10 @@ def test_equal(one, other):
         ("m = a*m + g; theta = theta - m", "m = a*m + g; m = m*2; theta = theta - m"),
         ("m = m + g; v = v + g**2; theta = theta - m/v", "m = m + g; v = v + g**2; theta = theta - v/m"),
         ("m = a*m + v; v = a*v + g; theta = theta - m", "v = a*v + g; m = a*m + v; theta = theta - m"),
+        ("theta = theta - m/v; m = a*m + g; v = a*v + g**2",
+         "theta = theta - v/m; m = a*m + g; v = a*v + g**2"),
+        ("theta = theta - m/v; m = m + u; v = v + w; u = u + g; w = w - g",
+         "theta = theta - v/m; m = m + u; v = v + w; u = u + g; w = w - g"),
     ],
 )  # fmt: skip
 def test_different(one, other):

@@ -1,4 +1,4 @@
-"""The symbolic view: it prints what runs, and evaluates to what the kernel computes."""
+"""The symbolic view evaluates to what the kernel computes, and holds what sympy cannot."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import sympy
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import any_numbers, interpret, programs, rules
+from strategies import interpret, programs, rules
+
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, fold, walk
 from symevo.rules.kernel import kernel_for
-from symevo.rules.printing import Unicode
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
@@ -23,45 +23,26 @@ from symevo.rules.symbolic import equations, from_sympy, inlined, latex, simplif
 
 STEPS, WEIGHTS = 3, 4
 NUMPY = ["numpy", {"sign": np.sign}]
-ADAM = """\
-d_t = g_t + λ·θ_{t-1}
-m_t = β₁·m_{t-1} + (1 - β₁)·d_t
-v_t = β₂·v_{t-1} + (1 - β₂)·d_t²
-m̂_t = m_t/(1 - β₁ᵗ)
-v̂_t = v_t/(1 - β₂ᵗ)
-θ_t = θ_{t-1} - η·m̂_t/(√v̂_t + ε)"""
-ADAM_NUMBERS = """\
-d_t = g_t
-m_t = 0.9·m_{t-1} + 0.1·d_t
-v_t = 0.999·v_{t-1} + 0.001·d_t²
-m̂_t = m_t/(1 - 0.9ᵗ)
-v̂_t = v_t/(1 - 0.999ᵗ)
-θ_t = θ_{t-1} - 0.001·m̂_t/(√v̂_t + 1e-8)"""
-LION = """\
-u_t = sign(β₁·m_{t-1} + (1 - β₁)·g_t)
-m_t = β₂·m_{t-1} + (1 - β₂)·g_t
-θ_t = θ_{t-1} - η·(u_t + λ·θ_{t-1})"""
-LION_LATEX = r"""\begin{aligned}
-u_{t} &= \operatorname{sign}\left(\beta_{1} m_{t-1} + \left(1 - \beta_{1}\right) g_{t}\right) \\
-m_{t} &= \beta_{2} m_{t-1} + \left(1 - \beta_{2}\right) g_{t} \\
-\theta_{t} &= \theta_{t-1} - \eta \left(u_{t} + \lambda \theta_{t-1}\right)
-\end{aligned}"""
-ADAMW_SIMPLIFIED = """\
-m_t = β₁·m_{t-1} + (1 - β₁)·g_t
-v_t = β₂·v_{t-1} + (1 - β₂)·g_t²
-θ_t = θ_{t-1} - η·(λ·θ_{t-1} + m_t/((1 - β₁ᵗ)·(√(v_t/(1 - β₂ᵗ)) + ε)))"""
 
 
 def kernel_run(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
     """theta after each step, by the eager kernel in float64."""
-    kernel = kernel_for(made.program, (1, WEIGHTS), dtype=torch.float64, device=torch.device("cpu"), backend="eager")
+    kernel = kernel_for(
+        made.program, (1, WEIGHTS), dtype=torch.float64, device=torch.device("cpu"), backend="eager"
+    )
     hyper = {name: np.array([value]) for name, value in made.hyper.items() if name != "lr"}
     table = torch.from_numpy(kernel.lowered.table(hyper, np.full((STEPS, 1), made.lr), STEPS)).unsqueeze(-1)
     weights = torch.from_numpy(theta.copy()).view(1, -1)
     states = [torch.zeros_like(weights) for _ in kernel.lowered.states]
     out = []
     for step in range(STEPS):
-        kernel(weights, torch.from_numpy(grads[step]).view(1, -1), states, table[step], torch.ones(1, 1, dtype=torch.bool))
+        kernel(
+            weights,
+            torch.from_numpy(grads[step]).view(1, -1),
+            states,
+            table[step],
+            torch.ones(1, 1, dtype=torch.bool),
+        )
         out.append(weights[0].numpy().copy())
     return np.array(out)
 
@@ -69,7 +50,9 @@ def kernel_run(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
 def sympy_run(made: Rule, lines: list, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
     """The same by the equations alone, one weight at a time: what is ``_{t}`` becomes ``_{t-1}``."""
     functions = [(str(eq.lhs), list(eq.rhs.free_symbols), eq.rhs) for eq in lines]
-    functions = [(label, [s.name for s in free], sympy.lambdify(free, rhs, NUMPY)) for label, free, rhs in functions]
+    functions = [
+        (label, [s.name for s in free], sympy.lambdify(free, rhs, NUMPY)) for label, free, rhs in functions
+    ]
     out = np.empty((STEPS, WEIGHTS))
     for weight in range(WEIGHTS):
         last = {f"{name}_{{t-1}}": 0.0 for name in made.program.memory} | {"theta_{t-1}": theta[weight]}
@@ -93,7 +76,9 @@ def steadiness(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
         for step in range(STEPS):
             env = {**made.hyper, "t": np.float64(step + 1), "g": grads[step]}
             interpret(made.program, memory, env, lambda shape: noise.uniform(-4e-16, 4e-16, shape))
-            thetas.append(np.where(np.all([np.isfinite(v) for v in memory.values()], axis=0), memory["theta"], np.nan))
+            thetas.append(
+                np.where(np.all([np.isfinite(v) for v in memory.values()], axis=0), memory["theta"], np.nan)
+            )
         runs.append(thetas)
     with np.errstate(invalid="ignore"):
         return np.ptp(runs, axis=0)
@@ -107,14 +92,17 @@ def compare(made: Rule, lines: list, seed: int) -> int:
     sympys = sympy_run(made, lines, theta, grads)
     steady = np.isfinite(torchs) & (spread <= 1e-10 * np.abs(torchs)) & (np.abs(torchs) < 1e100)
     steady = np.logical_and.accumulate(steady, axis=0)
-    wrong = steady & ~(np.abs(sympys - torchs) <= 1e-12 * np.abs(torchs) + 30 * spread)
+    with np.errstate(invalid="ignore"):
+        wrong = steady & ~(np.abs(sympys - torchs) <= 1e-12 * np.abs(torchs) + 30 * spread)
     assert not wrong.any(), (torchs[wrong], sympys[wrong])
     return int(steady.sum())
 
 
 def held(lines: list) -> bool:
     """Whether sympy could hold every value as a real number."""
-    return not any(isinstance(f, sympy.core.function.AppliedUndef) for eq in lines for f in eq.rhs.atoms(sympy.Function))
+    return not any(
+        isinstance(f, sympy.core.function.AppliedUndef) for eq in lines for f in eq.rhs.atoms(sympy.Function)
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -138,15 +126,6 @@ def test_simplified_classics_compute_the_same(name):
     assert {str(eq.lhs) for eq in lines} == {f"{state}_{{t}}" for state in (*classic.program.memory, "theta")}
 
 
-def test_printing_golden():
-    assert unicode(CLASSICS.get("adam")) == ADAM
-    assert unicode(CLASSICS.get("adam"), numbers=True) == ADAM_NUMBERS
-    assert unicode(CLASSICS.get("lion")) == LION
-    assert latex(CLASSICS.get("lion")) == LION_LATEX
-    assert unicode(CLASSICS.get("adamw"), simplified=True) == ADAMW_SIMPLIFIED
-    assert CLASSICS.get("lion").unicode() == LION
-
-
 def test_equations_have_the_right_indices():
     m, m_old, g, b2 = symbol("m_{t}"), symbol("m_{t-1}"), symbol("g_{t}"), symbol("beta2")
     lines = CLASSICS.get("lion").equations()
@@ -158,7 +137,9 @@ def test_equations_have_the_right_indices():
 
 
 def test_a_state_assigned_twice_prints_its_versions():
-    made = Rule(Program.parse("m = b*m + g\nm = m/(1 - b**t)\nm = m + theta\ntheta = theta - lr*m"), {"b": 0.9})
+    made = Rule(
+        Program.parse("m = b*m + g\nm = m/(1 - b**t)\nm = m + theta\ntheta = theta - lr*m"), {"b": 0.9}
+    )
     assert unicode(made).splitlines() == [
         "m′_t = b·m_{t-1} + g_t", "m′′_t = m′_t/(1 - bᵗ)", "m_t = m′′_t + θ_{t-1}", "θ_t = θ_{t-1} - η·m_t",
     ]  # fmt: skip
@@ -168,70 +149,13 @@ def test_a_state_assigned_twice_prints_its_versions():
     assert compare(made, simplify(made), 1) > 0
 
 
-def test_names_that_would_look_alike_keep_their_spelling():
-    made = rule("theta = theta - lr*(mu*g + momentum*theta + eta + eps*epsilon)", mu=1, momentum=2, eta=3, eps=4, epsilon=5)
-    assert unicode(made) == "θ_t = θ_{t-1} - lr·(μ·g_t + momentum·θ_{t-1} + η + eps·ε)"
-    assert "\\mathrm{momentum}" in latex(made)
-
-
-def test_numbers_have_four_digits():
-    made = rule("theta = theta - lr*(a*g + b*theta)", a=1 / 3, b=-2.5, lr=1e-4)
-    assert unicode(made, numbers=True) == "θ_t = θ_{t-1} - 0.0001·(0.3333·g_t - 2.5·θ_{t-1})"
-    assert r"10^{-5}" in latex(made.with_hyper(lr=1e-5), numbers=True)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "suffix"),
-    [
-        (Schedule(100, "cosine"), "η_t = η × linear warmup over 100 steps × cosine decay over T steps"),
-        (Schedule(0.05), "η_t = η × linear warmup over 0.05·T steps"),
-        (Schedule(0, "linear"), "η_t = η × linear decay over T steps"),
-    ],
-)
-def test_schedule_is_a_readable_last_line(schedule, suffix):
-    made = replace(CLASSICS.get("sgd"), schedule=schedule)
-    assert unicode(made).splitlines() == ["θ_t = θ_{t-1} - η_t·(g_t + λ·θ_{t-1})", suffix]
-    assert unicode(made, numbers=True).endswith(suffix.replace("η ×", "0.001 ×"))
-
-
-@pytest.mark.parametrize(
-    ("text", "printed"),
-    [
-        ("-a**2", "-a²"), ("(-a)**2", "(-a)²"), ("a - (b - c)", "a - (b - c)"), ("a - b - c", "a - b - c"),
-        ("a/(b*c)", "a/(b·c)"), ("a/b*c", "a/b·c"), ("a*(b/c)", "a·(b/c)"), ("(a + b)*c", "(a + b)·c"), ("a*-b", "a·(-b)"),
-        ("a**b**c", "a^(b^c)"), ("(a**b)**c", "(a^b)^c"), ("a**-2", "a⁻²"), ("sqrt(a)", "√a"), ("sqrt(a + b)", "√(a + b)"),
-        ("abs(a)", "|a|"), ("minimum(a, b)", "min(a, b)"), ("where(a <= b, 1, 2)", "where(a ≤ b, 1, 2)"), ("1e-8*a", "1e-8·a"),
-        ("a - -b", "a + b"), ("a + -2*b", "a - 2·b"), ("a - -2*b*c", "a + 2·b·c"), ("a + (-b)**2", "a + (-b)²"), ("a**t", "aᵗ"),
-    ],
-)  # fmt: skip
-def test_unicode_keeps_the_meaning(text, printed):
-    assert Unicode().text(Program.parse(f"theta = {text}").statements[0][1]) == printed
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(rules(lines=5, depth=4, numbers=any_numbers))
-def test_everything_prints(made):
-    lines = made.unicode().splitlines()
-    assert len(lines) == len(made.program.lines) + (not made.schedule.is_constant)
-    assert made.unicode(numbers=True)
-    source = made.latex()
-    assert source.count("{") == source.count("}")
-    assert source.count(r"\left") == source.count(r"\right")
-    assert made.latex(numbers=True).count(r"\\") >= len(made.program.lines) - 1
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(programs(lines=3, depth=3))
-def test_simplified_rules_print(program):
-    made = Rule(program, dict.fromkeys(program.hyper_names, 0.5))
-    assert made.unicode(simplified=True)
-    assert made.latex(simplified=True, numbers=True)
-
-
 @pytest.mark.parametrize(
     "text",
-    ["9**9**9", "(2*g)**1e10", "((((2*g)**60)**60)**60)**60", "g**1e300", "1/0", "0/0", "log(-1)", "sqrt(-1)*g", "g/0",
-     "where(log(-1) < g, 1, 2)", "maximum(sqrt(-2), g)", "where(1/0 < 0/0, g, 1)", "sqrt(-g**2)", "exp(1e9)", "sign(0/0)",
+    ["9**9**9", "(2*g)**1e10", "((((2*g)**60)**60)**60)**60", "g**1e300", "1/0", "0/0",
+     "log(-1)", "sqrt(-1)*g",
+     "g/0",
+     "where(log(-1) < g, 1, 2)", "maximum(sqrt(-2), g)", "where(1/0 < 0/0, g, 1)", "sqrt(-g**2)",
+     "exp(1e9)", "sign(0/0)",
      "clip(g, 1/0, log(0))", "minimum(g/0, g)", "exp(exp(exp(exp(g))))", "tanh(1e300*g)**9**9"],
 )  # fmt: skip
 def test_hostile_numbers_are_held(text):
@@ -244,7 +168,11 @@ def test_hostile_numbers_are_held(text):
 
 
 def test_inlining_stops_before_it_explodes():
-    text = "a0 = 2*g + theta\n" + "\n".join(f"a{i + 1} = a{i}*a{i} + tanh(a{i})" for i in range(60)) + "\ntheta = theta - a60"
+    text = (
+        "a0 = 2*g + theta\n"
+        + "\n".join(f"a{i + 1} = a{i}*a{i} + tanh(a{i})" for i in range(60))
+        + "\ntheta = theta - a60"
+    )
     start = time.perf_counter()
     lines = inlined(rule(text))
     assert time.perf_counter() - start < 1
@@ -262,7 +190,11 @@ def test_back_from_sympy_is_the_same_to_sympy(program):
     for _, expr in program.statements:
         there = to_sympy(expr)
         again = to_sympy(from_sympy(there))
-        assert sympy.simplify(there - again) == 0 or sympy.srepr(there) == sympy.srepr(again) or close(there, again)
+        assert (
+            sympy.simplify(there - again) == 0
+            or sympy.srepr(there) == sympy.srepr(again)
+            or close(there, again)
+        )
 
 
 def close(one: sympy.Expr, other: sympy.Expr) -> bool:

@@ -19,7 +19,7 @@ STEPS = 3
 
 
 def bits(workload: Workload, members: list[int], *, steps: int = STEPS) -> dict[int, torch.Tensor]:
-    """Trains rows with learning rates of their own; returns every number that a search would see, row by row."""
+    """Trains rows with learning rates of their own; returns every number that a search would see."""
     rows: Rows = workload.rows(len(members))
     rows.start(1)
     rates = 0.01 * (1 + torch.tensor(members, dtype=rows.theta.dtype)).unsqueeze(1)

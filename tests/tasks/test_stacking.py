@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from symevo.errors import UserError
+from symevo.tasks.flat import segments_of, width_of
 from symevo.tasks.layers import LAYERS
 from symevo.tasks.losses import LOSSES, custom
 from symevo.tasks.models import cifar_cnn, digits_cnn, mlp, small_cnn
-from symevo.tasks.stacking import STACKINGS, segments_of
+from symevo.tasks.stacking import STACKINGS
 
 torch.set_num_threads(1)
 SEED = 1234
@@ -21,13 +22,21 @@ def narrow_cifar() -> nn.Module:
     """CifarCNN's layers in small, with every setting that the stacked layers support."""
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-        nn.Conv2d(4, 5, (3, 2), stride=(2, 1), padding=(1, 0), bias=False), nn.BatchNorm2d(5, momentum=None), nn.Tanh(),
-        nn.AvgPool2d((1, 2)), nn.Sequential(nn.Flatten(), nn.Linear(10, 6), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Conv2d(4, 5, (3, 2), stride=(2, 1), padding=(1, 0), bias=False),
+        nn.BatchNorm2d(5, momentum=None), nn.Tanh(),
+        nn.AvgPool2d((1, 2)), nn.Sequential(nn.Flatten(), nn.Linear(30, 6), nn.ReLU(), nn.Dropout(0.5)),
         nn.Linear(6, 3, bias=False),
     )  # fmt: skip
 
 
+def shared_activation() -> nn.Module:
+    relu = nn.ReLU()
+    return nn.Sequential(nn.Linear(12, 7), relu, nn.Linear(7, 7), relu, nn.Linear(7, 5))
+
+
 CASES = {
+    "shared-activation": (shared_activation, (9, 12)),
+    "to-one": (lambda: mlp(12, 1, 3), (9, 12)),
     "mlp": (lambda: mlp(12, 7, 5), (9, 12)),
     "tanh": (lambda: mlp(12, 4, 4, 5, activation=nn.Tanh), (9, 12)),
     "digits-cnn": (digits_cnn, (9, 1, 8, 8)),
@@ -46,23 +55,26 @@ def problem(case: str, rows: int) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
     model = build().double()
     x = torch.randn(*shape, generator=generator, dtype=torch.float64)
     y = torch.randint(0, 3, (shape[0],), generator=generator)
-    weights = segments_of(model)[-1].stop
+    weights = width_of(segments_of(model))
     return model, x, y, 0.3 * torch.randn(rows, weights, generator=generator, dtype=torch.float64)
 
 
 def alone(
     model: nn.Module, weights: Tensor, x: Tensor, y: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
-    """One plain module under autograd and torch's own dropout: loss, gradient, evaluation outputs, buffers."""
+    """One plain module under autograd and torch's dropout: loss, gradient, evaluation outputs, buffers."""
     import copy
 
     model = copy.deepcopy(model).train()
-    nn.utils.vector_to_parameters(weights, model.parameters())
+    for parameter, segment in zip(model.parameters(), segments_of(model), strict=True):
+        parameter.data = weights[segment.start : segment.stop].view(segment.shape)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         loss = functional.cross_entropy(model(x), y)
     loss.backward()
-    gradient = torch.cat([p.grad.reshape(-1) for p in model.parameters()])
+    gradient = torch.zeros_like(weights)
+    for parameter, segment in zip(model.parameters(), segments_of(model), strict=True):
+        gradient[segment.start : segment.stop] = parameter.grad.reshape(-1)
     return loss.detach(), gradient, model.eval()(x).detach(), dict(model.named_buffers())
 
 
@@ -176,7 +188,7 @@ def test_custom_loss_must_be_per_sample() -> None:
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()), "Sigmoid is not among"),
         (lambda: nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.Conv2d(1, 1, 1)), "Unflatten"),
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.Flatten(0)), "settings"),
-        (lambda: nn.Sequential(*2 * [nn.Linear(4, 4)]), "used twice"),
+        (lambda: nn.Sequential(*[nn.Linear(4, 4)] * 2), "used twice"),
         (lambda: nn.Sequential(nn.ReLU()), "no weights"),
         (lambda: nn.Sequential(nn.Linear(4, 4).requires_grad_(False)), "frozen"),
     ],

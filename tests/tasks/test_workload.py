@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -99,7 +101,11 @@ def test_initial_weights_are_torchs_default(digits: Workload) -> None:
         bound = 64**-0.5 if name.startswith("0") else 32**-0.5
         part = weights[start:stop]
         assert 0.5 * bound < float(part.abs().max()) <= bound
-    assert digits.segments[-1].stop == digits.weights == len(weights) == 2410
+    assert digits.weights == 64 * 32 + 32 + 32 * 10 + 10 == sum(s.stop - s.start for s in digits.segments)
+    # Each parameter starts at a multiple of 16; what lies between is 0.
+    assert [s.start for s in digits.segments] == [0, 2048, 2080, 2400]
+    assert digits.width == len(weights) == 2416
+    assert not weights[2410:].any()
 
 
 @pytest.mark.parametrize("name", EMBEDDED)
@@ -125,7 +131,8 @@ def test_training_equals_a_plain_loop(stacking: str) -> None:
     rows = workload.rows(1)
     rows.start(2)
     model = mlp(64, 32, 10).double()
-    nn.utils.vector_to_parameters(workload.initial(2), model.parameters())
+    for parameter, segment in zip(model.parameters(), workload.segments, strict=True):
+        parameter.data = workload.initial(2)[segment.start : segment.stop].view(segment.shape).clone()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(25):
         rows.losses_and_grad(2, step)
@@ -135,12 +142,13 @@ def test_training_equals_a_plain_loop(stacking: str) -> None:
         functional.cross_entropy(model(x), y).backward()
         optimizer.step()
     plain = nn.utils.parameters_to_vector(model.parameters()).detach()
-    assert (rows.theta[0] - plain).norm() <= 1e-10 * plain.norm()
+    found = torch.cat([rows.theta[0, s.start : s.stop] for s in workload.segments])
+    assert (found - plain).norm() <= 1e-10 * plain.norm()
     scores = rows.evaluate("test")
     x, y = workload.split("test")
     assert scores.accuracy is not None
     assert float(scores.accuracy[0]) == float((model(x).argmax(1) == y).double().mean())
-    assert abs(float(scores.loss[0]) - float(functional.cross_entropy(model(x), y))) < 1e-10
+    assert abs(float(scores.loss[0]) - functional.cross_entropy(model(x), y).item()) < 1e-10
 
 
 def test_evaluation_in_blocks_equals_the_whole() -> None:
@@ -177,10 +185,11 @@ def test_flip_crop_moves_pixels_as_said() -> None:
     )
     counts: dict[tuple[int, int, bool], int] = {}
     for image, result in zip(padded, found, strict=True):
-        places = [
-            (top, left, flip) for top in range(5) for left in range(5) for flip in (False, True)
-            if torch.equal(image[:, top : top + 6, left : left + 6].flip(2) if flip else image[:, top : top + 6, left : left + 6], result)
-        ]  # fmt: skip
+        places = []
+        for top, left, flip in itertools.product(range(5), range(5), (False, True)):
+            crop = image[:, top : top + 6, left : left + 6]
+            if torch.equal(crop.flip(2) if flip else crop, result):
+                places.append((top, left, flip))
         assert len(places) == 1
         counts[places[0]] = counts.get(places[0], 0) + 1
     assert len(counts) > 40  # of the 50 possible outcomes

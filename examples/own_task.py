@@ -6,8 +6,9 @@ In a notebook:    symevo.evolve(tasks=[parity])
 
 from __future__ import annotations
 
-import symevo
 import torch
+
+import symevo
 
 x = torch.randn(2000, 4, generator=torch.Generator().manual_seed(0))
 y = (x.prod(dim=1) > 0).long()

@@ -1,6 +1,6 @@
 """Discover a term-sum optimizer on the embedded digits, print its equations, and train a model with it.
 
-    python examples/term_sum.py
+python examples/term_sum.py
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import symevo
 import torch
 from sklearn.datasets import load_digits
+
+import symevo
 
 
 def main(generations: int = 4, steps: int = 100) -> float:

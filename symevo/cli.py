@@ -108,19 +108,13 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     engine: Annotated[str | None, _option("serial, process (default) or scoop.")] = None,
     scoop: Annotated[bool, _option("The same as --engine scoop.", "--scoop")] = False,
     workers: Annotated[int | None, _option("Worker processes; default: all cores.", metavar="N")] = None,
-    eval_timeout: Annotated[
-        float | None, _option("Seconds that one stacked training may take.", metavar="S")
-    ] = None,
-    time_budget: Annotated[
-        str | None, _option("Stop after the generation that passes this.", metavar="30m")
-    ] = None,
+    eval_timeout: Annotated[float | None, _option("Seconds that one stacked training may take.", metavar="S")] = None,
+    time_budget: Annotated[str | None, _option("Stop after the generation that passes this.", metavar="30m")] = None,
     device: Annotated[str | None, _option("auto, cpu or cuda.")] = None,
     backend: Annotated[str | None, _option("Update kernels: compiled or eager.")] = None,
     threads: Annotated[int | None, _option("Threads for each evaluation.", metavar="N")] = None,
     rows: Annotated[int | None, _option("Trainings stacked at once; default: measured.", metavar="N")] = None,
-    stacking: Annotated[
-        str | None, _option("How they are stacked; default: measured.", metavar="NAME")
-    ] = None,
+    stacking: Annotated[str | None, _option("How they are stacked; default: measured.", metavar="NAME")] = None,
     data_dir: Annotated[Path | None, _option("Folder of data sets.", metavar="DIR")] = None,
     out: Annotated[Path | None, _option("New folder for the run.", metavar="DIR")] = None,
     resume: Annotated[Path | None, _option("Go on with the run in this folder.", metavar="DIR")] = None,

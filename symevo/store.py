@@ -87,7 +87,9 @@ class Store:
             store.about("settings")
             store.last_generation()
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is corrupt or not a run ({error}): restore it from a copy, or start anew") from None
+            raise UserError(
+                f"{path} is corrupt or not a run ({error}): restore it from a copy, or start anew"
+            ) from None
         if schema != SCHEMA:
             raise UserError(f"{path} has schema {schema!r}; this version of symevo reads schema {SCHEMA}")
         return store

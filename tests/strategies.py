@@ -60,9 +60,7 @@ def rules(draw: st.DrawFn, **program: Any) -> Rule:
     text = draw(programs(**program))
     hyper = {name: draw(st.floats(-2, 2)) for name in (*text.hyper_names, "lr")}
     warmup = draw(st.integers(0, 50) | st.floats(0, 0.9))
-    return Rule(
-        text, hyper, Schedule(warmup, draw(st.sampled_from(list(DECAYS)))), draw(st.text("abc-", min_size=1))
-    )
+    return Rule(text, hyper, Schedule(warmup, draw(st.sampled_from(list(DECAYS)))), draw(st.text("abc-", min_size=1)))
 
 
 def renamed(program: Program, names: dict[str, str]) -> Program:

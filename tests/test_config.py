@@ -49,9 +49,7 @@ def test_every_preset_is_valid(system: str, preset: str) -> None:
 
 def test_settings_fall_into_two_groups_and_survive_json() -> None:
     settings = resolve({"seed_rules": ["theta = theta - lr*g"], "time_budget": "90s"})
-    assert set(Settings.model_fields) == set(SearchSettings.model_fields) | set(
-        ExecutionSettings.model_fields
-    )
+    assert set(Settings.model_fields) == set(SearchSettings.model_fields) | set(ExecutionSettings.model_fields)
     assert not set(SearchSettings.model_fields) & set(ExecutionSettings.model_fields)
     assert Settings.model_validate(recorded(settings)) == settings
 

@@ -48,9 +48,7 @@ def is_type_checking(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
-def statements(
-    body: list[ast.stmt], *, loads: bool = True
-) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+def statements(body: list[ast.stmt], *, loads: bool = True) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
     for node in body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node, loads
@@ -107,9 +105,7 @@ def test_the_package_itself_loads_nothing() -> None:
 
 @pytest.mark.parametrize(("name", "library"), FORBIDDEN)
 def test_libraries_that_a_part_does_not_load(name: str, library: str) -> None:
-    wrong = [
-        one.by for one in IMPORTS if part(one.by) == name and one.loads and one.of.split(".")[0] == library
-    ]
+    wrong = [one.by for one in IMPORTS if part(one.by) == name and one.loads and one.of.split(".")[0] == library]
     assert wrong == []
 
 

@@ -38,9 +38,7 @@ def test_the_task_of_the_readme_reaches_every_engine(tmp_path: Path) -> None:
     source = next(block for block in BLOCKS if block.startswith("# my_task.py"))
     (tmp_path / "my_task.py").write_text(source, encoding="utf-8")
     flags = "--population 6 --generations 2 --steps 5 --seeds 1 --backend eager --engine process --workers 2"
-    done = python(
-        "-m", "symevo.run", "--tasks-from", "my_task.py", "--tasks", "parity", *flags.split(), cwd=tmp_path
-    )
+    done = python("-m", "symevo.run", "--tasks-from", "my_task.py", "--tasks", "parity", *flags.split(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "parity" in done.stdout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+
 from symevo.errors import UserError
 from symevo.store import FILE, Store
 

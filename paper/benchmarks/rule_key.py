@@ -23,9 +23,7 @@ def long_program(lines: int) -> Program:
         text.append(f"m{i} = beta1*m{i} + (1 - beta1)*x{i}")
         text.append(f"x{i + 1} = m{i}/(sqrt(abs(x{i})*v + eps) + tanh(m{i}*c)*(1 - beta2**t))")
     text = text[: lines - 2]
-    return Program.parse(
-        [*text, f"v = beta2*v + (1 - beta2)*x{i}**2", f"theta = theta - lr*(x{i} + v*theta)"]
-    )
+    return Program.parse([*text, f"v = beta2*v + (1 - beta2)*x{i}**2", f"theta = theta - lr*(x{i} + v*theta)"])
 
 
 def seconds(program: Program) -> list[float]:

@@ -30,8 +30,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about, cores
+from torch.utils.data import DataLoader, TensorDataset
+
 from symevo.engines import make_engine
 from symevo.errors import UserError
 from symevo.evaluate.population import lockstep, slot_table
@@ -39,7 +42,6 @@ from symevo.genomes.term_sum import TermSum
 from symevo.rules.kernel import kernel_for
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload
-from torch.utils.data import DataLoader, TensorDataset
 
 POPULATION = 50
 SECONDS = 1.5
@@ -56,7 +58,9 @@ def stacked(workload: Workload, rules: list[Rule], steps: int) -> int:
         kernel = kernel_for(rules[0].program, shape, dtype=session.theta.dtype, device=session.theta.device)
         padded = [*chunk, *[chunk[0]] * (rows - len(chunk))]
         session.start(0)
-        lockstep(session, kernel, slot_table(kernel, padded, steps).to(session.theta), seed=0, limit=1e30, live=len(chunk))
+        lockstep(
+            session, kernel, slot_table(kernel, padded, steps).to(session.theta), seed=0, limit=1e30, live=len(chunk)
+        )
     return len(rules) * steps
 
 

@@ -73,9 +73,7 @@ class Guard:
         self._channel: Channel
         self._cancelled: Callable[[], bool] = never
 
-    def call(
-        self, request: bytes, *, timeout: float | None = None, cancelled: Callable[[], bool] = never
-    ) -> bytes:
+    def call(self, request: bytes, *, timeout: float | None = None, cancelled: Callable[[], bool] = never) -> bytes:
         """The reply to a packed request; never raises for what the task does.
 
         Args:

@@ -39,9 +39,7 @@ class ProcessEngine(Dispatcher):
         self._closed = False
         spec = GuardSpec.of(preparation)
         self._threads = [
-            threading.Thread(
-                target=self._drive, args=(index, spec), name=f"symevo-guard-{index}", daemon=True
-            )
+            threading.Thread(target=self._drive, args=(index, spec), name=f"symevo-guard-{index}", daemon=True)
             for index in range(self.workers)
         ]
         for thread in self._threads:

@@ -76,7 +76,12 @@ def slot_table(kernel: Kernel, rules: Sequence[Rule], steps: int) -> torch.Tenso
 def lockstep(
     session: Rows, kernel: Kernel, slots: torch.Tensor, *, seed: int, limit: float, live: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The training loop. Returns losses ``[steps, rows]`` and the step at which each row died (``steps`` if it did not)."""
+    """The training loop.
+
+    Returns:
+        Losses ``[steps, rows]``, NaN where nothing was trained any more, and the step at which each row died
+        (``steps`` if it did not).
+    """
     steps, rows = slots.shape[0], slots.shape[2]
     theta = session.theta
     states = [torch.zeros_like(theta) for _ in kernel.lowered.states]

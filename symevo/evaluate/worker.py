@@ -57,6 +57,4 @@ def workload_of(item: dict[str, Any]) -> Workload:
 
 @lru_cache(maxsize=16)
 def _workload(task: str, device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
-    return Workload(
-        TASKS.get(task)(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed
-    )
+    return Workload(TASKS.get(task)(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed)

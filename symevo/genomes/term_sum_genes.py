@@ -104,13 +104,9 @@ class Limits:
             if not isinstance(getattr(genes, name), bool):
                 raise UserError(f"gene {name} must be true or false, not {getattr(genes, name)!r}")
         if self.steps and not isinstance(genes.warmup, int):
-            raise UserError(
-                f"gene warmup must be a whole number of steps in this preset, not {genes.warmup!r}"
-            )
+            raise UserError(f"gene warmup must be a whole number of steps in this preset, not {genes.warmup!r}")
         if not (self.optional_decay or genes.use_wd):
-            raise UserError(
-                "gene use_wd must be true in this preset: its weight decay cannot be switched off"
-            )
+            raise UserError("gene use_wd must be true in this preset: its weight decay cannot be switched off")
 
     def _check_terms(self, terms: Any, alphas: Any) -> None:
         if not isinstance(terms, list) or not isinstance(alphas, list) or len(terms) != len(alphas):
@@ -136,10 +132,7 @@ def merged(terms: list[int], alphas: list[float]) -> dict[int, float]:
 
     ``math.fsum`` rounds once, so the order of the terms does not show in the result.
     """
-    sums = {
-        kind: math.fsum(a for t, a in zip(terms, alphas, strict=True) if t == kind)
-        for kind in sorted(set(terms))
-    }
+    sums = {kind: math.fsum(a for t, a in zip(terms, alphas, strict=True) if t == kind) for kind in sorted(set(terms))}
     return {kind: alpha for kind, alpha in sums.items() if alpha != 0}
 
 

@@ -83,9 +83,7 @@ def _values(rule: Rule, gene: str, limits: Limits) -> list[float]:
     named = [rule.hyper[alias] for alias in _ALIASES[gene] if alias in rule.hyper]
     if named:
         return [value for value in named[:1] if limits.holds(gene, value)]
-    numbers = {
-        node.value for _, expr in rule.program.statements for node in walk(expr) if isinstance(node, Num)
-    }
+    numbers = {node.value for _, expr in rule.program.statements for node in walk(expr) if isinstance(node, Num)}
     literals = sorted(value for value in numbers if 0 < value < 1 and limits.holds(gene, value))
     default = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}[gene]
     return literals[:_MAX_LITERALS] or [default]

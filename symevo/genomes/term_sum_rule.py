@@ -88,9 +88,7 @@ class Form:
     def of(cls, genes: TermSumGenes) -> Form:
         """Reads the genes."""
         running_m, running_v = genes.use_m and genes.beta1 > 0, genes.use_v and genes.beta2 > 0
-        found = merged(
-            genes.terms if running_m else [_WITHOUT_M.get(k, k) for k in genes.terms], genes.alphas
-        )
+        found = merged(genes.terms if running_m else [_WITHOUT_M.get(k, k) for k in genes.terms], genes.alphas)
         reads_m = running_m and not found.keys().isdisjoint((MOMENTUM, ADAM, NESTEROV))
         reads_v = running_v and not found.keys().isdisjoint((RMS, ADAM))
         return cls(
@@ -102,9 +100,7 @@ class Form:
             weight_decay=genes.weight_decay if genes.use_wd else 0.0,
             bias_correction=genes.bias_correction and (reads_m or reads_v),
             clip_value=genes.clip_value if genes.clipping and found.keys() - {SIGN} else 0.0,
-            schedule=Schedule(
-                genes.warmup if genes.use_warmup else 0, "cosine" if genes.cosine else "constant"
-            ),
+            schedule=Schedule(genes.warmup if genes.use_warmup else 0, "cosine" if genes.cosine else "constant"),
         )
 
 

@@ -87,9 +87,7 @@ class FusedUpdate:
 
     def _new_layout(self, key: Any) -> Callable[..., None]:
         if len(self._compiled) >= MAX_LAYOUTS:
-            _warn_once(
-                "the set of parameters with gradients keeps changing; further sets run without compiling"
-            )
+            _warn_once("the set of parameters with gradients keeps changing; further sets run without compiling")
             return self._update
         self._compiled[key] = self._compile()
         return self._compiled[key]

@@ -53,9 +53,7 @@ def parse_statements(text: str) -> tuple[tuple[str, Expr], ...]:
     lines = text.replace("\r\n", "\n").split("\n")
     if len(lines) > MAX_LINES:
         raise RuleError(f"the program has {len(lines)} lines; at most {MAX_LINES} are allowed")
-    statements = [
-        statement for number, line in enumerate(lines, 1) for statement in _parse_line(line, number)
-    ]
+    statements = [statement for number, line in enumerate(lines, 1) for statement in _parse_line(line, number)]
     if not statements:
         raise RuleError("the program is empty; write assignments such as theta = theta - lr*g")
     _check_canonical(statements)
@@ -71,13 +69,9 @@ def _check_canonical(statements: list[tuple[str, Expr]]) -> None:
         length = len(target) + 3 + len(to_text(expr))
         total += length + 1
         if length > MAX_LINE:
-            raise RuleError(
-                f"assignment {number} has {length} characters when written out; at most {MAX_LINE} may be"
-            )
+            raise RuleError(f"assignment {number} has {length} characters when written out; at most {MAX_LINE} may be")
     if total > MAX_CHARACTERS:
-        raise RuleError(
-            f"the program has {total} characters in canonical form; at most {MAX_CHARACTERS} are allowed"
-        )
+        raise RuleError(f"the program has {total} characters in canonical form; at most {MAX_CHARACTERS} are allowed")
 
 
 def _parse_line(line: str, number: int) -> list[tuple[str, Expr]]:
@@ -85,9 +79,7 @@ def _parse_line(line: str, number: int) -> list[tuple[str, Expr]]:
         if not (" " <= character <= "~" or character == "\t"):
             raise RuleError(f"character {character!a} is not allowed; use plain ASCII", number, column)
     if len(line) > MAX_LINE:
-        raise RuleError(
-            f"the line has {len(line)} characters; at most {MAX_LINE} are allowed", number, MAX_LINE + 1
-        )
+        raise RuleError(f"the line has {len(line)} characters; at most {MAX_LINE} are allowed", number, MAX_LINE + 1)
     stripped = line.lstrip()
     indent = len(line) - len(stripped)
     try:
@@ -128,9 +120,7 @@ class _Reader:
 
     def identifier(self, node: ast.Name) -> str:
         if not _IDENTIFIER.match(node.id):
-            raise self.error(
-                "a name starts with a letter and has at most 40 letters, digits and underscores", node
-            )
+            raise self.error("a name starts with a letter and has at most 40 letters, digits and underscores", node)
         if node.id in RESERVED_FUNCTIONS or node.id in PRIMITIVES:
             raise self.error(f"{node.id!r} is a function's name; choose another", node)
         return node.id

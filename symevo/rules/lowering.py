@@ -112,9 +112,7 @@ class _Lowering:
                 self.versions[target] = self.versions.get(target, 0) + 1
                 self.is_tensor[target] = False
         program = self.program
-        return Lowered(
-            program.states, program.scalar_states, tuple(self.scalars), len(self.slots), tuple(self.tensors)
-        )
+        return Lowered(program.states, program.scalar_states, tuple(self.scalars), len(self.slots), tuple(self.tensors))
 
     def per_weight(self, expr: Expr) -> bool:
         return any(self.is_tensor.get(name, False) for name in names_in(expr))

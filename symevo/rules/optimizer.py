@@ -226,9 +226,7 @@ def _like(grad: Any, param: torch.Tensor) -> torch.Tensor:
 
 def _check_gradient(grad: Any) -> None:
     if grad.layout is not torch.strided:
-        raise UserError(
-            "sparse gradients are not supported: use a dense one, such as nn.Embedding(sparse=False)"
-        )
+        raise UserError("sparse gradients are not supported: use a dense one, such as nn.Embedding(sparse=False)")
     if grad.is_complex():
         raise UserError("complex gradients are not supported: use torch.view_as_real")
 

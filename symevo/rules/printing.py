@@ -109,9 +109,7 @@ class Unicode:
         return self.operand(base, 6) + raised, 5
 
     def comparison(self, expr: Op) -> str:
-        return (
-            f"{self.text(expr.args[0])} {_COMPARISONS.get(expr.name, expr.name)[0]} {self.text(expr.args[1])}"
-        )
+        return f"{self.text(expr.args[0])} {_COMPARISONS.get(expr.name, expr.name)[0]} {self.text(expr.args[1])}"
 
     def call(self, name: str, args: tuple[Expr, ...]) -> str:
         inner = ", ".join(map(self.text, args))
@@ -151,9 +149,7 @@ class Latex(Unicode):
 
     def product(self, left: str, right: str) -> str:
         return (
-            f"{left} {right}"
-            if not right[:1].isdigit() and not right.startswith("{10")
-            else rf"{left} \cdot {right}"
+            f"{left} {right}" if not right[:1].isdigit() and not right.startswith("{10") else rf"{left} \cdot {right}"
         )
 
     def quotient(self, over: Expr, under: Expr) -> tuple[str, int]:
@@ -170,17 +166,13 @@ class Latex(Unicode):
         inner = [self.text(argument) for argument in args]
         if name == "where":
             condition, x, y = inner
-            return (
-                rf"\begin{{cases}} {x} & \text{{if }} {condition} \\ {y} & \text{{otherwise}} \end{{cases}}"
-            )
+            return rf"\begin{{cases}} {x} & \text{{if }} {condition} \\ {y} & \text{{otherwise}} \end{{cases}}"
         if name == "abs":
             return rf"\left|{inner[0]}\right|"
         if name == "sqrt":
             return rf"\sqrt{{{inner[0]}}}"
         operator = _SHORT.get(name, name)
-        command = (
-            f"\\{operator}" if operator in _LATEX_OPERATORS else rf"\operatorname{{{_escape(operator)}}}"
-        )
+        command = f"\\{operator}" if operator in _LATEX_OPERATORS else rf"\operatorname{{{_escape(operator)}}}"
         return rf"{command}\left({', '.join(inner)}\right)"
 
     def name(self, label: str) -> str:

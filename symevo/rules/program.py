@@ -39,9 +39,7 @@ class Program:
             text = "\n".join(lines)
         program = cls(parse_statements(text))
         if "theta" not in program.assigned:
-            raise RuleError(
-                "the program never assigns theta; end it with a line such as theta = theta - lr*g"
-            )
+            raise RuleError("the program never assigns theta; end it with a line such as theta = theta - lr*g")
         return program
 
     @cached_property

@@ -152,9 +152,7 @@ class Rule:
         return found
 
 
-def rule(
-    source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float
-) -> Rule:
+def rule(source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float) -> Rule:
     """Makes a rule from a classic's name, a program's text, a JSON file or rule JSON.
 
     Args:

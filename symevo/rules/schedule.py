@@ -43,9 +43,7 @@ class Schedule:
             raise UserError("warmup must be a number of steps or a fraction of them")
         fraction = 0 <= self.warmup < 1
         if not (fraction or (1 <= self.warmup <= MAX_WARMUP and self.warmup == int(self.warmup))):
-            raise UserError(
-                f"warmup must be a fraction in [0, 1) or a whole number of steps up to {MAX_WARMUP:,}"
-            )
+            raise UserError(f"warmup must be a fraction in [0, 1) or a whole number of steps up to {MAX_WARMUP:,}")
         DECAYS.get(self.decay)
 
     @property

@@ -27,7 +27,9 @@ def pareto_front(candidates: Iterable[S]) -> list[S]:
 
     Of candidates that are equal in all three, the earliest stays.
     """
-    order = sorted(enumerate(candidates), key=lambda pair: (-pair[1].fitness, pair[1].complexity, pair[1].memory, pair[0]))
+    order = sorted(
+        enumerate(candidates), key=lambda pair: (-pair[1].fitness, pair[1].complexity, pair[1].memory, pair[0])
+    )
     front: list[S] = []
     for _, one in order:  # by falling fitness: only what stands before it can dominate one
         if not any(kept.complexity <= one.complexity and kept.memory <= one.memory for kept in front):

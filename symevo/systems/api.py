@@ -245,8 +245,8 @@ def _plan_tasks(settings: Settings) -> tuple[TaskPlan, ...]:
     found = []
     for name in settings.tasks:
         workload = Workload(
-            TASKS.get(name)(), settings.device, stacking=settings.stacking, rows=settings.rows, data_dir=settings.data_dir,
-            run_seed=settings.seed,
+            TASKS.get(name)(), settings.device, stacking=settings.stacking, rows=settings.rows,
+            data_dir=settings.data_dir, run_seed=settings.seed,
         )  # fmt: skip
         chunks = ceil(settings.population / workload.max_rows)
         found.append(TaskPlan(name, workload.stacking, settings.rows or ceil(settings.population / chunks)))

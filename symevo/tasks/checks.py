@@ -62,9 +62,7 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
 def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:
     if task.loss == "mse" and output.shape[1:] != splits.train.y.shape[1:]:
         wanted = list(splits.train.y.shape[1:])
-        raise UserError(
-            f"task {task.name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}"
-        )
+        raise UserError(f"task {task.name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}")
     if task.loss != "cross_entropy" and task.metric == "loss":
         return
     if output.dim() != 2:

@@ -52,9 +52,7 @@ def choose(
         raise UserError(f"task {task.name!r}: stacking 'single' trains one row at a time, not {rows}")
     obstacle = _obstacle(chosen, model, sample)
     if obstacle is not None:
-        raise UserError(
-            f"task {task.name!r} cannot be stacked as {chosen!r}: {obstacle}; try 'vmap' or 'single'"
-        )
+        raise UserError(f"task {task.name!r} cannot be stacked as {chosen!r}: {obstacle}; try 'vmap' or 'single'")
     return chosen, rows or (measured_rows if chosen == measured else ROWS.get(chosen, 1))
 
 

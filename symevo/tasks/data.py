@@ -12,8 +12,8 @@ torchvision's own loader reads after it has checked the files' MD5 sums.
 from __future__ import annotations
 
 import contextlib
-import io
 import gzip
+import io
 import math
 import os
 import socket
@@ -230,6 +230,4 @@ def _download(name: str, data_dir: Path | None) -> None:
                 print("\r\x1b[K", end="", file=sys.stderr)
     tried = ", ".join(label for label, _ in places(data_dir))
     unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
-    raise UserError(
-        f"no data for {name}: looked in {tried}{unset}, and {reason}; put its files into one of these"
-    )
+    raise UserError(f"no data for {name}: looked in {tried}{unset}, and {reason}; put its files into one of these")

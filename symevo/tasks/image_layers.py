@@ -82,15 +82,11 @@ class Conv2d(Layer):
         """The adjoint of `_windows`: adds every window back to where it was read."""
         (kh, kw), (sh, sw), (ph, pw) = self.module.kernel_size, self.module.stride, self.module.padding
         _, channels, height, width, batch = shape
-        padded = self.space(
-            "dx", (self.rows, channels, height + 2 * ph, width + 2 * pw, batch), columns
-        ).zero_()
+        padded = self.space("dx", (self.rows, channels, height + 2 * ph, width + 2 * pw, batch), columns).zero_()
         windows = columns.unflatten(2, out_shape).unflatten(1, (channels, kh, kw))
         for i in range(kh):
             for j in range(kw):
-                padded[:, :, i : i + sh * out_shape[0] : sh, j : j + sw * out_shape[1] : sw] += windows[
-                    :, :, i, j
-                ]
+                padded[:, :, i : i + sh * out_shape[0] : sh, j : j + sw * out_shape[1] : sw] += windows[:, :, i, j]
         return padded[:, :, ph : ph + height, pw : pw + width]
 
 

@@ -89,9 +89,7 @@ class Layer:
 LAYERS: dict[type[nn.Module], tuple[type[Layer], Callable[[Any], bool]]] = {}
 
 
-def layer_for(
-    kind: type[nn.Module], can: Callable[[Any], bool] = lambda module: True
-) -> Callable[[Any], Any]:
+def layer_for(kind: type[nn.Module], can: Callable[[Any], bool] = lambda module: True) -> Callable[[Any], Any]:
     """Registers the decorated class as the stacked form of modules of exactly the type ``kind``."""
 
     def add(layer: type[Layer]) -> type[Layer]:

@@ -72,9 +72,7 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
             each = [function(row.movedim(-1, 0), target) for row in leaf.unbind(0)]
             if not isinstance(each[0], Tensor) or each[0].shape != target.shape[:1]:
                 shape = list(getattr(each[0], "shape", ()))
-                raise UserError(
-                    f"the loss returned {shape}; it must return one loss per sample, [{len(target)}]"
-                )
+                raise UserError(f"the loss returned {shape}; it must return one loss per sample, [{len(target)}]")
             losses = torch.stack(each)
         return losses.detach(), (leaf, losses)
 

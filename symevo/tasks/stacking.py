@@ -280,9 +280,7 @@ class Single:
 
     def gradient(self, d_outputs: Tensor) -> None:
         assert self._outputs is not None, "a training pass comes first"
-        found = torch.autograd.grad(
-            self._outputs, self._weights, d_outputs, allow_unused=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(self._outputs, self._weights, d_outputs, allow_unused=True, materialize_grads=True)
         self._outputs = None
         for grad, value in zip(self._grads, found, strict=True):
             grad.copy_(value)

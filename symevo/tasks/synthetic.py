@@ -25,9 +25,7 @@ def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: f
     """
     generator = _generator("quadratic")
     shape = (dimensions, dimensions)
-    left, right = (
-        torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in "lr"
-    )
+    left, right = (torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in "lr")
     singular = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
     a = dimensions**0.5 * left @ (singular[:, None] * right)
     b = a @ torch.randn(dimensions, 1, generator=generator, dtype=torch.float64)
@@ -89,9 +87,7 @@ def noisy_lsq_splits(
     basis = torch.linalg.qr(torch.randn(dimensions, dimensions, generator=generator, dtype=torch.float64))[0]
     deviations = torch.logspace(0, -0.5, dimensions, base=condition, dtype=torch.float64)
     x = (torch.randn(4096, dimensions, generator=generator, dtype=torch.float64) * deviations) @ basis.t()
-    signal = x @ (
-        basis @ (torch.randn(dimensions, 1, generator=generator, dtype=torch.float64) / deviations[:, None])
-    )
+    signal = x @ (basis @ (torch.randn(dimensions, 1, generator=generator, dtype=torch.float64) / deviations[:, None]))
     y = signal / signal.std() + noise * torch.randn(4096, 1, generator=generator, dtype=torch.float64)
     x, y = x.float(), y.float()
     return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ((0, 2048), (2048, 3072), (3072, 4096))))

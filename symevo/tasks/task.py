@@ -115,9 +115,7 @@ class Task:
 
     def _check_functions(self) -> None:
         if not callable(self.model) or isinstance(self.model, nn.Module):
-            raise self._error(
-                "model", "must be a function that builds a new module, such as lambda: nn.Linear(4, 2)"
-            )
+            raise self._error("model", "must be a function that builds a new module, such as lambda: nn.Linear(4, 2)")
         if isinstance(self.loss, str):
             LOSSES.get(self.loss)
         elif not callable(self.loss):
@@ -125,9 +123,7 @@ class Task:
         if self.metric not in ("accuracy", "loss"):
             raise self._error("metric", f"is {self.metric!r}; it must be 'accuracy' or 'loss'")
         if self.metric == "accuracy" and self.loss == "mse":
-            raise self._error(
-                "metric", "must be 'loss' where the loss is 'mse': there are no classes to count"
-            )
+            raise self._error("metric", "must be 'loss' where the loss is 'mse': there are no classes to count")
 
     def _check_numbers(self) -> None:
         for field in ("batch", "steps"):
@@ -162,9 +158,7 @@ class Task:
         if self.data is not None:
             loaded = self.data(request)
             if not isinstance(loaded, Splits):
-                raise self._error(
-                    "data", f"returned {type(loaded).__name__}; it must return Splits(train, validation)"
-                )
+                raise self._error("data", f"returned {type(loaded).__name__}; it must return Splits(train, validation)")
             found = {name: getattr(loaded, name) for name in SPLITS}
         else:
             found = {name: getattr(self, name) for name in SPLITS}
@@ -184,9 +178,7 @@ class Task:
                 name, f"has x {list(x.shape)} and y {list(y.shape)}; both need the same length of at least 1"
             )
         if self.loss == "cross_entropy" and (y.dim() != 1 or y.is_floating_point() or y.is_complex()):
-            raise self._error(
-                name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]"
-            )
+            raise self._error(name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]")
         if self.loss == "mse" and not y.is_floating_point():
             raise self._error(name, f"has y of {y.dtype}; mse needs floating-point targets")
         return Pair(x, y)

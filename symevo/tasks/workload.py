@@ -77,9 +77,7 @@ class Workload:
         run_seed: int = 0,
     ) -> None:
         self.task, self.device, self.dtype, self.run_seed = task, torch.device(device), dtype, run_seed
-        self._splits = task.splits(
-            DataRequest(data_dir=Path(data_dir) if data_dir else None, run_seed=run_seed)
-        )
+        self._splits = task.splits(DataRequest(data_dir=Path(data_dir) if data_dir else None, run_seed=run_seed))
         self._on_device: dict[str, Pair] = {}
         self._orders: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self.loss: Loss = LOSSES.get(task.loss) if isinstance(task.loss, str) else custom(task.loss)
@@ -114,9 +112,7 @@ class Workload:
             torch.manual_seed(seed)
             model = self.task.model()
         if not isinstance(model, nn.Module):
-            raise UserError(
-                f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module"
-            )
+            raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
         return model
 
     def _template(self) -> nn.Module:
@@ -125,9 +121,7 @@ class Workload:
 
     def initial(self, seed: int) -> Tensor:
         """The weights ``[W]`` that training seed ``seed`` starts from."""
-        parameters = dict(
-            self._build(seed_for(self.run_seed, self.task.name, seed, "init")).named_parameters()
-        )
+        parameters = dict(self._build(seed_for(self.run_seed, self.task.name, seed, "init")).named_parameters())
         flat = torch.zeros(self.width)
         for name, start, stop, _ in self.segments:
             flat[start:stop] = parameters[name].detach().reshape(-1)
@@ -147,9 +141,7 @@ class Workload:
             x = pair.x.to(device=self.device, dtype=self.dtype if pair.x.is_floating_point() else None)
             self._on_device[name] = Pair(
                 # Arrays of other libraries may start anywhere, and bits depend on the alignment.
-                x
-                if x.data_ptr() % 64 == 0 and x.is_contiguous()
-                else x.clone(memory_format=torch.contiguous_format),
+                x if x.data_ptr() % 64 == 0 and x.is_contiguous() else x.clone(memory_format=torch.contiguous_format),
                 pair.y.to(device=self.device, dtype=self.dtype if floating else torch.long),
             )
         return self._on_device[name]
@@ -158,9 +150,7 @@ class Workload:
         """The permutation ``[N]`` of the training split in ``epoch`` (0, 1, …), on the device."""
         key = (seed, epoch)
         if key not in self._orders:
-            generator = torch.Generator().manual_seed(
-                seed_for(self.run_seed, self.task.name, seed, "order", epoch)
-            )
+            generator = torch.Generator().manual_seed(seed_for(self.run_seed, self.task.name, seed, "order", epoch))
             self._orders[key] = torch.randperm(self.train_size, generator=generator).to(self.device)
             if len(self._orders) > _ORDERS_KEPT:
                 self._orders.popitem(last=False)

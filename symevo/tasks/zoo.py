@@ -42,9 +42,7 @@ VALIDATION_IMAGES = 10_000  # of MNIST and Fashion-MNIST
 AUGMENTS.register("cifar10-flip-crop", FlipCrop(4, tuple(-m / s for m, s in zip(*CIFAR, strict=True))))
 
 
-def normalised(
-    x: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], *, white: float = 255.0
-) -> Tensor:
+def normalised(x: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], *, white: float = 255.0) -> Tensor:
     """Pixels ``[N, C, H, W]`` in 0..white -> (x/white − mean) / std per channel, float32."""
     mean, std = (torch.tensor(s).view(1, -1, 1, 1) for s in statistics)
     return (x.float() / white - mean) / std
@@ -66,9 +64,7 @@ def digits_splits(flat: bool) -> Callable[[DataRequest], Splits]:
         images, y = data.digits()
         x = normalised(images.unsqueeze(1), DIGITS, white=16.0)
         # RandomState's streams are frozen by numpy's promise, so this split is the same with every version.
-        order = torch.from_numpy(
-            np.random.RandomState(seed_for("digits", "split") % 2**32).permutation(len(x))
-        )
+        order = torch.from_numpy(np.random.RandomState(seed_for("digits", "split") % 2**32).permutation(len(x)))
         x, y = (x.flatten(1) if flat else x)[order], y[order]
         ends = ((0, 1197), (1197, 1497), (1497, 1797))
         return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ends))
@@ -117,9 +113,7 @@ def cifar_splits(request: DataRequest) -> Splits:
     """The loader of CIFAR-10, ``[N, 3, 32, 32]``."""
     raw = data.cifar10(request.data_dir)
     cut = len(raw.x_train) - len(raw.x_train) // 5
-    train = drawn(
-        Pair(raw.x_train[:cut], raw.y_train[:cut]), PAPER_IMAGES, name="cifar10", run_seed=request.run_seed
-    )
+    train = drawn(Pair(raw.x_train[:cut], raw.y_train[:cut]), PAPER_IMAGES, name="cifar10", run_seed=request.run_seed)
     return Splits(
         Pair(normalised(train.x, CIFAR), train.y),
         Pair(normalised(raw.x_train[cut:], CIFAR), raw.y_train[cut:]),

@@ -26,10 +26,7 @@ SMALL = ["--population", "4", "--generations", "2", "--elites", "1", "--tourname
 def test_flags_become_settings(fake: FakeApi, here: Path) -> None:
     (here / "a.toml").write_text("steps = 11\npopulation = 20")
     argv = ["run", "term-sum", "--config", "a.toml", "--population", "10", "--tasks", "digits-mlp, quadratic"]
-    assert (
-        cli.main([*argv, "--seed-rules", "adam", "--seed-rules", "theta = theta - lr*sign(g)", "--quiet"])
-        == 0
-    )
+    assert cli.main([*argv, "--seed-rules", "adam", "--seed-rules", "theta = theta - lr*sign(g)", "--quiet"]) == 0
     (what, settings), *_ = fake.calls
     assert what == "start"
     assert (settings.steps, settings.population) == (11, 10)
@@ -62,10 +59,7 @@ def test_the_report_fits_80_columns(fake: FakeApi, capsys: pytest.CaptureFixture
     assert "m = beta1*m + (1 - beta1)*g" in out
     capsys.readouterr()
     assert cli.main(["show", "runs/fake"]) == 0
-    assert (
-        capsys.readouterr().out.split("use it")[0].splitlines()[1:-1]
-        == out.split("use it")[0].splitlines()[1:-1]
-    )
+    assert capsys.readouterr().out.split("use it")[0].splitlines()[1:-1] == out.split("use it")[0].splitlines()[1:-1]
 
 
 @pytest.mark.parametrize(

@@ -46,9 +46,7 @@ from symevo.store import Store
     ],
 )
 @pytest.mark.usefixtures("here")
-def test_wrong_use_is_one_line_and_writes_nothing(
-    line: str, words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_use_is_one_line_and_writes_nothing(line: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert words in refused(line.split(), capsys)
 
 

@@ -34,9 +34,7 @@ def lines(path: Path) -> list[str]:
 class Program:
     """A Python script of the tests, with all processes that descend from it."""
 
-    def __init__(
-        self, script: str, arguments: tuple[str, ...], tag: str, environment: dict[str, str]
-    ) -> None:
+    def __init__(self, script: str, arguments: tuple[str, ...], tag: str, environment: dict[str, str]) -> None:
         path = os.pathsep.join([str(ROOT), str(HERE)])
         self._tag = tag
         self.process = subprocess.Popen(

@@ -60,11 +60,7 @@ def test_outcomes_are_in_the_order_of_the_items(name: str) -> None:
 @every_engine
 def test_a_function_may_be_named_or_given(name: str) -> None:
     with make(name) as engine:
-        assert (
-            values(engine.map("engine_jobs:square", [2, 3]))
-            == values(engine.map(jobs.square, [2, 3]))
-            == [4, 9]
-        )
+        assert values(engine.map("engine_jobs:square", [2, 3])) == values(engine.map(jobs.square, [2, 3])) == [4, 9]
 
 
 @every_engine

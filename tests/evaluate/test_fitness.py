@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from symevo.evaluate.fitness import FAILED, FITNESS, judge, progress
 
 
@@ -19,7 +20,9 @@ CRASHED = {"status": "crashed", "reason": "killed by SIGKILL", "seconds": 0.0}
 
 def test_paper_fitness_is_the_published_formula():
     paper = FITNESS.get("paper")
-    verdict = judge(paper, {"a": [ended(0.8, train_loss=0.3), ended(0.6, train_loss=1.7)], "b": [ended(1.0, train_loss=0)]})
+    verdict = judge(
+        paper, {"a": [ended(0.8, train_loss=0.3), ended(0.6, train_loss=1.7)], "b": [ended(1.0, train_loss=0)]}
+    )
     assert verdict.per_task["a"] == pytest.approx((0.8 + 0.05 * 0.7 + 0.6) / 2)
     assert verdict.fitness == pytest.approx((verdict.per_task["a"] + 1.05) / 2)
     assert paper.split == "test"

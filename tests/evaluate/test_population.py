@@ -7,6 +7,7 @@ import random
 
 import pytest
 import torch
+
 from symevo.evaluate.population import slot_table, train
 from symevo.genomes.term_sum import TermSum
 from symevo.rules.kernel import kernel_for

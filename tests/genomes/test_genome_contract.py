@@ -60,9 +60,7 @@ def mutable_parts(value, found):
 
 def train(rule, steps=3):
     """Runs a rule on random gradients, float64 [1, 7]."""
-    kernel = kernel_for(
-        rule.program, (1, 7), dtype=torch.float64, device=torch.device("cpu"), backend="eager"
-    )
+    kernel = kernel_for(rule.program, (1, 7), dtype=torch.float64, device=torch.device("cpu"), backend="eager")
     lr = rule.lr * np.asarray(rule.schedule.factor(np.arange(steps), steps)).reshape(-1, 1)
     hyper = {name: np.array([value]) for name, value in rule.hyper.items()}
     slots = torch.tensor(kernel.lowered.table(hyper, lr, steps))

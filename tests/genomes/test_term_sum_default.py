@@ -68,9 +68,7 @@ def test_weight_decay_can_be_nothing(created):
         PAPER.validate(PAPER.individual(terms=[0], alphas=[1.0], use_wd=False))
 
 
-@pytest.mark.parametrize(
-    ("gene", "start", "low", "high"), [("clip_value", 1.0, 0.01, 100), ("warmup", 0.2, 0.01, 0.5)]
-)
+@pytest.mark.parametrize(("gene", "start", "low", "high"), [("clip_value", 1.0, 0.01, 100), ("warmup", 0.2, 0.01, 0.5)])
 def test_clip_value_and_warmup_mutate_within_bounds(gene, start, low, high):
     assert GENOME._ops.limits.numbers[gene] == (low, high)
     changed, extremes = 0, []

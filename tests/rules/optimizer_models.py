@@ -15,9 +15,7 @@ def model(seed: int = 0, dtype: torch.dtype = torch.float32) -> nn.Sequential:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).to(dtype)
 
 
-def train(
-    net: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int = 0, scheduler=None
-) -> None:
+def train(net: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int = 0, scheduler=None) -> None:
     stream = torch.Generator().manual_seed(seed)
     dtype = next(net.parameters()).dtype
     for _ in range(steps):

@@ -80,15 +80,10 @@ def torch_optimizer(name: str, params: list[torch.Tensor], hyper: dict[str, floa
 
 def starts(seed: int, dtype: torch.dtype) -> list[torch.nn.Parameter]:
     stream = torch.Generator().manual_seed(seed)
-    return [
-        torch.nn.Parameter(torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype))
-        for shape in SHAPES
-    ]
+    return [torch.nn.Parameter(torch.randn(shape, generator=stream, dtype=torch.float64).to(dtype)) for shape in SHAPES]
 
 
-def train(
-    optimizer: torch.optim.Optimizer, params: list[torch.nn.Parameter], seed: int, steps: int = STEPS
-) -> None:
+def train(optimizer: torch.optim.Optimizer, params: list[torch.nn.Parameter], seed: int, steps: int = STEPS) -> None:
     stream = torch.Generator().manual_seed(seed + 1)
     for _ in range(steps):
         for param in params:
@@ -134,9 +129,7 @@ def test_against_torch(name, seed):
 def test_defaults_are_torchs(name):
     kind, _ = TORCH[name]
     defaults = {key: value.default for key, value in inspect.signature(kind).parameters.items()}
-    given_ = torch_optimizer(
-        name, [torch.nn.Parameter(torch.ones(1))], dict(CLASSICS.get(name).hyper)
-    ).defaults
+    given_ = torch_optimizer(name, [torch.nn.Parameter(torch.ones(1))], dict(CLASSICS.get(name).hyper)).defaults
     for hyper in given_:
         if hyper in defaults and (name, hyper) not in OTHER_DEFAULTS | {
             (name, key) for key in (*TORCH[name][1], "foreach")
@@ -206,10 +199,7 @@ def test_nadams_product_of_momenta(momentum_decay):
 
 def anonymous(classic: Rule) -> Rule:
     """The same as text of nobody's: other names for every state and temporary."""
-    names = {
-        name: f"x{index}"
-        for index, name in enumerate((*classic.program.memory, *classic.program.temporaries))
-    }
+    names = {name: f"x{index}" for index, name in enumerate((*classic.program.memory, *classic.program.temporaries))}
     text = renamed(classic.program, names).text
     assert not any(name in Program.parse(text).reads for name in names)
     return rule(text, name="nameless", **classic.hyper)

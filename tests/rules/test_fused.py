@@ -21,9 +21,7 @@ from symevo.rules.rule import rule
 def test_odd_shapes_and_layouts(compiled):
     def params() -> list[nn.Parameter]:
         torch.manual_seed(3)
-        made = [
-            nn.Parameter(torch.randn(shape)) for shape in [(), (0,), (3, 0), (1, 1), (4, 3), (2, 3, 4, 5)]
-        ]
+        made = [nn.Parameter(torch.randn(shape)) for shape in [(), (0,), (3, 0), (1, 1), (4, 3), (2, 3, 4, 5)]]
         made += [nn.Parameter(torch.randn(4, 3).t()), nn.Parameter(torch.randn(6, 4)[:, ::2])]
         made.append(nn.Parameter(torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)))
         return made

@@ -43,9 +43,7 @@ class Run:
     def go(self) -> torch.Tensor:
         table = torch.from_numpy(self.table()).unsqueeze(-1).to(self.dtype)
         for step, grad in enumerate(self.grads):
-            self.kernel(
-                self.theta, torch.from_numpy(grad).to(self.dtype), self.states, table[step], self.alive
-            )
+            self.kernel(self.theta, torch.from_numpy(grad).to(self.dtype), self.states, table[step], self.alive)
         return self.theta
 
 
@@ -137,8 +135,7 @@ def test_compiled_agrees_with_eager_and_compiles_once():
     before = compilations().get(shape, 0)
     for seed in range(4):  # other numbers, schedules and weights: nothing to compile
         runs = [
-            Run(program, shape, backend=b, dtype=torch.float32, steps=10, seed=seed).go()
-            for b in ("eager", "compiled")
+            Run(program, shape, backend=b, dtype=torch.float32, steps=10, seed=seed).go() for b in ("eager", "compiled")
         ]
         assert (runs[0] - runs[1]).norm() <= 1e-6 * runs[0].norm()
     assert compilations()[shape] == before + 1
@@ -158,9 +155,7 @@ def test_rows_do_not_see_each_other():
     whole.go()
     alone = Run(CLASSICS.get("nadam").program, (3, 7))
     alone.grads[:, 1:] = 7.0
-    alone.hyper = {
-        name: np.concatenate([values[:1], values[1:] * 0.5]) for name, values in alone.hyper.items()
-    }
+    alone.hyper = {name: np.concatenate([values[:1], values[1:] * 0.5]) for name, values in alone.hyper.items()}
     assert torch.equal(alone.go()[0], whole.theta[0])
 
 

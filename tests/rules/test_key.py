@@ -83,9 +83,7 @@ def replaced(expr, victim, new):
 def outcome(program: Program) -> np.ndarray:
     random_numbers = np.random.default_rng(3)
     memory = {name: np.zeros(8) for name in program.memory} | {"theta": random_numbers.normal(size=8)}
-    env: dict = {name: 0.3 + 0.4 * place for place, name in enumerate((*HYPER, *STATES, *TEMPORARIES))} | {
-        "lr": 0.1
-    }
+    env: dict = {name: 0.3 + 0.4 * place for place, name in enumerate((*HYPER, *STATES, *TEMPORARIES))} | {"lr": 0.1}
     for step in range(1, 5):
         interpret(program, memory, {**env, "g": random_numbers.normal(size=8), "t": np.float64(step)})
     return memory["theta"]

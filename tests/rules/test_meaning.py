@@ -73,9 +73,7 @@ def test_sign_of_nan_is_nan():
 def test_scalars_are_rounded_once():
     (theta,) = run("theta = (1 - beta2)*g", [1.0], dtype=torch.float32, beta2=0.9999)
     assert theta == np.float32(1 - 0.9999)
-    assert theta != np.float32(1) - np.float32(
-        0.9999
-    )  # off by 1e-4: what float32 inside the kernel would give
+    assert theta != np.float32(1) - np.float32(0.9999)  # off by 1e-4: what float32 inside the kernel would give
     assert lower(Program.parse("theta = (1 - beta2)*g")).slots == 1
 
 

@@ -64,9 +64,7 @@ def test_another_rules_state_dict_is_refused():
     with pytest.raises(UserError, match="this rule needs buf, t"):
         Optimizer(net.parameters(), "momentum").load_state_dict(first.state_dict())
     with pytest.raises(UserError, match="has no dampening"):
-        Optimizer(net.parameters(), "momentum").load_state_dict(
-            Optimizer(net.parameters(), "sgd").state_dict()
-        )
+        Optimizer(net.parameters(), "momentum").load_state_dict(Optimizer(net.parameters(), "sgd").state_dict())
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])

@@ -91,9 +91,7 @@ def test_a_parameter_without_gradient_keeps_its_own_time():
 
 def test_scalar_states_are_kept_for_each_parameter():
     a, b = weight(2, dtype=torch.float64), weight(2, dtype=torch.float64)
-    optimizer = Optimizer(
-        [a, b], "p = where(t <= 1, 1, p)*c; theta = theta - lr*p*g", 1.0, c=0.5, compile=False
-    )
+    optimizer = Optimizer([a, b], "p = where(t <= 1, 1, p)*c; theta = theta - lr*p*g", 1.0, c=0.5, compile=False)
     optimizer.step()
     b.grad = None
     optimizer.step()

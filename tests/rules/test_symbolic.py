@@ -27,9 +27,7 @@ NUMPY = ["numpy", {"sign": np.sign}]
 
 def kernel_run(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
     """theta after each step, by the eager kernel in float64."""
-    kernel = kernel_for(
-        made.program, (1, WEIGHTS), dtype=torch.float64, device=torch.device("cpu"), backend="eager"
-    )
+    kernel = kernel_for(made.program, (1, WEIGHTS), dtype=torch.float64, device=torch.device("cpu"), backend="eager")
     hyper = {name: np.array([value]) for name, value in made.hyper.items() if name != "lr"}
     table = torch.from_numpy(kernel.lowered.table(hyper, np.full((STEPS, 1), made.lr), STEPS)).unsqueeze(-1)
     weights = torch.from_numpy(theta.copy()).view(1, -1)
@@ -50,9 +48,7 @@ def kernel_run(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
 def sympy_run(made: Rule, lines: list, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
     """The same by the equations alone, one weight at a time: what is ``_{t}`` becomes ``_{t-1}``."""
     functions = [(str(eq.lhs), list(eq.rhs.free_symbols), eq.rhs) for eq in lines]
-    functions = [
-        (label, [s.name for s in free], sympy.lambdify(free, rhs, NUMPY)) for label, free, rhs in functions
-    ]
+    functions = [(label, [s.name for s in free], sympy.lambdify(free, rhs, NUMPY)) for label, free, rhs in functions]
     out = np.empty((STEPS, WEIGHTS))
     for weight in range(WEIGHTS):
         last = {f"{name}_{{t-1}}": 0.0 for name in made.program.memory} | {"theta_{t-1}": theta[weight]}
@@ -76,9 +72,7 @@ def steadiness(made: Rule, theta: np.ndarray, grads: np.ndarray) -> np.ndarray:
         for step in range(STEPS):
             env = {**made.hyper, "t": np.float64(step + 1), "g": grads[step]}
             interpret(made.program, memory, env, lambda shape: noise.uniform(-4e-16, 4e-16, shape))
-            thetas.append(
-                np.where(np.all([np.isfinite(v) for v in memory.values()], axis=0), memory["theta"], np.nan)
-            )
+            thetas.append(np.where(np.all([np.isfinite(v) for v in memory.values()], axis=0), memory["theta"], np.nan))
         runs.append(thetas)
     with np.errstate(invalid="ignore"):
         return np.ptp(runs, axis=0)
@@ -137,9 +131,7 @@ def test_equations_have_the_right_indices():
 
 
 def test_a_state_assigned_twice_prints_its_versions():
-    made = Rule(
-        Program.parse("m = b*m + g\nm = m/(1 - b**t)\nm = m + theta\ntheta = theta - lr*m"), {"b": 0.9}
-    )
+    made = Rule(Program.parse("m = b*m + g\nm = m/(1 - b**t)\nm = m + theta\ntheta = theta - lr*m"), {"b": 0.9})
     assert unicode(made).splitlines() == [
         "m′_t = b·m_{t-1} + g_t", "m′′_t = m′_t/(1 - bᵗ)", "m_t = m′′_t + θ_{t-1}", "θ_t = θ_{t-1} - η·m_t",
     ]  # fmt: skip
@@ -190,11 +182,7 @@ def test_back_from_sympy_is_the_same_to_sympy(program):
     for _, expr in program.statements:
         there = to_sympy(expr)
         again = to_sympy(from_sympy(there))
-        assert (
-            sympy.simplify(there - again) == 0
-            or sympy.srepr(there) == sympy.srepr(again)
-            or close(there, again)
-        )
+        assert sympy.simplify(there - again) == 0 or sympy.srepr(there) == sympy.srepr(again) or close(there, again)
 
 
 def close(one: sympy.Expr, other: sympy.Expr) -> bool:

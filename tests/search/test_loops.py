@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 from deap import algorithms, base, creator
+
 from symevo.search.archive import pareto_front
 from symevo.search.loops import LOOPS, generational
 from symevo.search.toolbox import make_toolbox, statistics, tournament_without_replacement
@@ -67,7 +69,7 @@ def test_elites_pass_and_only_children_are_evaluated():
     seen = list(generational(toolbox, population, generations=5, elites=2, seed=lambda gen: gen))
     assert [gen for gen, _ in seen] == [0, 1, 2, 3, 4]
     assert evaluator.batches == [10, 8, 8, 8, 8]
-    for (_, before), (_, after) in zip(seen, seen[1:], strict=False):
+    for (_, before), (_, after) in itertools.pairwise(seen):
         best = sorted(before, key=lambda one: one.fitness, reverse=True)[:2]
         assert [list(one) for one in after[:2]] == [list(one) for one in best]
         assert [one.place for one in after] == list(range(10))
@@ -100,7 +102,7 @@ def test_children_know_their_parents():
 def test_deap_algorithms_run_on_the_toolbox_and_evaluate_in_batches():
     toolbox, population, _, evaluator = make(20)
     toolbox.register("select", tournament_without_replacement, size=3)
-    final, log = algorithms.eaSimple(population, toolbox, 0.5, 0.5, 5, stats=statistics(), verbose=False)
+    _final, log = algorithms.eaSimple(population, toolbox, 0.5, 0.5, 5, stats=statistics(), verbose=False)
     assert evaluator.batches[0] == 20
     assert len(evaluator.batches) == 6  # one batch a generation
     assert log[-1]["best"] >= log[0]["best"]
@@ -128,5 +130,11 @@ def test_the_front_holds_what_nothing_dominates():
     def one(fitness, complexity, memory):
         return SimpleNamespace(fitness=fitness, complexity=complexity, memory=memory)
 
-    best, simple, dominated, no_memory, twin = one(0.9, 9, 2), one(0.8, 5, 2), one(0.7, 6, 2), one(0.6, 9, 0), one(0.9, 9, 2)
+    best, simple, dominated, no_memory, twin = (
+        one(0.9, 9, 2),
+        one(0.8, 5, 2),
+        one(0.7, 6, 2),
+        one(0.6, 9, 0),
+        one(0.9, 9, 2),
+    )
     assert pareto_front([dominated, best, twin, no_memory, simple]) == [best, simple, no_memory]

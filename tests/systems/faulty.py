@@ -8,6 +8,7 @@ import time
 
 import torch
 from deap import creator
+
 from symevo.genomes.base import FITNESS, Genome
 from symevo.rules.primitives import PRIMITIVES, Primitive
 from symevo.rules.rule import rule

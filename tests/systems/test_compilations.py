@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from symevo.rules import kernel
 
 
@@ -27,5 +28,3 @@ def _settings(out):
 
     return resolve({"tasks": ["digits-mlp", "quadratic"], "population": 10, "generations": 20, "steps": 5, "seeds": 1,
                     "rows": 5, "out": out})  # fmt: skip
-
-

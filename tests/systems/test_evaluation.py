@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
+
 from symevo.engines.base import SETUP_FAILED, Outcome
 from symevo.errors import RunFailed
 from symevo.evaluate.fitness import FAILED, FITNESS
@@ -56,7 +58,13 @@ def people(*lrs):
 
 def test_only_the_guilty_member_of_a_chunk_pays(setting):
     values = setting.evaluator.many(people(0.1, 13.0, 0.2, 0.3, 0.4))
-    assert values == [(pytest.approx(0.1),), (FAILED,), (pytest.approx(0.2),), (pytest.approx(0.3),), (pytest.approx(0.4),)]
+    assert values == [
+        (pytest.approx(0.1),),
+        (FAILED,),
+        (pytest.approx(0.2),),
+        (pytest.approx(0.3),),
+        (pytest.approx(0.4),),
+    ]
     verdict = setting.evaluator.verdicts[BASE.with_hyper(lr=13.0).identity]
     assert (verdict.status, verdict.reason) == ("crashed", "killed by SIGSEGV")
 
@@ -96,7 +104,7 @@ def test_progress_counts_trainings(setting):
     setting.evaluator.many(people(0.1, 0.2, 13.0))
     assert seen[0] == (0, 12)
     assert seen[-1] == (12, 12)
-    assert all(before[0] <= after[0] for before, after in zip(seen, seen[1:], strict=False))
+    assert all(before[0] <= after[0] for before, after in itertools.pairwise(seen))
 
 
 def test_workers_that_cannot_start_end_the_run(setting, monkeypatch):

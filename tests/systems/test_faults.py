@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from symevo.store import Store
 
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -45,7 +46,16 @@ def test_a_run_full_of_faults_ends_well_and_says_why(tmp_path, engine):
     summary = json.loads(done.stdout)
     evaluations = [one for one in Store.open(tmp_path / "run").evaluations() if one["gen"] == 0]
     said = [(one["status"], one["reason"] or "") for one in evaluations]
-    assert [status for status, _ in said] == ["ok", "ok", "diverged", "diverged", "exception", "timeout", "crashed", "ok"]
+    assert [status for status, _ in said] == [
+        "ok",
+        "ok",
+        "diverged",
+        "diverged",
+        "exception",
+        "timeout",
+        "crashed",
+        "ok",
+    ]
     assert said[2][1] == "training loss not finite at step 2"
     assert said[3][1].endswith("at step 51")
     assert said[4][1] == "ArithmeticError: injected"

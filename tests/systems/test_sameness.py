@@ -43,7 +43,9 @@ def essence(summary: dict) -> dict:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("reference")
-    return essence(finished(command(tmp_path / "run", "--engine", "serial", "--backend", "eager"), environment(tmp_path, 0)))
+    return essence(
+        finished(command(tmp_path / "run", "--engine", "serial", "--backend", "eager"), environment(tmp_path, 0))
+    )
 
 
 @pytest.mark.parametrize("engine", [("--engine", "process", "--workers", "2"), ("--scoop", "--workers", "2")])

@@ -25,9 +25,7 @@ FILES = (
 
 
 def idx(array: np.ndarray) -> bytes:
-    return (
-        struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-    )
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
 
 
 def write_images(folder: Path, count: int = 30, *, zipped: bool = True) -> None:
@@ -69,9 +67,7 @@ def test_places_are_searched_in_order(bare: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar10"])
-def test_missing_data_names_every_place(
-    bare: Path, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_data_names_every_place(bare: Path, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     load = data.cifar10 if name == "cifar10" else lambda where: data.grey_images(name, where)
     with pytest.raises(UserError) as caught:
         load(bare)

@@ -32,9 +32,7 @@ def bits(workload: Workload, members: list[int], *, steps: int = STEPS) -> dict[
         rows.theta.sub_(rates * rows.grad)
     scores = rows.evaluate()
     accuracy = torch.zeros(len(members)) if scores.accuracy is None else scores.accuracy
-    found = torch.cat(
-        [torch.stack(losses, 1), rows.theta, rows.grad, scores.loss[:, None], accuracy[:, None]], 1
-    )
+    found = torch.cat([torch.stack(losses, 1), rows.theta, rows.grad, scores.loss[:, None], accuracy[:, None]], 1)
     return dict(zip(members, found.clone(), strict=True))
 
 
@@ -61,9 +59,7 @@ def cases() -> list:
         for stacking in ("products", "vmap"):
             heavy = name in HEAVY or (name == "digits-cnn" and stacking == "vmap")
             found.append(
-                pytest.param(
-                    name, stacking, marks=[pytest.mark.slow] if heavy else [], id=f"{name}-{stacking}"
-                )
+                pytest.param(name, stacking, marks=[pytest.mark.slow] if heavy else [], id=f"{name}-{stacking}")
             )
     return found
 
@@ -93,9 +89,7 @@ def test_a_row_does_not_depend_on_its_company(name: str, stacking: str) -> None:
     check(workload, groups, list(range(100)))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in TASKS]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in HEAVY else n for n in TASKS])
 def test_single_repeats_itself(name: str) -> None:
     workload = workload_of(name, "single")
     if name in HEAVY:
@@ -147,11 +141,7 @@ def test_layers_beyond_the_tasks(stacking: str) -> None:
 def test_other_losses(loss: str) -> None:
     generator = torch.Generator().manual_seed(0)
     pair = (torch.randn(29, 5, generator=generator), torch.randn(29, 3, generator=generator))
-    function = (
-        (lambda output, target: (output - target).abs().add(0.1).pow(1.3).sum(1))
-        if loss == "custom"
-        else "mse"
-    )
+    function = (lambda output, target: (output - target).abs().add(0.1).pow(1.3).sum(1)) if loss == "custom" else "mse"
     task = Task(
         "other",
         model=lambda: nn.Linear(5, 3),

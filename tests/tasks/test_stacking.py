@@ -59,9 +59,7 @@ def problem(case: str, rows: int) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
     return model, x, y, 0.3 * torch.randn(rows, weights, generator=generator, dtype=torch.float64)
 
 
-def alone(
-    model: nn.Module, weights: Tensor, x: Tensor, y: Tensor
-) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+def alone(model: nn.Module, weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """One plain module under autograd and torch's dropout: loss, gradient, evaluation outputs, buffers."""
     import copy
 
@@ -82,9 +80,7 @@ def alone(
 @pytest.mark.parametrize("case", CASES)
 def test_rows_equal_models_trained_alone(case: str, stacking: str) -> None:
     if stacking == "vmap" and case == "everything":
-        pytest.skip(
-            "torch's batch norm with momentum=None reads a number out of a tensor, which vmap forbids"
-        )
+        pytest.skip("torch's batch norm with momentum=None reads a number out of a tensor, which vmap forbids")
     rows = 1 if stacking == "single" else 4
     model, x, y, weights = problem(case, rows)
     stack = STACKINGS.get(stacking)(model, rows)
@@ -200,8 +196,4 @@ def test_products_say_what_they_cannot_do(model, reason: str) -> None:
 def test_paper_networks_have_the_published_sizes() -> None:
     sizes = [sum(p.numel() for p in build().parameters()) for build in (small_cnn, cifar_cnn, digits_cnn)]
     assert sizes == [824_458, 2_168_554, 1_898]
-    assert (
-        small_cnn()(torch.zeros(2, 1, 28, 28)).shape
-        == cifar_cnn()(torch.zeros(2, 3, 32, 32)).shape
-        == (2, 10)
-    )
+    assert small_cnn()(torch.zeros(2, 1, 28, 28)).shape == cifar_cnn()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

@@ -48,9 +48,7 @@ def test_epochs_are_permutations_with_a_smaller_last_batch(digits: Workload) -> 
 def test_paper_tasks_end_their_epochs_with_24() -> None:
     pair = Pair(torch.zeros(15_000, 1), torch.zeros(15_000, dtype=torch.long))
     batch = find_task("fashion-cnn").batch
-    workload = Workload(
-        Task("epoch", model=lambda: nn.Linear(1, 2), train=pair, validation=pair, batch=batch)
-    )
+    workload = Workload(Task("epoch", model=lambda: nn.Linear(1, 2), train=pair, validation=pair, batch=batch))
     assert [len(workload.batch(0, step).y) for step in (0, 116, 117, 118)] == [128, 128, 24, 128]
 
 
@@ -180,9 +178,7 @@ def test_flip_crop_moves_pixels_as_said() -> None:
     found = FlipCrop(2, (-1.0, -2.0))(x, torch.Generator().manual_seed(0))
     again = FlipCrop(2, (-1.0, -2.0))(x, torch.Generator().manual_seed(0))
     assert torch.equal(found, again)
-    padded = torch.stack(
-        [functional.pad(x[:, c], (2, 2, 2, 2), value=v) for c, v in ((0, -1.0), (1, -2.0))], 1
-    )
+    padded = torch.stack([functional.pad(x[:, c], (2, 2, 2, 2), value=v) for c, v in ((0, -1.0), (1, -2.0))], 1)
     counts: dict[tuple[int, int, bool], int] = {}
     for image, result in zip(padded, found, strict=True):
         places = []
@@ -229,6 +225,4 @@ def test_synthetic_tasks_have_the_stated_minimum() -> None:
 
 
 def test_every_task_is_tested_here_or_needs_data() -> None:
-    assert {name for name in TASKS if name.split("-")[0] not in ("fashion", "mnist", "cifar10")} == set(
-        EMBEDDED
-    )
+    assert {name for name in TASKS if name.split("-")[0] not in ("fashion", "mnist", "cifar10")} == set(EMBEDDED)

@@ -1,6 +1,6 @@
 """Time of the canonical key of a long program: prints one JSON object.
 
-python paper/benchmarks/rule_key.py
+python paper/benchmarks/rule_key.py > paper/results/rule_key.json
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import statistics
 import time
+
+from machine import about
 
 from symevo.rules.key import structural_key
 from symevo.rules.program import Program
@@ -51,7 +53,7 @@ def main() -> None:
         "parse_ms": 1e3 * parsing,
         "repeats": REPEATS,
     }
-    print(json.dumps(result))
+    print(json.dumps({"about": about()} | result, indent=1))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 from symevo.config import Settings, resolve, resumed
 from symevo.errors import Interrupted, UserError
+from symevo.evaluate.fitness import FITNESS
 from symevo.report.progress import Progress, SilentProgress
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
@@ -271,6 +272,8 @@ def _drive(
     trainings = evaluations * len(tasks) * settings.seeds
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
+        if FITNESS.get(settings.fitness).split == "test":
+            progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
         driver = Driver(
             SYSTEMS.get(settings.system), settings, tasks=tasks, store=store, progress=progress, engine=engine
         )

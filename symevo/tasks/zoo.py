@@ -10,8 +10,8 @@ Splits, the same in every run:
   images test (40,000 / 10,000 / 10,000; with the subset of 6,102 images 4,068 / 1,017 / 1,017).
 
 The three tasks of "Evolving Deep Learning Optimizers" (arXiv 2512.11853) train on 15,000 images drawn once
-per run, in batches of 128; the last batch of their epochs holds 24. The paper scores on the test split, here
-a search never sees it.
+per run, in batches of 128; the last batch of their epochs holds 24. The paper scores on the test split, and so
+does the fitness ``paper``, which says so when a run starts; every other search sees train and validation only.
 """
 
 from __future__ import annotations

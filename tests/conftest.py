@@ -11,3 +11,20 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def registries_as_they_were():
+    """What a test registers, its plugins included, is gone after it: contract suites see the package alone."""
+    import sys
+
+    from symevo.registry import Registry
+
+    homes = [module for name, module in list(sys.modules.items()) if name.startswith("symevo.")]
+    registries = {id(found): found for home in homes for found in vars(home).values() if isinstance(found, Registry)}
+    before = {key: dict(found._items) for key, found in registries.items()}
+    yield
+    for key, found in registries.items():
+        found._items = before[key]
+    for name in [name for name in sys.modules if name.startswith("symevo_plugin_")]:
+        del sys.modules[name]

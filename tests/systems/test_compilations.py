@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from symevo.config import resolve
 from symevo.rules import kernel
 from symevo.systems.api import start

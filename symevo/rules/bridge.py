@@ -70,6 +70,8 @@ def _bounded_exponent(base: Any, exponent: Any) -> Any:
 
 def from_sympy(expr: Any) -> Expr:
     """A sympy expression in the language's terms: the inverse of :func:`to_sympy` up to sympy's rewriting."""
+    if expr in (sympy.true, sympy.false):  # a comparison that sympy has decided, within what it cannot hold
+        return Op("==" if expr == sympy.true else "!=", (Num(0.0), Num(0.0)))
     if expr.is_Symbol:
         return Name(expr.name)
     if expr.is_Number:

@@ -79,6 +79,8 @@ def fold(expr: Expr) -> Expr:
     args = tuple(map(fold, expr.args))
     if expr.name not in PRIMITIVES:  # a function that only sympy knows, see rules/symbolic.py
         return Op(expr.name, args)
+    if expr.name == "where":
+        return _decided(args) or Op(expr.name, args)
     values = [_constant(argument) for argument in args]
     row = PRIMITIVES.get(expr.name)
     if row.kind != "comparison" and None not in values:
@@ -87,6 +89,15 @@ def fold(expr: Expr) -> Expr:
         if math.isfinite(value):
             return signed(value)
     return Op(expr.name, args)
+
+
+def _decided(args: tuple[Expr, ...]) -> Expr | None:
+    """The branch of a ``where`` that compares two numbers."""
+    condition, x, y = args
+    sides = [_constant(side) for side in condition.args] if isinstance(condition, Op) else [None]
+    if not isinstance(condition, Op) or None in sides:
+        return None
+    return x if PRIMITIVES.get(condition.name).numpy(*sides) else y
 
 
 def _constant(expr: Expr) -> float | None:

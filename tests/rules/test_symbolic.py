@@ -199,3 +199,5 @@ def test_fold_computes_in_float64_and_leaves_the_rest():
     assert folded("g + (1 - 0.9)") == Program.parse(f"theta = g + {1 - 0.9!r}").statements[0][1]
     assert folded("1/0") == Program.parse("theta = 1/0").statements[0][1]
     assert folded("2 - 3") == Program.parse("theta = -1").statements[0][1]
+    assert folded("where(0 != 0, g, 1 + 1)") == Program.parse("theta = 2").statements[0][1]
+    assert folded("where(1 <= 2, g, 2)") == Program.parse("theta = g").statements[0][1]

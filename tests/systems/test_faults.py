@@ -76,9 +76,14 @@ def alive(marker: str) -> list[str]:
 @pytest.mark.parametrize("engine", ENGINES[1:], ids=["process", "scoop"])
 def test_ctrl_c_ends_with_130_a_checkpoint_and_the_resume_command(tmp_path, engine):
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        command(out, *engine, "--eval-timeout", "500"), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )  # a hanging candidate keeps generation 0 open
+    process = subprocess.Popen(  # a hanging candidate keeps generation 0 open
+        command(out, *engine, "--eval-timeout", "500"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # a shell that runs the tests in the background has them ignore SIGINT, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     assert process.stderr is not None
     while "trainings" not in process.stderr.readline():
         pass

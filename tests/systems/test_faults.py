@@ -81,8 +81,6 @@ def test_ctrl_c_ends_with_130_a_checkpoint_and_the_resume_command(tmp_path, engi
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a shell that runs the tests in the background has them ignore SIGINT, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     while "trainings" not in process.stderr.readline():

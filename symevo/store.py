@@ -13,9 +13,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from symevo.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows
+    fcntl = None  # type: ignore[assignment]
 
 FILE = "run.sqlite"
 SCHEMA = 1
@@ -44,6 +49,7 @@ class Store:
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
         self._db = connection
+        self._claim: IO[str] | None = None
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
 
@@ -94,9 +100,26 @@ class Store:
             raise UserError(f"{path} has schema {schema!r}; this version of symevo reads schema {SCHEMA}")
         return store
 
+    def claim(self) -> None:
+        """Makes this process the only one that writes the run; the claim ends with the store or the process.
+
+        Raises:
+            UserError: Another process is writing it.
+        """
+        if fcntl is None:
+            return
+        self._claim = (self.folder / "run.lock").open("w")
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise UserError(f"another process is working on {self.folder}: wait for it, or end it") from None
+
     def close(self) -> None:
         """Closes the file; the store cannot be used afterwards."""
         self._db.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def _write_about(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))

@@ -74,6 +74,16 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_only_one_process_writes_a_run(tmp_path):
+    store = Store.create(tmp_path / "run", {})
+    store.claim()
+    second = Store.open(tmp_path / "run")  # reading is free
+    with pytest.raises(UserError, match="another process is working on"):
+        second.claim()
+    store.close()
+    Store.open(tmp_path / "run").claim()
+
+
 def test_a_later_schema_is_refused(tmp_path):
     store = Store.create(tmp_path / "run", {})
     store.close()

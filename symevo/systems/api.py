@@ -268,6 +268,7 @@ def _drive(
     store: Store, settings: Settings, tasks: tuple[TaskPlan, ...], progress: Progress | None, engine: str | None
 ) -> Run:
     progress = progress or SilentProgress()
+    store.claim()
     evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
     trainings = evaluations * len(tasks) * settings.seeds
     try:

@@ -90,8 +90,12 @@ class Store:
                 raise sqlite3.DatabaseError("its pages are damaged")
             store = cls(folder, connection)
             schema = store.about("schema")
-            store.about("settings")
+            _require(store.about("settings"), ("search", "execution", "tasks"))
+            for record in store.records():
+                _require(record, ("gen", "best", "mean", "evaluations", "seconds", "elapsed"))
             store.last_generation()
+            for _ in store.evaluations():
+                pass
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is corrupt or not a run ({error}): restore it from a copy, or start anew"
@@ -185,6 +189,12 @@ class Store:
         for row in self._db.execute(query):
             item: dict[str, Any] = dict(zip(_EVALUATION, row, strict=True))
             yield item | {name: json.loads(item[name]) for name in _JSON_COLUMNS}
+
+
+def _require(data: Any, keys: tuple[str, ...]) -> None:
+    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise ValueError(f"{missing[0]} is missing")
 
 
 def versions() -> dict[str, str]:

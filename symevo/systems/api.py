@@ -233,7 +233,13 @@ def _import_plugins(settings: Settings) -> None:
     from symevo.tasks.plugins import adopt
 
     for path in settings.tasks_from:
-        adopt(load_plugin(path))
+        try:
+            adopt(load_plugin(path))
+        except UserError:
+            raise
+        except Exception as error:  # whatever it raises is about that file
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"--tasks-from {path} does not run: {reason}") from error
 
 
 def _plan_tasks(settings: Settings) -> tuple[TaskPlan, ...]:

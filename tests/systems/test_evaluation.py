@@ -43,7 +43,7 @@ class FakeEngine:
 
 @pytest.fixture
 def setting(tmp_path):
-    store = Store.create(tmp_path / "run", {})
+    store = Store.create(tmp_path / "run", {"search": {}, "execution": {}, "tasks": []})
     engine = FakeEngine()
     evaluator = Evaluator(
         lambda individual: BASE.with_hyper(lr=individual.lr),

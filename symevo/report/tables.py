@@ -59,9 +59,14 @@ def run_report(run: Reported) -> str:
         front_table(run.front),
         f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
         f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
-        "            optimizer = symevo.Optimizer(model.parameters(), rule)",
+        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})",
     ]
     return "\n\n".join(parts)
+
+
+def _steps(rule: Rule) -> str:
+    """The argument without which a rule's schedule does not run."""
+    return "" if rule.schedule.is_constant else ", total_steps=STEPS"
 
 
 def front_table(front: Sequence[Ranked], *, width: int = WIDTH, rows: int = MAX_ROWS) -> str:

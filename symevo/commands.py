@@ -5,6 +5,7 @@ Results go to standard output, all else to standard error. Nothing here imports 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping
@@ -48,10 +49,11 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
 
     progress = make_progress(quiet=quiet)
     try:
-        if request.resume is None:
-            result = api.start(settings, progress=progress)
-        else:
-            result = api.resume(request.resume, request.all_flags(), progress=progress)
+        with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+            if request.resume is None:
+                result = api.start(settings, progress=progress)
+            else:
+                result = api.resume(request.resume, request.all_flags(), progress=progress)
     except KeyboardInterrupt as end:
         if request.resume is None or isinstance(end, Interrupted):
             raise

@@ -15,8 +15,8 @@ import numpy as np
 
 from symevo.genomes.term_sum_genes import GRAD, MOMENTUM, TERMS, Limits, TermSumGenes
 from symevo.genomes.term_sum_rule import COEFFICIENTS, express
-from symevo.rules.expression import Expr, Name, Num, walk
-from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.expression import Num, walk
+from symevo.rules.lowering import evaluate
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
@@ -172,13 +172,5 @@ def _steps(rule: Rule) -> Iterator[np.ndarray]:
         env |= {"t": np.float64(t), "g": gradient}
         with np.errstate(all="ignore"):
             for target, expr in program.statements:
-                env[target] = _evaluate(expr, env)
+                env[target] = evaluate(expr, env)
         yield np.broadcast_to(env["theta"], _THETA.shape)
-
-
-def _evaluate(expr: Expr, env: Mapping[str, Any]) -> Any:
-    if isinstance(expr, Num):
-        return np.float64(expr.value)
-    if isinstance(expr, Name):
-        return env[expr.id]
-    return PRIMITIVES.get(expr.name).numpy(*(_evaluate(argument, env) for argument in expr.args))

@@ -58,7 +58,7 @@ class Lowered:
         """
         with np.errstate(all="ignore"):
             for target, expr in self.scalars:
-                env[target] = _evaluate(expr, env)
+                env[target] = evaluate(expr, env)
         return [env[f"${index}"] for index in range(self.slots)]
 
     def table(self, hyper: Mapping[str, np.ndarray], lr: np.ndarray, total: int) -> np.ndarray:
@@ -135,9 +135,10 @@ class _Lowering:
         return self.slots[expr, version]
 
 
-def _evaluate(expr: Expr, env: Mapping[str, Any]) -> Any:
+def evaluate(expr: Expr, env: Mapping[str, Any]) -> Any:
+    """The value of an expression in float64 numpy, by the primitive table; ``env`` gives every name's value."""
     if isinstance(expr, Num):
         return np.float64(expr.value)
     if isinstance(expr, Name):
         return env[expr.id]
-    return PRIMITIVES.get(expr.name).numpy(*(_evaluate(argument, env) for argument in expr.args))
+    return PRIMITIVES.get(expr.name).numpy(*(evaluate(argument, env) for argument in expr.args))

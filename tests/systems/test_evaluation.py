@@ -43,7 +43,8 @@ class FakeEngine:
 
 @pytest.fixture
 def setting(tmp_path):
-    store = Store.create(tmp_path / "run", {"search": {}, "execution": {}, "tasks": []})
+    tasks = [{"name": "a", "stacking": "products", "rows": 2}]
+    store = Store.create(tmp_path / "run", {"search": {"tasks": ["a"]}, "execution": {}, "tasks": tasks})
     engine = FakeEngine()
     evaluator = Evaluator(
         lambda individual: BASE.with_hyper(lr=individual.lr),

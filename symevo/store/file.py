@@ -8,6 +8,7 @@ that resumes at the last closed generation.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from symevo.errors import UserError
+from symevo.store.checks import check_facts, check_generations, check_outcomes, one_line
 
 try:
     import fcntl
@@ -50,8 +52,6 @@ class Store:
         self.folder = folder
         self._db = connection
         self._claim: IO[str] | None = None
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
 
     @classmethod
     def create(cls, folder: Path, settings: dict[str, Any]) -> Store:
@@ -60,15 +60,15 @@ class Store:
         Raises:
             UserError: The folder exists and is not empty, or cannot be written.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"output folder {folder} exists and is not empty: choose another, or --resume {folder}")
         try:
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise UserError(f"output folder {folder} exists and is not empty: choose another, or --resume {folder}")
             folder.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(folder / FILE)
             connection.executescript(f"BEGIN;{_TABLES}COMMIT;")
         except (OSError, sqlite3.Error) as error:
             raise UserError(f"cannot write a run to {folder}: {error}") from None
-        store = cls(folder, connection)
+        store = cls(folder, _for_writing(connection))
         for key, value in {"schema": SCHEMA, "settings": settings, "versions": versions()}.items():
             store._write_about(key, value)
         connection.commit()
@@ -76,48 +76,47 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """Opens an existing run.
+        """Opens an existing run for reading, and checks all of it; :meth:`claim` opens it for writing.
 
         Raises:
-            UserError: No run there, or its file is damaged or of another version.
+            UserError: No run there, or its file is damaged, inconsistent or of another version.
         """
         path = folder / FILE
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise UserError(f"{folder} is not a run: it holds no {FILE}; give the folder that symevo run made")
+        store = cls(folder, _reader(path))
         try:
-            connection = sqlite3.connect(path)
-            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-                raise sqlite3.DatabaseError("its pages are damaged")
-            store = cls(folder, connection)
-            schema = store.about("schema")
-            _require(store.about("settings"), ("search", "execution", "tasks"))
-            for record in store.records():
-                _require(record, ("gen", "best", "mean", "evaluations", "seconds", "elapsed"))
-            store.last_generation()
-            for _ in store.evaluations():
-                pass
+            store._check()
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            store.close()
+            if isinstance(error, UserError):
+                raise
             raise UserError(
-                f"{path} is corrupt or not a run ({error}): restore it from a copy, or start anew"
+                f"{path} is corrupt or not a run ({one_line(error)}): restore it from a copy, or start anew"
             ) from None
-        if schema != SCHEMA:
-            raise UserError(f"{path} has schema {schema!r}; this version of symevo reads schema {SCHEMA}")
         return store
 
     def claim(self) -> None:
         """Makes this process the only one that writes the run; the claim ends with the store or the process.
 
         Raises:
-            UserError: Another process is writing it.
+            UserError: Another process is writing it, or it cannot be written.
         """
-        if fcntl is None:
-            return
-        self._claim = (self.folder / "run.lock").open("w")
         try:
-            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            if fcntl is not None:
+                self._claim = (self.folder / "run.lock").open("w")
+                fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._db.close()
+            self._db = _for_writing(sqlite3.connect(_uri(self.folder / FILE, "mode=rw"), uri=True))
+        except BlockingIOError:
             self.close()
             raise UserError(f"another process is working on {self.folder}: wait for it, or end it") from None
+        except (OSError, sqlite3.Error) as error:
+            self.close()
+            why = getattr(error, "strerror", None) or error
+            raise UserError(
+                f"cannot write to the run in {self.folder}: {why}; resume a copy that you may write"
+            ) from None
 
     def close(self) -> None:
         """Closes the file; the store cannot be used afterwards."""
@@ -138,6 +137,23 @@ class Store:
         if row is None:
             raise KeyError(f"{key} is not recorded")
         return json.loads(row[0])
+
+    def _check(self) -> None:
+        """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be.
+
+        Raises:
+            UserError: The schema is of another version.
+        """
+        if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise ValueError("its pages are damaged")
+        if (schema := self.about("schema")) != SCHEMA:
+            where = self.folder / FILE
+            raise UserError(f"{where} has schema {schema!r}; this version of symevo reads schema {SCHEMA}")
+        settings = check_facts(self.about("settings"))
+        check_outcomes(json.loads(row[0]) for row in self._db.execute("SELECT outcome FROM trainings"))
+        query = "SELECT gen, record, population FROM generations ORDER BY gen"
+        closed = [(gen, json.loads(record), json.loads(people)) for gen, record, people in self._db.execute(query)]
+        check_generations(settings, closed, self.evaluations())
 
     # trainings: one candidate, one task, one training seed
 
@@ -191,10 +207,28 @@ class Store:
             yield item | {name: json.loads(item[name]) for name in _JSON_COLUMNS}
 
 
-def _require(data: Any, keys: tuple[str, ...]) -> None:
-    missing = [key for key in keys if not isinstance(data, dict) or key not in data]
-    if missing:
-        raise ValueError(f"{missing[0]} is missing")
+def _uri(path: Path, options: str) -> str:
+    return f"{path.absolute().as_uri()}?{options}"
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Opens a file for reading only.
+
+    Without a write-ahead log nobody is writing, and SQLite needs nothing beside the file: so a run in a read-only
+    folder opens too, and nothing is left behind. A run that is under way, or was killed, has a log, which is read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    quiet = not (log.exists() and log.stat().st_size)
+    return sqlite3.connect(_uri(path, "mode=ro&immutable=1" if quiet else "mode=ro"), uri=True)
+
+
+def _for_writing(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """Sets up a connection that writes; raises sqlite3.Error if it may not."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("BEGIN IMMEDIATE")
+    connection.rollback()
+    return connection
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,120 @@
+"""What a stored run must look like: types of everything, and generations without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from symevo.config import Settings
+
+
+class _Row(BaseModel):
+    """Stored data, of exactly these types."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Task(_Row):
+    name: str
+    stacking: str
+    rows: int = Field(ge=1)
+
+
+class _Facts(_Row):
+    search: dict[str, Any]
+    execution: dict[str, Any]
+    tasks: list[_Task]
+
+
+class _Outcome(_Row, extra="allow"):
+    status: str
+    reason: str | None
+    seconds: float
+
+
+class _Member(_Row):
+    genome: Any
+    fitness: float
+
+
+class _Evaluation(_Member):
+    gen: int
+    place: int
+    rule: dict[str, Any]
+    identity: str
+    status: str
+    reason: str | None
+    per_task: dict[str, float]
+    seconds: float
+    cached: int
+    parents: list[int]
+    operator: str | None
+
+
+class _Record(_Row, extra="allow"):
+    gen: int
+    best: float
+    mean: float
+    evaluations: int
+    seconds: float
+    elapsed: float
+
+
+def check_facts(data: Any) -> Settings:
+    """The settings of a run from what was recorded about it.
+
+    Raises:
+        ValueError: They are not such settings.
+    """
+    facts = _Facts.model_validate(data)
+    settings = Settings.model_validate({**facts.search, **facts.execution})
+    if tuple(task.name for task in facts.tasks) != settings.tasks:
+        raise ValueError("its tasks are not those of its settings")
+    return settings
+
+
+def check_outcomes(outcomes: Iterable[Any]) -> None:
+    """Raises ValueError where the outcome of a training cannot be one."""
+    for outcome in outcomes:
+        _Outcome.model_validate(outcome)
+
+
+def check_generations(
+    settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[dict[str, Any]]
+) -> None:
+    """Checks that generations are 0, 1, … without a gap, each with a whole population in its places.
+
+    Args:
+        settings: Of the run.
+        closed: Number, record and population of each closed generation, in order.
+        evaluations: All evaluations, in order.
+
+    Raises:
+        ValueError: They are not.
+    """
+    found = [_Evaluation.model_validate(one) for one in evaluations]
+    scored = {gen: list(group) for gen, group in groupby(found, lambda one: one.gen)}
+    numbers = list(range(len(closed)))
+    if [gen for gen, *_ in closed] != numbers or len(closed) > settings.generations:
+        raise ValueError("its generations are not 0, 1, … in a row")
+    if sorted(scored) != numbers:
+        raise ValueError("its evaluations are not those of its generations")
+    for gen, record, population in closed:
+        if _Record.model_validate(record).gen != gen:
+            raise ValueError(f"the record of generation {gen} is of another one")
+        if [one.place for one in scored[gen]] != list(range(settings.population)):
+            raise ValueError(f"generation {gen} has not one evaluation for each place of its population")
+        people = [_Member.model_validate(one) for one in population]
+        if [(one.genome, one.fitness) for one in scored[gen]] != [(one.genome, one.fitness) for one in people]:
+            raise ValueError(f"the population of generation {gen} is not the one that was evaluated")
+
+
+def one_line(error: Exception) -> str:
+    """What is wrong, without the lines that pydantic adds."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)

@@ -12,9 +12,15 @@ T = TypeVar("T")
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """The hint that closes an error about an unknown name: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    """The hint that closes an error about an unknown name: the nearest known one if it is close, else all of them."""
+    plain = {_plain(one): one for one in reversed(known)}
+    close = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.6)
+    return f"did you mean {plain[close[0]]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def _plain(name: str) -> str:
+    """What counts in a comparison: not the case, nor the dashes that all flags share."""
+    return name.lower().lstrip("-").replace("_", "-")
 
 
 class Registry(Generic[T]):

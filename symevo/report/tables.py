@@ -98,21 +98,23 @@ def front_table(front: Sequence[Ranked], *, width: int = WIDTH, rows: int = MAX_
 
 
 def rule_report(rule: Rule, *, numbers: bool = False, width: int = WIDTH) -> str:
-    """One rule in full: equations, numbers, program text.
+    """One rule in full: equations, numbers, the schedule if there is one, program text.
 
     Args:
         rule: What to show.
         numbers: Write values into the equations, to four digits, instead of the names of hyperparameters.
         width: Columns of the terminal.
     """
-    values = ", ".join(f"{name} = {value:.6g}" for name, value in rule.hyper.items())
     sections = {
         "equations": rule.unicode(numbers=numbers).splitlines(),
-        "numbers": [values],
+        "numbers": [rule.numbers()],
+        "schedule": [] if rule.schedule.is_constant else [str(rule.schedule)],
         "program": list(rule.program.lines),
     }
     blocks = []
     for title, lines in sections.items():
+        if not lines:
+            continue
         wrapped = [part for line in lines for part in _wrapped(line, width)]
         blocks.append("\n".join([title, *wrapped]))
     return "\n".join(blocks)

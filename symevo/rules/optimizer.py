@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ import numpy as np
 import torch
 
 from symevo.errors import UserError
-from symevo.registry import nearest
 from symevo.rules.fused import compute_dtype, fused_update
-from symevo.rules.rule import Rule
+from symevo.rules.hyper import number, plain, unknown
+from symevo.rules.rule import Rule, RuleWarning
 from symevo.rules.rule import rule as as_rule
 
 COUNT = "t"
 """Key of a parameter's step count in its state: no state of a rule can be called so."""
 _TORCH_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
+_SCHEDULER_KEYS = _TORCH_KEYS | {"max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"}
+"""What torch and its schedulers write into a group."""
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -36,15 +38,20 @@ class Optimizer(torch.optim.Optimizer):
             the rule.
         rule: A classic's name, program text, a path of rule JSON, a dict or a :class:`symevo.Rule`.
         lr: Learning rate, a number or a tensor of one element; the rule's own by default.
-        total_steps: T. Without it the rule's schedule does not run and lr stays what the group says; torch's
-            schedulers multiply on top in either case.
+        total_steps: T. Without it the rule's schedule does not run, which a warning says, and lr stays what the
+            group says; torch's schedulers multiply on top in either case. Of these, OneCycleLR and CyclicLR need
+            ``cycle_momentum=False``, unless the rule has a hyperparameter called momentum.
         compile: Update all parameters of a group by one compiled function; without, by torch's operations one
             by one. The two agree up to rounding.
         **hyper: Hyperparameters of the rule.
 
     Raises:
-        UserError: No such rule, an unknown or missing hyperparameter, a value that is no number, a program
-            that reads T without ``total_steps``, or (in :meth:`step`) a sparse or complex gradient.
+        UserError: No such rule, an unknown or missing hyperparameter, a value that is no number or out of range, a
+            program that reads T without ``total_steps``, or (in :meth:`step`) a sparse or complex gradient or an
+            unknown key in a group.
+
+    Warns:
+        RuleWarning: The rule has a schedule, and no ``total_steps`` lets it run.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(3))
@@ -66,13 +73,17 @@ class Optimizer(torch.optim.Optimizer):
         **hyper: float,
     ) -> None:
         _refuse_torch_keys(hyper)
-        self.rule = as_rule(rule, **{name: _number(name, value) for name, value in hyper.items()})  # type: ignore
+        self.rule = as_rule(rule, **{name: plain(value) for name, value in hyper.items()})  # type: ignore
         self.total_steps = _whole(total_steps)
         self.compile = compile
         if "T" in self.rule.program.reads and total_steps is None:
             raise UserError("the rule reads T, the number of steps: give total_steps")
         _refuse_torch_keys(self.rule.hyper)
+        self._known_keys = _SCHEDULER_KEYS.union(self.rule.hyper)
         super().__init__(params, {**self.rule.hyper, "lr": self.rule.lr if lr is None else lr})
+        if total_steps is None and not self.rule.schedule.is_constant:
+            message = f"the rule's schedule ({self.rule.schedule}) does not run: give total_steps=STEPS"
+            warnings.warn(message, RuleWarning, stacklevel=2)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group of parameters, with its own lr and hyperparameters where it sets them.
@@ -84,12 +95,12 @@ class Optimizer(torch.optim.Optimizer):
         known = [*self.rule.hyper]
         for name in param_group:
             if name not in known and name not in _TORCH_KEYS:
-                raise UserError(f"the rule has no hyperparameter {name!r}: {nearest(str(name), known)}")
+                raise UserError(unknown(str(name), known))
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
             for name in known:
-                _number(name, group[name])
+                number(name, group[name])
             if any(param.is_complex() for param in group["params"]):
                 raise UserError("complex parameters are not supported: use torch.view_as_real")
         except UserError:
@@ -105,6 +116,7 @@ class Optimizer(torch.optim.Optimizer):
         Returns:
             The closure's loss, or None.
         """
+        self._refuse_unknown_keys()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -117,6 +129,13 @@ class Optimizer(torch.optim.Optimizer):
                 for bucket in _buckets(params):
                     self._update(group, bucket)
         return loss
+
+    def _refuse_unknown_keys(self) -> None:
+        """A key that no line of the rule reads would be set in vain."""
+        for index, group in enumerate(self.param_groups):
+            if not self._known_keys.issuperset(group):
+                name = sorted(map(str, set(group) - self._known_keys))[0]
+                raise UserError(f"param_groups[{index}]: {unknown(name, self.rule.hyper)}")
 
     def _update(self, group: dict[str, Any], params: list[torch.Tensor]) -> None:
         fused = fused_update(self.rule.program)
@@ -200,7 +219,11 @@ class Optimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         own = {"rule": self.rule, "total_steps": self.total_steps, "compile": self.compile}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), **own, "_known_keys": self._known_keys}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # torch's addition, which every new group would get
 
 
 def _copied(state: Mapping[str, Any], param: torch.Tensor) -> dict[str, Any]:
@@ -237,21 +260,8 @@ def _refuse_torch_keys(hyper: Mapping[str, Any]) -> None:
         raise UserError(f"hyperparameter {clash[0]!r} has a name that torch's param groups use: rename it")
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, torch.Tensor):
-        if value.numel() != 1 or value.is_complex():
-            raise UserError(f"{name} must be a number or a tensor of one element")
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{name} must be a finite number, not {value!r}")
-    if name == "lr" and value < 0:
-        raise UserError(f"lr must not be negative, as {value!r} is")
-    return float(value)
-
-
 def _whole(total_steps: int | None) -> int | None:
-    if total_steps is not None and (
-        isinstance(total_steps, bool) or int(total_steps) != total_steps or total_steps < 1
-    ):
+    number_like = isinstance(total_steps, int | float) and not isinstance(total_steps, bool)
+    if total_steps is not None and not (number_like and total_steps >= 1 and total_steps % 1 == 0):
         raise UserError(f"total_steps must be a whole number of at least 1, not {total_steps!r}")
     return total_steps

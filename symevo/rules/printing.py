@@ -87,9 +87,7 @@ class Unicode:
         return text if strength >= needed and (sign or strength != _SIGNED) else self.parenthesis(text)
 
     def number(self, value: float) -> str:
-        if self.digits is None:
-            return _tidy(number_text(value))
-        return _tidy(f"{value:.{self.digits}g}")
+        return _tidy(number_text(value) if self.digits is None else rounded(value, self.digits))
 
     def parenthesis(self, text: str) -> str:
         return f"({text})"
@@ -189,6 +187,18 @@ class Latex(Unicode):
 
 _SHORT = {"minimum": "min", "maximum": "max"}
 _LATEX_OPERATORS = frozenset({"min", "max", "exp", "log", "tanh", "sin", "cos", "sinh", "cosh"})
+
+
+def rounded(value: float, digits: int) -> str:
+    """``value`` to so many significant digits, or to as many more as tell it from 1.
+
+    A factor such as 1 - lr*weight_decay would else read as 1, as if there were no weight decay.
+    """
+    text = f"{value:.{digits}g}"
+    while abs(float(text)) == 1 != abs(value):
+        digits += 1
+        text = f"{value:.{digits + 1}g}"  # two digits of the difference
+    return text
 
 
 def _tidy(text: str) -> str:

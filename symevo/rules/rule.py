@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from symevo.errors import UserError
-from symevo.registry import nearest
+from symevo.rules.hyper import unknown
 from symevo.rules.language import RuleError
 from symevo.rules.program import Program
 from symevo.rules.schedule import Schedule
@@ -55,7 +57,7 @@ class Rule:
         values = {"lr": DEFAULT_LR, **self.hyper}
         for name, value in values.items():
             if name not in known:
-                raise RuleError(f"the rule has no hyperparameter {name!r}: {nearest(name, known)}")
+                raise RuleError(unknown(name, known))
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise RuleError(f"hyperparameter {name} must be a number, not {type(value).__name__}")
             if isinstance(value, int) and abs(value) > MAX_INTEGER:
@@ -67,6 +69,14 @@ class Rule:
 
     def __hash__(self) -> int:
         return hash(self.identity)
+
+    def __repr__(self) -> str:
+        update = next((line for line in reversed(self.program.lines) if line.startswith("theta =")), "")
+        return f"Rule({self.name!r}, {update!r})"
+
+    def __str__(self) -> str:
+        """The equations, the schedule, and the values of all hyperparameters."""
+        return f"{self.unicode()}\n{self.numbers()}"
 
     @property
     def lr(self) -> float:
@@ -112,6 +122,12 @@ class Rule:
         from symevo.rules.symbolic import unicode
 
         return unicode(self, numbers=numbers, simplified=simplified)
+
+    def numbers(self) -> str:
+        """The values of all hyperparameters, to six digits: ``lr = 0.001, beta1 = 0.9``."""
+        from symevo.rules.printing import rounded
+
+        return ", ".join(f"{name} = {rounded(value, 6)}" for name, value in self.hyper.items())
 
     def with_hyper(self, **hyper: float) -> Rule:
         """The same rule with other numbers."""
@@ -180,36 +196,59 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
         return source
     if isinstance(source, Mapping):
         return Rule.from_json(dict(source))
-    if isinstance(source, str) and "=" in source:
+    if isinstance(source, os.PathLike):
+        return _read(Path(source))
+    if not isinstance(source, str):
+        given = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+        raise RuleError(
+            f"a rule is a name such as 'adamw', program text, a path of rule JSON, a dict or a symevo.Rule, not {given}"
+        )
+    if source.endswith(".json"):
+        return _read(Path(source))
+    if "=" in source:
         program = Program.parse(source)
         for message in program.warnings:
             warnings.warn(message, RuleWarning, stacklevel=3)
         return Rule(program, hyper)
-    if isinstance(source, Path) or str(source).endswith(".json"):
+    if "/" in source:  # neither a name nor a text
         return _read(Path(source))
     from symevo.rules.classic import CLASSICS
 
-    return CLASSICS.get(str(source))
+    return CLASSICS.get(source)
 
 
 def _read(path: Path) -> Rule:
+    """Reads rule JSON; what is wrong is told with file, line and column."""
+    content = _content(path)
     try:
+        return Rule.from_json(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse))
+    except json.JSONDecodeError as error:
+        raise RuleError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path} is no UTF-8 text: byte {error.start + 1} is wrong") from None
+    except UserError as error:
+        raise RuleError(f"{path}: {error}") from None
+    except RecursionError:
+        raise RuleError(f"{path} is nested too deeply for rule JSON") from None
+    except ValueError:  # Python reads no integer of thousands of digits
+        raise RuleError(f"{path} holds too long a number") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting, a device never ends
+            raise UserError(f"cannot read rule file {path}: it is no regular file")
         with path.open("rb") as file:
-            text = file.read(MAX_FILE + 1)  # never more: the path may be an endless device
-        if len(text) > MAX_FILE:
-            raise RuleError(f"{path} is too large for rule JSON: at most {MAX_FILE:,} bytes are read")
-        data = json.loads(text.decode(), parse_constant=_refuse)
+            content = file.read(MAX_FILE + 1)
     except OSError as error:
         raise UserError(f"cannot read rule file {path}: {error.strerror}") from None
-    except RuleError:
-        raise
-    except (ValueError, RecursionError):
-        raise RuleError(f"{path} is not rule JSON") from None
-    return Rule.from_json(data)
+    if len(content) > MAX_FILE:
+        raise RuleError(f"{path} is too large for rule JSON: at most {MAX_FILE:,} bytes are read")
+    return content
 
 
 def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is no number of a rule")
+    raise UserError(f"{constant} is no number of a rule")
 
 
 def is_finite(rule: Rule) -> bool:

@@ -46,6 +46,12 @@ class Schedule:
             raise UserError(f"warmup must be a fraction in [0, 1) or a whole number of steps up to {MAX_WARMUP:,}")
         DECAYS.get(self.decay)
 
+    def __str__(self) -> str:
+        """The parts that do something, such as ``warmup 0.05, decay cosine``."""
+        parts = [f"warmup {self.warmup:.6g}"] if self.warmup else []
+        parts += [f"decay {self.decay}"] if self.decay != "constant" else []
+        return ", ".join(parts) or "constant"
+
     @property
     def is_constant(self) -> bool:
         """Whether the factor is 1 at every step."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from symevo.rules.optimizer import Optimizer
-from symevo.rules.rule import Rule, rule
+from symevo.rules.rule import Rule, RuleWarning, rule
 from symevo.rules.schedule import Schedule
 
 SCHEDULERS = [
@@ -47,7 +47,9 @@ def steps_of(optimizer: Optimizer, param: nn.Parameter, count: int) -> list[floa
 def test_the_rules_schedule_runs_only_when_total_steps_is_given():
     scheduled = Rule(rule(SLOPE, k=1).program, {"k": 1.0, "lr": 0.1}, Schedule(2, "linear"))
     param = weight(1, dtype=torch.float64)
-    assert steps_of(Optimizer([param], scheduled, compile=False), param, 4) == pytest.approx([0.1] * 4)
+    with pytest.warns(RuleWarning, match=r"\(warmup 2, decay linear\) does not run: give total_steps="):
+        constant = Optimizer([param], scheduled, compile=False)
+    assert steps_of(constant, param, 4) == pytest.approx([0.1] * 4)
     moves = steps_of(Optimizer([param], scheduled, compile=False, total_steps=4), param, 5)
     assert moves == pytest.approx([0.1 * f for f in (0.5, 0.75, 0.5, 0.25, 0.25)])
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from strategies import any_numbers, programs, rules
 
 from symevo.rules.classic import CLASSICS
-from symevo.rules.printing import Unicode
+from symevo.rules.printing import Unicode, rounded
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
@@ -70,6 +70,21 @@ def test_numbers_have_four_digits():
     made = rule("theta = theta - lr*(a*g + b*theta)", a=1 / 3, b=-2.5, lr=1e-4)
     assert unicode(made, numbers=True) == "θ_t = θ_{t-1} - 0.0001·(0.3333·g_t - 2.5·θ_{t-1})"
     assert r"10^{-5}" in latex(made.with_hyper(lr=1e-5), numbers=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1 - 1e-5, "0.99999"), (1 - 1.23456e-5, "0.999988"), (1.00004, "1.00004"), (1 - 2**-53, "0.9999999999999999"),
+     (1.0, "1"), (0.99912345, "0.9991"), (5e-324, "4.941e-324")],
+)  # fmt: skip
+def test_what_is_not_1_does_not_read_as_1(value, shown):
+    assert rounded(value, 4) == shown
+
+
+def test_a_small_weight_decay_shows():
+    made = rule("theta = theta*(1 - lr*weight_decay) - lr*g", lr=1e-3, weight_decay=1e-2)
+    assert unicode(made, numbers=True) == "θ_t = θ_{t-1}·0.99999 - 0.001·g_t"
+    assert "0.99999" in latex(made, numbers=True)
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,12 @@ def test_rules_need_no_torch():
         "r.key, s.unicode(r); sys.exit('torch' in sys.modules or 'deap' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+
+
+def test_a_rule_prints_its_equations():
+    made = Rule(rule("lion").program, rule("lion").hyper, Schedule(0.05, "cosine"), "mine")
+    assert str(made).startswith(made.unicode())
+    assert "0.05·T steps × cosine decay" in str(made)
+    assert str(made).endswith("\nbeta1 = 0.9, beta2 = 0.99, weight_decay = 0, lr = 0.0001")
+    assert repr(made) == "Rule('mine', 'theta = theta - lr*(u + weight_decay*theta)')"
+    assert str(made.schedule) == "warmup 0.05, decay cosine"

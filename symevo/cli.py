@@ -91,7 +91,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     ] = None,
     preset: Annotated[str | None, _option("quick (20 s), default (2 min), or paper (as published).")] = None,
     config: Annotated[Path | None, _option("Settings from a TOML file.", metavar="FILE.toml")] = None,
-    tasks: Annotated[str | None, _option("Task names; see 'symevo tasks'.", metavar="A,B,…")] = None,
+    tasks: Annotated[list[str] | None, _option("Task names; see 'symevo tasks'.", metavar="A,B,…")] = None,
     tasks_from: Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")] = None,
     population: Annotated[int | None, _option("Candidates in a generation.", metavar="N")] = None,
     generations: Annotated[int | None, _option("Generations, the first included.", metavar="N")] = None,
@@ -135,8 +135,8 @@ def _flags(params: dict[str, Any]) -> dict[str, Any]:
         if params["engine"] not in (None, "scoop"):
             raise UserError(f"--scoop and --engine {params['engine']} exclude each other: keep one of them")
         flags["engine"] = "scoop"
-    if params["tasks"] is not None:
-        flags["tasks"] = [name.strip() for name in params["tasks"].split(",") if name.strip()]
+    if params["tasks"]:
+        flags["tasks"] = [name.strip() for name in ",".join(params["tasks"]).split(",") if name.strip()]
     for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
         flags[name] = [str(item) for item in flags[name]] if flags[name] else None
     return {name: value for name, value in flags.items() if value is not None}
@@ -217,7 +217,7 @@ def main(argv: list[str]) -> int:
     except _ClickException as error:
         return _end(f"symevo: error: {_usage(error)}", 2)
     except UserError as error:
-        return _end(f"symevo: error: {error}", 2)
+        return _end(f"symevo: error: {getattr(error, 'flagged', error)}", 2)
     except BrokenPipeError:
         return _closed_pipe()
     except SystemExit as end:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from symevo.errors import UserError
-from symevo.explain import explain, flag, unknown_setting
+from symevo.explain import SettingError, explain, unknown_setting
 from symevo.presets import PRESETS
 
+_CONFIG_BYTES = 1_000_000
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
@@ -31,10 +33,10 @@ class SearchSettings(BaseModel):
     preset: Literal["quick", "default", "paper"] = "default"
     tasks: tuple[str, ...] = Field(("digits-mlp", "digits-deep"), min_length=1)
     tasks_from: tuple[str, ...] = ()
-    population: int = Field(32, ge=2, strict=True)
-    generations: int = Field(12, ge=1, strict=True)
-    steps: int = Field(300, ge=1, strict=True)
-    seeds: int = Field(2, ge=1, strict=True)
+    population: int = Field(32, ge=2, le=1_000_000, strict=True)
+    generations: int = Field(12, ge=1, le=1_000_000, strict=True)
+    steps: int = Field(300, ge=1, le=10_000_000, strict=True)
+    seeds: int = Field(2, ge=1, le=10_000, strict=True)
     seed: int = Field(0, ge=0, lt=2**63, strict=True)
     elites: int = Field(3, ge=0, strict=True)
     tournament: int = Field(4, ge=1, strict=True)
@@ -42,8 +44,8 @@ class SearchSettings(BaseModel):
     seed_rules: tuple[dict[str, Any], ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backend: Literal["compiled", "eager"] = "compiled"
-    threads: int = Field(1, ge=1, strict=True)
-    rows: int | None = Field(None, ge=1, strict=True)
+    threads: int = Field(1, ge=1, le=1024, strict=True)
+    rows: int | None = Field(None, ge=1, le=1_000_000, strict=True)
     stacking: str | None = None
 
     @field_validator("seed_rules", mode="before")
@@ -61,20 +63,18 @@ class SearchSettings(BaseModel):
     def _no_task_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         twice = sorted({name for name in value if value.count(name) > 1})
         if twice:
-            raise ValueError(f"--tasks names {twice[0]} twice: name each task once")
+            raise SettingError("tasks", f"names {twice[0]} twice: name each task once")
         return value
 
     @model_validator(mode="after")
     def _population_fits(self) -> SearchSettings:
         if self.elites >= self.population:
-            raise ValueError(
-                f"--elites {self.elites} of --population {self.population} leaves no room for children: "
-                "raise --population or lower --elites"
-            )
+            why = f"{self.elites} of population {self.population} leaves no room for children"
+            raise SettingError("elites", f"{why}: raise population or lower elites")
         if self.tournament > self.population:
-            raise ValueError(
-                f"--tournament {self.tournament} draws more than --population {self.population}: "
-                "raise --population or lower --tournament"
+            raise SettingError(
+                "tournament",
+                f"{self.tournament} draws more than population {self.population}: raise population or lower tournament",
             )
         return self
 
@@ -85,7 +85,7 @@ class ExecutionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     engine: Literal["serial", "process", "scoop"] = "process"
-    workers: int = Field(1, ge=1, strict=True)
+    workers: int = Field(1, ge=1, le=1024, strict=True)
     eval_timeout: float = Field(600.0, gt=0, allow_inf_nan=False)
     time_budget: float | None = Field(None, gt=0, allow_inf_nan=False)
     data_dir: Path | None = None
@@ -99,9 +99,9 @@ class ExecutionSettings(BaseModel):
             return data
         engine, workers = data.get("engine"), data.get("workers")
         if engine == "dask":
-            raise ValueError("--engine dask is not there yet: use serial, process or scoop")
+            raise SettingError("engine", "dask is not there yet: use serial, process or scoop")
         if engine == "serial" and isinstance(workers, int) and workers > 1:
-            raise ValueError(f"--engine serial has one worker, not {workers}: use --engine process")
+            raise SettingError("engine", f"serial has one worker, not {workers}: use engine process")
         if workers is None:
             workers = 1 if engine == "serial" else cores()
         if engine is None:
@@ -152,7 +152,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: No such file, not TOML, or an unknown key; the message names the nearest known one.
     """
     try:
+        status = path.stat()  # before it is opened: a pipe waits for ever, a device never ends
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"--config {path} is no regular file: give a TOML file")
+        if status.st_size > _CONFIG_BYTES:
+            raise UserError(f"--config {path} has more than {_CONFIG_BYTES:,} bytes: give a TOML file of settings")
         text = path.read_bytes().decode()
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not text"
         raise UserError(f"cannot read --config {path}: {why}; give a TOML file") from None
@@ -171,7 +178,7 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a number without end, nesting without end
         raise UserError(f"--config {path} is not TOML: {error}") from None
 
 
@@ -190,14 +197,13 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     plain = isinstance(system, str) and isinstance(preset, str)  # else the model says what is wrong with them
     chosen = PRESETS.get(system, {}).get(preset, {}) if plain else {}
     settings = _validated({**chosen, **said})
-    missing = [path for path in settings.tasks_from if not Path(path).is_file()]
+    missing = [path for path in settings.tasks_from if not os.path.isfile(path)]
     if missing:
-        raise UserError(f"--tasks-from {missing[0]} is no file: give a Python file that makes tasks")
-    if settings.data_dir is not None and not settings.data_dir.is_dir():
-        raise UserError(f"--data-dir {settings.data_dir} is no folder: give one that holds data sets")
-    if settings.out is not None:
-        check_out(settings.out)
+        raise SettingError("tasks_from", f"{missing[0]} is no file: give a Python file that makes tasks")
+    if settings.data_dir is not None and not os.path.isdir(settings.data_dir):
+        raise SettingError("data_dir", f"{settings.data_dir} is no folder: give one that holds data sets")
     out = (settings.out or default_out(settings.system)).absolute()
+    check_out(settings.out or out)
     absolute = tuple(str(Path(path).resolve()) for path in settings.tasks_from)
     return settings.model_copy(update={"out": out, "tasks_from": absolute})
 
@@ -229,7 +235,7 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
             old, new = old.resolve(), new.resolve()
         if not kept and not automatic and old != new:
             shown = "has another" if name == "seed_rules" else f"was started with {_shown(old)}"
-            raise UserError(f"{flag(name)} cannot change on resume: the run {shown}; leave the flag out")
+            raise SettingError(name, f"cannot change on resume: the run {shown}; leave it out")
     return after.model_copy(update={"device": before.device, "out": before.out})
 
 
@@ -237,12 +243,26 @@ def check_out(path: Path) -> None:
     """Refuses a folder for a new run that would mix it with something else.
 
     Raises:
-        UserError: It is a file, or a folder that is not empty.
+        UserError: It is a file, a folder that is not empty, or cannot be made.
     """
-    if path.exists() and not path.is_dir():
-        raise UserError(f"--out {path} is a file: name a new folder")
-    if path.is_dir() and any(path.iterdir()):
-        raise UserError(f"--out {path} exists and is not empty: name a new folder, or use --resume {path}")
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            raise SettingError("out", f"{path} exists and is not empty: name a new folder, or use --resume {path}")
+        if path.exists() and not path.is_dir():
+            raise SettingError("out", f"{path} is a file: name a new folder")
+        parent = next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
+    except UserError:
+        raise
+    except (OSError, ValueError) as error:  # a name too long, a folder that may not be looked into
+        why = getattr(error, "strerror", None) or error
+        raise SettingError("out", f"cannot be made ({why}): {_short(path)}; name another folder") from None
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise SettingError("out", f"cannot be made: {_short(parent)} cannot be written; name another folder")
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 80 else f"{text[:38]}…{text[-38:]}"
 
 
 def default_out(system: str) -> Path:
@@ -267,7 +287,7 @@ def _validated(data: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(dict(data))
     except ValidationError as error:
-        raise UserError(explain(error)) from None
+        raise explain(error) from None
 
 
 def _shown(value: Any) -> str:

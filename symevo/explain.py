@@ -33,27 +33,54 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+class SettingError(UserError):
+    """Wrong use of one setting: its name stands first, a field for Python and a flag for the command line.
+
+    Args:
+        name: The setting's field.
+        complaint: What is wrong with it, and what would be right.
+
+    Attributes:
+        flagged: The message with the flag in place of the field.
+    """
+
+    def __init__(self, name: str, complaint: str) -> None:
+        gap = "" if complaint.startswith(":") else " "
+        super().__init__(f"{name}{gap}{complaint}")
+        self.flagged = f"{flag(name)}{gap}{complaint}"
+
+
 def unknown_setting(name: str, known: Sequence[str], *, where: str = "") -> UserError:
     """The error about a setting that does not exist; it names the nearest that does."""
     return UserError(f"unknown setting {name!r}{where}: {nearest(name, list(known))}")
 
 
-def explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> UserError:
     """The first thing that pydantic found wrong, in one line."""
     first = error.errors(include_url=False)[0]
-    kind, given, context = first["type"], first.get("input"), first.get("ctx", {})
-    name = flag(str(first["loc"][0])) if first["loc"] else "settings"
+    context = first.get("ctx", {})
+    if isinstance(context.get("error"), SettingError):
+        return context["error"]
+    if not first["loc"]:
+        return UserError(f"settings: {first['msg']}")
+    return SettingError(str(first["loc"][0]), _complaint(first["type"], first.get("input"), context))
+
+
+def _complaint(kind: str, given: Any, context: dict[str, Any]) -> str:
     if kind == "value_error":
-        text = str(context["error"])
-        return text if text.startswith("--") or not first["loc"] else f"{name}: {text}"
+        return f": {context['error']}"
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return f"{name} must be {words} {context[bound]:g}, not {given}"
+        return f"must be {words} {_number(context[bound])}, not {_short(given)}"
     if kind == "literal_error":
-        return f"{name} must be {context['expected']}, not {given!r}"
+        return f"must be {context['expected']}, not {_short(given)}"
     if kind == "too_short":
-        return f"{name} must name at least one"
-    return f"{name} must be {_wanted(kind)}, not {_short(given)}"
+        return "must name at least one"
+    return f"must be {_wanted(kind)}, not {_short(given)}"
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def _wanted(kind: str) -> str:

@@ -88,6 +88,13 @@ def test_an_occupied_folder_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "file/run"])
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write a run to"):
+        Store.create(tmp_path / name, SETTINGS)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a database", b"SQLite format 3\0" + b"\1" * 5000])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / FILE).write_bytes(content)

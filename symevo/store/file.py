@@ -66,7 +66,9 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             connection = sqlite3.connect(folder / FILE)
             connection.executescript(f"BEGIN;{_TABLES}COMMIT;")
-        except (OSError, sqlite3.Error) as error:
+        except UserError:
+            raise
+        except (OSError, ValueError, sqlite3.Error) as error:
             raise UserError(f"cannot write a run to {folder}: {error}") from None
         store = cls(folder, _for_writing(connection))
         for key, value in {"schema": SCHEMA, "settings": settings, "versions": versions()}.items():

@@ -34,6 +34,11 @@ def test_flags_become_settings(fake: FakeApi, here: Path) -> None:
     assert [one["name"] for one in settings.seed_rules] == ["adam", "rule"]
 
 
+def test_tasks_that_are_said_apart_are_joined(fake: FakeApi) -> None:
+    assert cli.main(["run", "--tasks", "digits-mlp", "--tasks", "quadratic", "--quiet"]) == 0
+    assert fake.calls[0][1].tasks == ("digits-mlp", "quadratic")
+
+
 @pytest.mark.usefixtures("here")
 def test_resume_passes_only_what_was_said(fake: FakeApi) -> None:
     assert cli.main(["run", "--resume", "runs/a", "--workers", "3"]) == 0

@@ -23,7 +23,7 @@ class _Task(_Row):
     rows: int = Field(ge=1)
 
 
-class _Facts(_Row):
+class _Facts(_Row, extra="allow"):
     search: dict[str, Any]
     execution: dict[str, Any]
     tasks: list[_Task]

@@ -9,9 +9,10 @@ from typing import Any
 
 from symevo.config import Settings
 from symevo.errors import UserError
+from symevo.report.tables import run_report
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
-from symevo.store import Store
+from symevo.store import FILE, Store
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Candidate:
     def memory(self) -> int:
         """Numbers that the rule keeps per weight."""
         return len(self.rule.states)
+
+    def __str__(self) -> str:
+        counts = f"size {self.complexity}, states {self.memory}"
+        return f"fitness {self.fitness:.4f}, {counts}\n{self.rule}"
+
+    def __repr__(self) -> str:
+        return f"Candidate(fitness={self.fitness:.4f}, rule={self.rule!r})"
 
     def to_json(self) -> dict[str, Any]:
         """The candidate in the command line's JSON."""
@@ -80,6 +88,13 @@ class Run:
         found = [_candidate(one) for one in good]
         self.candidates = sorted(found, key=lambda one: (-one.fitness, one.complexity))
 
+    def __str__(self) -> str:
+        """The closing report, as ``symevo show`` prints it."""
+        return run_report(self) if self.candidates else f"{self.path}: no finished candidate yet"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, candidates={len(self.candidates)})"
+
     @property
     def best(self) -> Candidate:
         """The best candidate.
@@ -110,6 +125,12 @@ class Run:
             "seconds": sum(record["seconds"] for record in self.history),
             "generations": [{name: record[name] for name in names} for record in self.history],
         }
+
+
+def run_folder(path: str | Path) -> Path:
+    """The folder of a run, given as such or as the file in it."""
+    path = Path(path)
+    return path.parent if path.name == FILE and path.is_file() else path
 
 
 def _candidate(evaluation: dict[str, Any]) -> Candidate:

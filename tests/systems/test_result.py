@@ -1,0 +1,29 @@
+"""Runs and candidates as an interactive session shows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from symevo.config import resolve
+from symevo.rules.rule import rule
+from symevo.systems.result import Candidate, Run
+
+
+@pytest.fixture
+def candidate() -> Candidate:
+    return Candidate(rule("lion"), 0.86951, {"digits-mlp": 0.86951}, "x", 3)
+
+
+def test_a_candidate_prints_its_score_and_its_equations(candidate):
+    assert str(candidate) == f"fitness 0.8695, size {candidate.complexity}, states 1\n{candidate.rule}"
+    assert repr(candidate) == f"Candidate(fitness=0.8695, rule={candidate.rule!r})"
+
+
+def test_a_run_prints_its_report(candidate, tmp_path):
+    run = Run.__new__(Run)  # a finished one takes seconds to make
+    run.path, run.settings, run.structures, run.history, run.candidates = tmp_path, resolve({}), 1, [], []
+    assert str(run) == f"{tmp_path}: no finished candidate yet"
+    run.candidates = [candidate]
+    assert "The best rule" in str(run)
+    assert "θ_t = θ_{t-1}" in str(run)
+    assert repr(run) == f"Run({str(tmp_path)!r}, candidates=1)"

@@ -19,7 +19,7 @@ import sympy
 
 from symevo.rules.bridge import from_sympy, symbol, to_sympy
 from symevo.rules.expression import Expr, Name, Num, Op, fold, replace_names, signed, walk
-from symevo.rules.printing import LABEL, Latex, Unicode
+from symevo.rules.printing import LABEL, Latex, Unicode, rounded
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
 
@@ -114,7 +114,7 @@ def unicode(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> s
 def describe(schedule: Schedule) -> str:
     """A schedule's factor in words, such as ``linear warmup over 100 steps × cosine decay over T steps``."""
     warmup = schedule.warmup
-    span = f"{warmup:.4g}·T" if 0 < warmup < 1 else f"{warmup:g}"
+    span = f"{rounded(warmup, DIGITS)}·T" if 0 < warmup < 1 else f"{warmup:.0f}"
     parts = [f"linear warmup over {span} steps"] if warmup else []
     parts += [f"{schedule.decay} decay over T steps"] if schedule.decay != "constant" else []
     return " × ".join(parts) or "1"

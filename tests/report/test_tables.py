@@ -15,7 +15,7 @@ def test_a_report_shows_the_schedule_where_there_is_one():
     assert "schedule\n     warmup 0.05, decay cosine\nprogram" in rule_report(
         replace(plain, schedule=Schedule(0.05, "cosine"))
     )
-    assert "schedule\n     warmup 100\n" in rule_report(replace(plain, schedule=Schedule(100)))
+    assert "schedule\n     warmup 1234567\n" in rule_report(replace(plain, schedule=Schedule(1234567)))
 
 
 def test_a_number_close_to_1_does_not_read_as_1():

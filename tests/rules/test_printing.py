@@ -92,6 +92,7 @@ def test_a_small_weight_decay_shows():
     [
         (Schedule(100, "cosine"), "η_t = η × linear warmup over 100 steps × cosine decay over T steps"),
         (Schedule(0.05), "η_t = η × linear warmup over 0.05·T steps"),
+        (Schedule(1234567), "η_t = η × linear warmup over 1234567 steps"),
         (Schedule(0, "linear"), "η_t = η × linear decay over T steps"),
     ],
 )

@@ -48,7 +48,8 @@ class Schedule:
 
     def __str__(self) -> str:
         """The parts that do something, such as ``warmup 0.05, decay cosine``."""
-        parts = [f"warmup {self.warmup:.6g}" if self.warmup < 1 else f"warmup {self.warmup:.0f}"] if self.warmup else []
+        length = f"{self.warmup:.6g}" if self.warmup < 1 else f"{self.warmup:.0f}"
+        parts = [f"warmup {length}"] if self.warmup else []
         parts += [f"decay {self.decay}"] if self.decay != "constant" else []
         return ", ".join(parts) or "constant"
 

@@ -19,6 +19,7 @@ import os
 import socket
 import struct
 import sys
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -39,6 +40,11 @@ _FOLDERS = {
     "fashion-mnist": ("FashionMNIST/raw", "fashion-mnist"),
     "mnist": ("MNIST/raw", "mnist"),
     "cifar10": ("cifar10",),
+}
+_WANTED = {
+    "fashion-mnist": f"FashionMNIST/raw/{_IDX_FILES[0]}[.gz] and its three companions",
+    "mnist": f"MNIST/raw/{_IDX_FILES[0]}[.gz] and its three companions",
+    "cifar10": "cifar10_subset.npz or cifar-10-batches-py",
 }
 _DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
@@ -224,10 +230,13 @@ def _download(name: str, data_dir: Path | None) -> None:
                 _fetchers()[name](str(cache_dir()))
             return
         except (OSError, RuntimeError, ValueError, ImportError) as error:
-            reason = f"the download failed ({' '.join(str(error).split())[:120]})"
+            reason = f"the download failed ({textwrap.shorten(str(error), 300, placeholder=' …')})"
         finally:
             if sys.stderr.isatty():
                 print("\r\x1b[K", end="", file=sys.stderr)
     tried = ", ".join(label for label, _ in places(data_dir))
     unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
-    raise UserError(f"no data for {name}: looked in {tried}{unset}, and {reason}; put its files into one of these")
+    raise UserError(
+        f"no data for {name}: looked in {tried} for {_WANTED[name]}{unset}, and {reason}; "
+        "put the files into one of these"
+    )

@@ -81,12 +81,13 @@ def test_missing_data_names_every_place(bare: Path, name: str, monkeypatch: pyte
 
 def test_a_failed_download_is_one_line(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(root: str) -> None:
-        raise OSError("no route\nto host")
+        raise OSError("no route\nto host" + 99 * " endless")
 
     monkeypatch.delenv("SYMEVO_OFFLINE")
     monkeypatch.setattr(data, "_fetchers", lambda: {"mnist": refuse})
-    with pytest.raises(UserError, match=r"no route to host") as caught:
+    with pytest.raises(UserError, match=r"no route to host .*endless …\)") as caught:
         data.grey_images("mnist", bare)
+    assert f"for MNIST/raw/{FILES[0]}[.gz] and its three companions" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

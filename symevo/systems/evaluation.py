@@ -23,6 +23,8 @@ from symevo.store import Store
 
 TRAIN = "symevo.evaluate.worker:train_chunk"
 WARM = "symevo.evaluate.worker:warm"
+BARREN_ROUNDS = 3
+"""So often all trainings that wait are sent once more although none of them got a worker that lived."""
 Advance = Callable[[int, int], None]
 
 
@@ -157,16 +159,19 @@ class Evaluator:
     def _train(self, chunks: list[_Chunk], found: dict[tuple[str, str, int], dict[str, Any]]) -> None:
         """Trains chunks; the members of a chunk that failed run again one by one, so that only the guilty one pays."""
         total = sum(len(chunk.rules) for chunk in chunks)
-        done = 0
+        done, barren = 0, 0
         self._advance(0, total)
         while chunks:
             again: list[_Chunk] = []
+            unborn: list[_Chunk] = []  # their worker was killed while it got ready
 
             def receive(index: int, outcome: EngineOutcome, chunks: list[_Chunk] = chunks) -> None:
                 nonlocal done
                 chunk = chunks[index]
                 if outcome.status != "ok" and str(outcome.value).startswith(SETUP_FAILED):
-                    raise RunFailed(f"a worker could not start: {outcome.value}")
+                    self._no_start(outcome, barren)  # noqa: B023
+                    unborn.append(chunk)  # noqa: B023
+                    return
                 if outcome.status != "ok" and len(chunk.rules) > 1:
                     again.extend(_Chunk(chunk.task, chunk.seed, (rule,)) for rule in chunk.rules)  # noqa: B023
                     return
@@ -179,7 +184,19 @@ class Evaluator:
             items = [self.plan.item(chunk.task, chunk.seed, chunk.rules) for chunk in chunks]
             engine = self._engine_for(chunks)
             engine.map(TRAIN, items, timeout=self.timeout, retries=1, on_result=receive)
-            chunks = again
+            barren = barren + 1 if len(unborn) == len(chunks) else 0
+            chunks = unborn + again
+
+    def _no_start(self, outcome: EngineOutcome, barren: int) -> None:
+        """A worker that was killed while it got ready, by lack of memory perhaps, may be started again.
+
+        Raises:
+            RunFailed: It fails by itself, or nothing could be trained for some rounds.
+        """
+        if outcome.status != "crashed" or barren >= BARREN_ROUNDS:
+            raise RunFailed(
+                f"a worker could not start: {outcome.value}; go on with: symevo run --resume {self.store.folder}"
+            )
 
     def _engine_for(self, chunks: list[_Chunk]) -> Engine:
         if self._engine is None:

@@ -117,6 +117,30 @@ def test_workers_that_cannot_start_end_the_run(setting, monkeypatch):
         setting.evaluator.many(people(0.1))
 
 
+def test_workers_killed_while_they_start_are_started_again(setting, monkeypatch):
+    killed, whole = Outcome("crashed", SETUP_FAILED + "killed by SIGKILL", 0.0, 0, 2), setting.engine.map
+    rounds = []
+
+    def short_of_memory(fn, items, *, timeout, retries, on_result):
+        rounds.append(len(items))
+        if len(rounds) > 2:
+            whole(fn, items, timeout=timeout, retries=retries, on_result=on_result)
+        for index in range(len(items) if len(rounds) <= 2 else 0):
+            on_result(index, killed)
+
+    monkeypatch.setattr(setting.engine, "map", short_of_memory)
+    assert setting.evaluator.many(people(0.1)) == [(pytest.approx(0.1),)]
+    assert rounds == [4, 4, 4]
+
+    def hopeless(fn, items, *, timeout, retries, on_result):
+        for index in range(len(items)):
+            on_result(index, killed)
+
+    monkeypatch.setattr(setting.engine, "map", hopeless)
+    with pytest.raises(RunFailed, match=f"SIGKILL; go on with: symevo run --resume {setting.path}"):
+        setting.evaluator.many(people(0.2))
+
+
 def test_chunks_are_even_and_of_one_program():
     other = rule("theta = theta - lr*sign(g)", lr=0.1)
     rules = [BASE.with_hyper(lr=i + 1.0) for i in range(10)] + [other]

@@ -205,7 +205,8 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     out = (settings.out or default_out(settings.system)).absolute()
     check_out(settings.out or out)
     absolute = tuple(str(Path(path).resolve()) for path in settings.tasks_from)
-    return settings.model_copy(update={"out": out, "tasks_from": absolute})
+    own = {"tasks": ()} if absolute and "tasks" not in said else {}  # those that the files make, once imported
+    return settings.model_copy(update={"out": out, "tasks_from": absolute, **own})
 
 
 def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
@@ -228,7 +229,8 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
         recorded = {key: value for key, value in recorded.items() if key != "engine" or value == "scoop"}
     after = _validated({**recorded, **said})
     for name in said:
-        kept = name in ExecutionSettings.model_fields and name != "out"
+        # A user's file may have moved; that its tasks are the same is checked once it is imported.
+        kept = name in (*ExecutionSettings.model_fields, "tasks_from") and name != "out"
         automatic = name == "device" and said[name] == "auto"
         old, new = getattr(before, name), getattr(after, name)
         if name == "out" and old is not None and new is not None:

@@ -14,7 +14,7 @@ import symevo
 ROOT = Path(symevo.__file__).parent
 RANKS = {
     "errors": 0,
-    **dict.fromkeys(["registry", "seeds"], 1),
+    **dict.fromkeys(["collect", "registry", "seeds"], 1),
     **dict.fromkeys(["explain", "presets", "rules", "tasks"], 2),
     **dict.fromkeys(["config", "genomes", "evaluate"], 3),
     **dict.fromkeys(["search", "report", "store", "engines"], 4),

@@ -11,6 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from symevo.collect import collecting
 from symevo.errors import UserError
 
 PLUGIN_PREFIX = "symevo_plugin_"
@@ -45,27 +46,35 @@ def resolve(name: str) -> Callable[[Any], Any]:
 def load_plugin(path: str | os.PathLike[str]) -> str:
     """Imports a Python file of the user as ``symevo_plugin_<stem>`` and returns that module name.
 
+    What the file makes and announces (see :mod:`symevo.collect`) is kept in the module's ``__made__``.
+
     Raises:
-        UserError: There is no such file, it is not a Python file, or another file took the name.
+        UserError: There is no such file, it is not a Python file, another file took the name, or it raises.
     """
     file = Path(path).resolve()
     name = PLUGIN_PREFIX + file.stem
-    known = sys.modules.get(name)
-    if known is not None:
-        if known.__file__ != str(file):
-            raise UserError(f"{file} and {known.__file__} have the same name: rename one")
-        return name
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise UserError(f"cannot import {file}: give the path of a .py file")
+        raise UserError(f"cannot import {file}: give the path of a .py file that exists")
+    stamp = file.stat().st_mtime_ns, file.stat().st_size
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ != str(file):
+        raise UserError(f"{file} and {known.__file__} have the same name: rename one")
+    if known is not None and vars(known).get("__stamp__") == stamp:  # a session may import it again once it changed
+        return name
     module = importlib.util.module_from_spec(spec)
     # Registered first: dataclasses and pickle look their module up while it is still being run.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
+        with collecting() as made:
+            spec.loader.exec_module(module)
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, Exception | SystemExit):  # whatever it raises is about that file
+            told = f"is refused: {error}" if isinstance(error, UserError) else f"does not run: {describe(error)}"
+            raise UserError(f"{file} {told}") from error
         raise
+    vars(module).update(__made__=made, __stamp__=stamp)
     return name
 
 

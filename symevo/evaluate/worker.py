@@ -6,6 +6,7 @@ anywhere, twice, or again after a crash.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 
 from symevo.evaluate.population import train
 from symevo.rules.rule import Rule
-from symevo.tasks import TASKS, Workload
+from symevo.tasks import TASKS, Task, Workload
 from symevo.tasks.plugins import adopt
 
 
@@ -52,9 +53,9 @@ def workload_of(item: dict[str, Any]) -> Workload:
     """
     for module in item["plugins"]:
         adopt(module)
-    return _workload(item["task"], item["device"], item["stacking"], item["data_dir"], item["run_seed"])
+    return _workload(TASKS.get(item["task"]), item["device"], item["stacking"], item["data_dir"], item["run_seed"])
 
 
 @lru_cache(maxsize=16)
-def _workload(task: str, device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
-    return Workload(TASKS.get(task)(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed)
+def _workload(task: Callable[[], Task], device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
+    return Workload(task(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from symevo.config import Settings, resolve, resumed
 from symevo.errors import Interrupted, UserError
 from symevo.evaluate.fitness import FITNESS
+from symevo.explain import SettingError
 from symevo.report.progress import Progress, SilentProgress
 from symevo.store import Store
 from symevo.systems import SYSTEMS
 from symevo.systems.driver import Driver, seeded_individuals
 from symevo.systems.evaluation import TaskPlan
-from symevo.systems.planning import import_plugins, pick_device, plan_tasks, register_task
+from symevo.systems.planning import Planned, import_plugins, pick_device, register_task, with_tasks
 from symevo.systems.result import Candidate as Candidate
 from symevo.systems.result import Run as Run
+from symevo.systems.result import run_folder
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
@@ -32,26 +35,29 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
         RunFailed: No candidate trained to its end.
         Interrupted: Ctrl-C; all closed generations and trainings are stored.
     """
-    import_plugins(settings)
+    progress = progress or SilentProgress()
+    made = import_plugins(settings.tasks_from)
+    settings = with_tasks(settings, made, progress.message)
     system = SYSTEMS.get(settings.system)
-    settings = settings.model_copy(update={"device": pick_device(settings.device)})
-    tasks = plan_tasks(settings)
     seeded_individuals(system.genome(settings.preset), settings)
+    settings = settings.model_copy(update={"device": pick_device(settings.device)})
+    planned = Planned(settings, made, say=progress.message)
     if settings.out is None:
         raise UserError("a run needs an output folder: give out")
     facts = {
         "search": settings.search_settings(),
         "execution": settings.execution_settings(),
-        "tasks": [{"name": one.name, "stacking": one.stacking, "rows": one.rows} for one in tasks],
+        "tasks": [asdict(plan) for plan in planned.plans],
+        "fingerprints": planned.prints,
     }
-    return _drive(Store.create(settings.out, facts), settings, tasks, progress, engine)
+    return _drive(Store.create(settings.out, facts), settings, planned.plans, progress, engine)
 
 
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
     """Goes on with a run from its last closed generation; a finished run is returned as it is.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or the file in it.
         flags: What was said explicitly; only execution settings may differ from what is recorded.
         progress: Who is told.
         engine: Replaces the engine of the settings.
@@ -59,16 +65,24 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     Raises:
         UserError: Not a run, damaged, or a flag would change the result.
     """
-    store = Store.open(path)
+    progress = progress or SilentProgress()
+    store = Store.open(run_folder(path))
     about = store.about("settings")
-    recorded = {**about["search"], **about["execution"], "out": str(path)}
+    recorded = {**about["search"], **about["execution"], "out": str(store.folder)}
     recorded.pop("time_budget", None)  # a budget is for one call
     settings = resumed(recorded, flags)
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
-    import_plugins(settings)
-    if plan_tasks(settings) != tasks:
-        raise UserError(f"the run's tasks are stacked as {tasks}: resume with the version of symevo that started it")
+    made = import_plugins(_there(settings.tasks_from))
+    Planned(settings, made, say=progress.message, recorded=tasks).check(about.get("fingerprints", {}))
     return _drive(store, settings, tasks, progress, engine)
+
+
+def _there(files: Sequence[str]) -> Sequence[str]:
+    """The user's files of a run, which may have moved since it started."""
+    for path in files:
+        if not Path(path).is_file():
+            raise SettingError("tasks_from", f": the run's file {path} is gone; say where it is now")
+    return files
 
 
 def load(path: str | Path) -> Run:
@@ -77,12 +91,12 @@ def load(path: str | Path) -> Run:
     Raises:
         UserError: Not a run, or damaged.
     """
-    return Run(Path(path))
+    return Run(run_folder(path))
 
 
 def evolve(
     system: str = "term-sum",
-    tasks: Iterable[Any] | None = None,
+    tasks: Any = None,
     *,
     progress: Progress | None = None,
     **settings: Any,
@@ -91,8 +105,9 @@ def evolve(
 
     Args:
         system: One of ``symevo systems``.
-        tasks: Names of tasks, or :class:`symevo.Task` objects. An object lives in this process alone, so the search
-            then trains here (one worker, no time limits); put it in a file and use ``tasks_from`` for the engines.
+        tasks: Names of tasks, or :class:`symevo.Task` objects; one alone needs no list. An object lives in this
+            process alone, so the search then trains here (one worker, no time limits); put it in a file and use
+            ``tasks_from`` for the engines.
         progress: Who is told; nobody by default.
         **settings: Any field of :class:`symevo.config.Settings`.
 
@@ -103,19 +118,19 @@ def evolve(
         UserError: Wrong use.
     """
     progress = progress or SilentProgress()
-    given = list(tasks) if tasks is not None else None
+    given = [tasks] if isinstance(tasks, str) or not isinstance(tasks, Iterable | None) else tasks
+    given = None if given is None else list(given)
+    local = any(not isinstance(one, str) for one in given or [])
     names = None if given is None else [one if isinstance(one, str) else register_task(one) for one in given]
     chosen = resolve({**settings, "system": system, "tasks": names})
-    local = any(not isinstance(one, str) for one in given or [])
     if local:
         progress.message("tasks made in this process train in this process: one worker, no time limits")
     return start(chosen, progress=progress, engine="inline" if local else None)
 
 
 def _drive(
-    store: Store, settings: Settings, tasks: tuple[TaskPlan, ...], progress: Progress | None, engine: str | None
+    store: Store, settings: Settings, tasks: tuple[TaskPlan, ...], progress: Progress, engine: str | None
 ) -> Run:
-    progress = progress or SilentProgress()
     store.claim()
     evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
     trainings = evaluations * len(tasks) * settings.seeds

@@ -14,10 +14,12 @@ from symevo.config import Settings
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
 from symevo.engines.resolve import PLUGIN_PREFIX
-from symevo.errors import RunFailed, UserError
+from symevo.errors import RunFailed
 from symevo.evaluate.fitness import FITNESS
+from symevo.explain import SettingError
 from symevo.report.progress import Progress
 from symevo.report.tables import one_line
+from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.search.loops import LOOPS, Generation
 from symevo.search.toolbox import make_toolbox, statistics
@@ -209,9 +211,11 @@ def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
         rule = Rule.from_json(dict(data))
         individual = genome.from_rule(rule)
         if individual is None:
-            raise UserError(
-                f"--seed-rules: genome {settings.system} cannot hold rule {rule.name!r}: "
-                "seed rules that it can express (symevo rules lists classics), or leave it out"
+            fit = [name for name in CLASSICS if genome.from_rule(CLASSICS.get(name)) is not None]
+            raise SettingError(
+                "seed_rules",
+                f": genome {settings.system} cannot hold rule {rule.name!r}; "
+                f"it holds {', '.join(fit) or 'none of the classics'}, and what is built like them",
             )
         found.append(individual)
     return found

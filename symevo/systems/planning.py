@@ -2,60 +2,179 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symevo.config import Settings
 from symevo.errors import UserError
+from symevo.evaluate.fitness import FITNESS
+from symevo.explain import SettingError
 from symevo.systems.evaluation import TaskPlan
+
+if TYPE_CHECKING:
+    from symevo.tasks import Workload
+
+Say = Callable[[str], object]
 
 
 def register_task(task: Any) -> str:
-    """Makes a `symevo.Task` known under its name, and returns that.
+    """Makes a `symevo.Task` known under its name, instead of an earlier one of the user's, and returns the name.
 
     Raises:
-        UserError: Not a task, or its name is taken.
+        UserError: Not a task, or its name is that of a built-in one.
     """
-    from symevo.tasks.task import TASKS, Task
+    from symevo.tasks.plugins import publish
+    from symevo.tasks.task import Task
 
     if not isinstance(task, Task):
         raise UserError(f"a task is a name or a symevo.Task, not {type(task).__name__}")
-    if task.name not in TASKS or TASKS.get(task.name)() is not task:
-        TASKS.register(task.name, lambda: task)
+    publish(task)
     return task.name
 
 
-def import_plugins(settings: Settings) -> None:
-    """Imports the user's files: their tasks, and whatever else they register."""
+def import_plugins(files: Sequence[str]) -> dict[str, str]:
+    """Imports the user's files: their tasks, and whatever else they register.
+
+    Returns:
+        For each task that a file made, the file.
+
+    Raises:
+        UserError: A file is missing or does not run, or a name is taken.
+    """
     from symevo.engines import load_plugin
     from symevo.tasks.plugins import adopt
 
-    for path in settings.tasks_from:
-        try:
-            adopt(load_plugin(path))
-        except UserError:
-            raise
-        except Exception as error:  # whatever it raises is about that file
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"--tasks-from {path} does not run: {reason}") from error
+    made: dict[str, str] = {}
+    for path in files:
+        for name in adopt(load_plugin(path)):
+            if made.setdefault(name, path) != path:
+                raise UserError(f"{made[name]} and {path} both make task {name!r}: rename one")
+    return made
 
 
-def plan_tasks(settings: Settings) -> tuple[TaskPlan, ...]:
-    """Loads every task once, so that whatever is wrong with it is said before anything is written.
+def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Settings:
+    """The settings with the tasks of the user's files, where no task was named.
 
-    A chunk has as many rows as the table of measurements says, but no more than an even share of a population.
+    Raises:
+        UserError: The files make none.
     """
-    from symevo.tasks import TASKS, Workload
+    if settings.tasks:
+        unused = [path for path in settings.tasks_from if path not in made.values()]
+        if unused and not any(name in made for name in settings.tasks):
+            say(f"{unused[0]} makes no task: training on {', '.join(settings.tasks)}")
+        return settings
+    if not made:
+        files = ", ".join(settings.tasks_from)
+        raise UserError(f"{files} makes no task: have it make a symevo.Task(...), or name tasks (tasks, --tasks)")
+    say(f"training on the tasks of the file: {', '.join(made)}")
+    return settings.model_copy(update={"tasks": tuple(made)})
 
-    found = []
-    for name in settings.tasks:
+
+class Planned:
+    """The tasks of a run, each loaded and trained for one step.
+
+    Whatever is wrong with one is said here, before anything is written.
+
+    Args:
+        settings: With the tasks named.
+        made: The files that tasks come from.
+        say: Gets a line where the stacking is not the one to be expected.
+        recorded: How the tasks were stacked when the run started; empty for a new run.
+
+    Attributes:
+        plans: How each task is trained.
+        prints: What each task is, see :mod:`symevo.tasks.fingerprint`.
+
+    Raises:
+        UserError: A task cannot be loaded or trained; the message names it and its file.
+    """
+
+    def __init__(
+        self, settings: Settings, made: Mapping[str, str], *, say: Say, recorded: Sequence[TaskPlan] = ()
+    ) -> None:
+        known = {plan.name: plan for plan in recorded}
+        self.prints: dict[str, Any] = {}
+        plans = []
+        for name in settings.tasks:
+            with _about_file(made.get(name)):
+                found, self.prints[name] = _tried(name, settings, known.get(name), say)
+            plans.append(known.get(name) or TaskPlan(name, found.stacking, _rows(settings, found.max_rows)))
+        self.plans = tuple(plans)
+
+    def check(self, recorded: Mapping[str, Any]) -> None:
+        """Compares with the recorded prints; a run of an earlier version has none.
+
+        Raises:
+            UserError: A task is not what it was.
+        """
+        from symevo.tasks.fingerprint import same
+
+        for name, now in self.prints.items():
+            if name in recorded and not same(recorded[name], now):
+                raise UserError(
+                    f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
+                    "go on with what it was, or start a new run"
+                )
+
+
+def _rows(settings: Settings, most: int) -> int:
+    """As many as the table of measurements says, but no more than an even share of a population."""
+    return settings.rows or ceil(settings.population / ceil(settings.population / most))
+
+
+@contextmanager
+def _about_file(path: str | None) -> Iterator[None]:
+    """Names the user's file in errors about its task."""
+    try:
+        yield
+    except UserError as error:
+        if path is None:
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tuple[Workload, dict[str, Any]]:
+    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like."""
+    from symevo.tasks import TASKS, Workload
+    from symevo.tasks.fingerprint import fingerprint
+
+    task, splits = TASKS.get(name)(), ("train", FITNESS.get(settings.fitness).split)
+    forced = settings.stacking or task.stacking or (plan and plan.stacking)
+
+    def attempt(stacking: str | None) -> tuple[Workload, dict[str, Any] | Exception]:
         workload = Workload(
-            TASKS.get(name)(), settings.device, stacking=settings.stacking, rows=settings.rows,
+            task, settings.device, stacking=stacking, rows=settings.rows,
             data_dir=settings.data_dir, run_seed=settings.seed,
         )  # fmt: skip
-        chunks = ceil(settings.population / workload.max_rows)
-        found.append(TaskPlan(name, workload.stacking, settings.rows or ceil(settings.population / chunks)))
-    return tuple(found)
+        try:
+            return workload, fingerprint(workload, splits)
+        except Exception as error:  # noqa: BLE001  (whatever a user's module raises)
+            return workload, error
+
+    workload, found = attempt(forced)
+    reason = _reason(found)
+    if reason and workload.stacking != "single":
+        if forced:
+            raise UserError(
+                f"task {name!r} cannot be trained with stacking {workload.stacking!r} ({reason}): "
+                'give stacking="single" (--stacking single)'
+            )
+        stacked = workload.stacking
+        workload, found = attempt("single")
+        if not isinstance(found, Exception):
+            say(f'task {name!r} cannot be stacked by {stacked} ({reason}): it trains one at a time, stacking="single"')
+    if isinstance(found, Exception):
+        raise UserError(f"task {name!r}: a training step fails: {_reason(found)}")
+    return workload, found
+
+
+def _reason(found: Any) -> str:
+    from symevo.tasks.task import one_line
+
+    return textwrap.shorten(one_line(found), 200, placeholder=" …") if isinstance(found, Exception) else ""
 
 
 def pick_device(name: str) -> str:
@@ -69,5 +188,5 @@ def pick_device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: this machine has no CUDA device that torch can use; leave the flag out")
+        raise SettingError("device", "cuda: this machine has no CUDA device that torch can use; leave it out")
     return name

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from symevo.errors import UserError
-from symevo.tasks.task import Splits, Task
+from symevo.tasks.task import Splits, Task, one_line
 
 
 def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -> tuple[int, int]:
@@ -42,16 +42,8 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             output: Any = model(sample)
-    except (
-        RuntimeError,
-        ValueError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        AssertionError,
-        KeyError,
-    ) as error:
-        shape, reason = list(sample.shape), " ".join(str(error).split())
+    except (Exception, SystemExit) as error:  # whatever a user's module raises
+        shape, reason = list(sample.shape), one_line(error)
         raise UserError(f"task {task.name!r}: the model fails on inputs {shape}: {reason}") from error
     if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != len(sample):
         raise UserError(f"task {task.name!r}: the model must return one output tensor [batch, ...]")
@@ -61,8 +53,12 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
 
 def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:
     if task.loss == "mse" and output.shape[1:] != splits.train.y.shape[1:]:
-        wanted = list(splits.train.y.shape[1:])
-        raise UserError(f"task {task.name!r}: outputs are {list(output.shape[1:])} a sample, targets {wanted}")
+        count, wanted = len(splits.train.y), list(splits.train.y.shape[1:])
+        shape = list(output.shape[1:])
+        raise UserError(
+            f"task {task.name!r}: outputs are {shape} a sample, targets {wanted}: give y as {[count, *shape]}"
+            + (", such as y.unsqueeze(1)" if shape == [1] and not wanted else "")
+        )
     if task.loss != "cross_entropy" and task.metric == "loss":
         return
     if output.dim() != 2:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from symevo.seeds import seed_for
-from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task
+from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
 
 
 def _generator(name: str) -> torch.Generator:
@@ -32,7 +32,7 @@ def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: f
     return Splits(*(3 * [Pair(a.float(), b.float())]))
 
 
-@TASKS.register("quadratic")
+@built_in("quadratic")
 def quadratic() -> Task:
     """A convex quadratic; all that it asks is the curvature's range of scales."""
     return Task(
@@ -64,7 +64,7 @@ def rosenbrock_splits(request: DataRequest) -> Splits:
     return Splits(*(3 * [Pair(torch.zeros(1, 1), torch.zeros(1, 18))]))
 
 
-@TASKS.register("rosenbrock")
+@built_in("rosenbrock")
 def rosenbrock() -> Task:
     """A curved valley; not convex."""
     return Task(
@@ -93,7 +93,7 @@ def noisy_lsq_splits(
     return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ((0, 2048), (2048, 3072), (3072, 4096))))
 
 
-@TASKS.register("noisy-lsq")
+@built_in("noisy-lsq")
 def noisy_lsq() -> Task:
     """Range of scales and noise together."""
     return Task(

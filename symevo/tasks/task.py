@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from symevo.collect import announce, collecting
 from symevo.errors import UserError
 from symevo.registry import Registry
 from symevo.tasks.augment import AUGMENTS
@@ -112,6 +114,7 @@ class Task:
                 known.get(value)
         self._check_numbers()
         self._check_data_fields()
+        announce(self)
 
     def _check_functions(self) -> None:
         if not callable(self.model) or isinstance(self.model, nn.Module):
@@ -156,7 +159,12 @@ class Task:
             UserError: Files are missing or damaged, or the arrays do not fit the loss.
         """
         if self.data is not None:
-            loaded = self.data(request)
+            try:
+                loaded = self.data(request)
+            except UserError:
+                raise
+            except (Exception, SystemExit) as error:  # whatever a user's loader raises is about that loader
+                raise self._error("data", f"raised {one_line(error)}") from error
             if not isinstance(loaded, Splits):
                 raise self._error("data", f"returned {type(loaded).__name__}; it must return Splits(train, validation)")
             found = {name: getattr(loaded, name) for name in SPLITS}
@@ -181,13 +189,45 @@ class Task:
             raise self._error(name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]")
         if self.loss == "mse" and not y.is_floating_point():
             raise self._error(name, f"has y of {y.dtype}; mse needs floating-point targets")
+        for part, values in (("x", x), ("y", y)):
+            if values.is_floating_point() and not values.isfinite().all():
+                raise self._error(name, f"has NaN or infinite values in {part}; remove or replace them")
         return Pair(x, y)
 
     def _error(self, field: str, message: str) -> UserError:
         return UserError(f"task {self.name!r}: {field} {message}")
 
 
-TASKS: Registry[Callable[[], Task]] = Registry("task")
+class TaskRegistry(Registry[Callable[[], Task]]):
+    """Tasks by name; a user's own may be replaced by a newer one."""
+
+    def replace(self, name: str, make: Callable[[], Task]) -> None:
+        """Puts ``make`` under ``name``, whether or not something is there."""
+        self._items[name] = make
+
+
+TASKS = TaskRegistry("task")
+BUILT_IN: set[str] = set()
+
+
+def built_in(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
+    """Registers a function that makes a task of this package; no user's file counts the task as its own."""
+
+    def register(make: Callable[[], Task]) -> Callable[[], Task]:
+        @wraps(make)
+        def made() -> Task:
+            with collecting():
+                return make()
+
+        BUILT_IN.add(name)
+        return TASKS.register(name, made)
+
+    return register
+
+
+def one_line(error: BaseException) -> str:
+    """An exception that a user's function raised: ``TypeName: message``."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
 
 
 def find_task(name: str) -> Task:

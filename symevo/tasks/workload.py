@@ -17,7 +17,7 @@ from symevo.tasks.choice import choose
 from symevo.tasks.flat import Segment, segments_of, width_of
 from symevo.tasks.losses import LOSSES, Loss, custom
 from symevo.tasks.stacking import STACKINGS, Stack
-from symevo.tasks.task import SPLITS, DataRequest, Pair, Task
+from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
 # rows: how the samples are cut into blocks is part of what a score is.
@@ -110,7 +110,10 @@ class Workload:
         """A new model, initialised by torch's defaults under ``seed``, on the CPU in float32."""
         with torch.random.fork_rng(devices=[]), torch.device("cpu"):
             torch.manual_seed(seed)
-            model = self.task.model()
+            try:
+                model = self.task.model()
+            except (Exception, SystemExit) as error:  # whatever a user's function raises
+                raise UserError(f"task {self.task.name!r}: model() raised {one_line(error)}") from error
         if not isinstance(model, nn.Module):
             raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
         return model

@@ -27,7 +27,7 @@ from symevo.seeds import seed_for
 from symevo.tasks import data
 from symevo.tasks.augment import AUGMENTS, FlipCrop
 from symevo.tasks.models import cifar_cnn, digits_cnn, mlp, small_cnn
-from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task
+from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
 
 # Mean and standard deviation of the pixels, in units of full white.
 MNIST = ((0.1307,), (0.3081,))
@@ -121,7 +121,7 @@ def cifar_splits(request: DataRequest) -> Splits:
     )
 
 
-@TASKS.register("digits-mlp")
+@built_in("digits-mlp")
 def digits_mlp() -> Task:
     """Small and easy: for tests and quick looks."""
     return Task(
@@ -130,7 +130,7 @@ def digits_mlp() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("digits-deep")
+@built_in("digits-deep")
 def digits_deep() -> Task:
     """Six tanh layers: gradients of very different sizes."""
     return Task(
@@ -140,7 +140,7 @@ def digits_deep() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("digits-cnn")
+@built_in("digits-cnn")
 def digits_cnn_task() -> Task:
     """The smallest convolutional task."""
     return Task(
@@ -149,7 +149,7 @@ def digits_cnn_task() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("fashion-mlp")
+@built_in("fashion-mlp")
 def fashion_mlp() -> Task:
     """Real images in a net small enough to train thousands of."""
     return Task(
@@ -159,7 +159,7 @@ def fashion_mlp() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("fashion-cnn")
+@built_in("fashion-cnn")
 def fashion_cnn() -> Task:
     """The first of the paper's tasks."""
     return Task(
@@ -168,7 +168,7 @@ def fashion_cnn() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("mnist-cnn")
+@built_in("mnist-cnn")
 def mnist_cnn() -> Task:
     """The third of the paper's tasks."""
     return Task(
@@ -177,7 +177,7 @@ def mnist_cnn() -> Task:
     )  # fmt: skip
 
 
-@TASKS.register("cifar10-cnn")
+@built_in("cifar10-cnn")
 def cifar10_cnn() -> Task:
     """The second of the paper's tasks."""
     return Task(

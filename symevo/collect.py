@@ -1,0 +1,26 @@
+"""Catching what is made while something runs, such as the tasks of a user's file while it is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_catchers: list[list[Any]] = []
+
+
+@contextmanager
+def collecting() -> Iterator[list[Any]]:
+    """Gives a list that fills with everything announced inside; the innermost catcher takes all."""
+    caught: list[Any] = []
+    _catchers.append(caught)
+    try:
+        yield caught
+    finally:
+        _catchers.pop()
+
+
+def announce(thing: Any) -> None:
+    """Hands ``thing`` to whoever is collecting; without one, nothing happens."""
+    if _catchers:
+        _catchers[-1].append(thing)

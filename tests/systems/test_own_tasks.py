@@ -1,0 +1,193 @@
+"""Tasks of the user: found, named, checked before anything is written, and the same when a run goes on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+import symevo
+from symevo.config import resolve
+from symevo.engines.resolve import PLUGIN_PREFIX
+from symevo.errors import UserError
+from symevo.report.progress import SilentProgress
+from symevo.store import Store
+from symevo.systems import api
+
+SMALL = {"population": 4, "elites": 1, "tournament": 2, "steps": 3, "seeds": 1, "backend": "eager", "device": "cpu"}
+HEAD = """
+import torch
+from torch import nn
+import symevo
+x = torch.randn(40, 4, generator=torch.Generator().manual_seed({seed}))
+y = (x[:, 0] > 0).long()
+def make(name, model=lambda: nn.Sequential(nn.Linear(4, 3), nn.{activation}(), nn.Linear(3, 2)), **more):
+    return symevo.Task(name, model=model, **{{"train": (x, y), "validation": (x, y), **more}})
+"""
+
+
+class Heard(SilentProgress):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+def write(path: Path, body: str = 'mine = make("mine")', *, seed: int = 0, activation: str = "Tanh") -> Path:
+    path.write_text(HEAD.format(seed=seed, activation=activation) + body)
+    return path
+
+
+def begin(out: Path, file: Path, progress: SilentProgress | None = None, **more) -> api.Run:
+    chosen = resolve({**SMALL, "generations": 1, "tasks_from": [str(file)], "out": out, **more})
+    return api.start(chosen, engine="inline", progress=progress)
+
+
+def forget() -> None:
+    """As another process would find it."""
+    for name in [name for name in sys.modules if name.startswith(PLUGIN_PREFIX)]:
+        del sys.modules[name]
+
+
+def test_a_run_goes_on_with_a_moved_file_and_not_with_a_changed_task(tmp_path):
+    out = tmp_path / "run"
+    begin(out, write(tmp_path / "a.py"))
+    forget()
+    write(tmp_path / "a.py", seed=11)
+    with pytest.raises(UserError, match="task 'mine' changed since the run started"):
+        api.resume(out, {}, engine="inline")
+    moved = write(tmp_path / "b.py", activation="ReLU")
+    with pytest.raises(UserError, match="task 'mine' changed since the run started"):
+        api.resume(out, {"tasks_from": [str(moved)]}, engine="inline")
+    (tmp_path / "a.py").unlink()
+    with pytest.raises(UserError, match=r"tasks_from: the run's file .*a.py is gone"):
+        api.resume(out, {}, engine="inline")
+    write(moved)
+    assert api.resume(out / "run.sqlite", {"tasks_from": [str(moved)]}, engine="inline").path == out
+    assert len(api.load(out / "run.sqlite").history) == 1
+
+
+def test_a_run_without_fingerprints_goes_on(tmp_path):
+    out = tmp_path / "run"
+    begin(out, write(tmp_path / "c.py"))
+    store = Store.open(out)
+    facts = store.about("settings")
+    store.close()
+    assert facts["fingerprints"].keys() == {"mine"}
+    del facts["fingerprints"]
+    older = Store.create(tmp_path / "older", facts)
+    older.close()
+    assert api.resume(tmp_path / "older", {}, engine="inline").best.fitness
+
+
+def test_every_task_that_a_file_makes_is_found_and_used(tmp_path):
+    body = """
+from dataclasses import replace
+from symevo.tasks import find_task
+ours = {"first": make("first"), "more": [make("second")]}
+def hidden():
+    make("third")
+hidden()
+digits = find_task("digits-mlp")
+fewer = replace(digits, name="fewer", batch=16)
+"""
+    heard = Heard()
+    run = begin(tmp_path / "run", write(tmp_path / "many.py", body), heard)
+    assert run.settings.tasks == ("first", "second", "third", "fewer")
+    assert "training on the tasks of the file: first, second, third, fewer" in heard.said
+    assert set(run.best.per_task) == {"first", "second", "third", "fewer"}
+
+
+LSTM = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+    def forward(self, x):
+        return self.head(self.lstm(x.unsqueeze(1))[0][:, -1])
+make("lstm", Net, stacking={stacking!r})
+class Branch(nn.Linear):
+    def forward(self, x):
+        y = super().forward(x)
+        return y if y.sum().item() > 0 else 2 * y
+make("branch", lambda: Branch(4, 2), stacking={stacking!r})
+"""
+
+
+def test_models_that_cannot_be_stacked_train_one_at_a_time(tmp_path):
+    heard, file = Heard(), write(tmp_path / "odd.py", LSTM.format(stacking=None))
+    begin(tmp_path / "run", file, heard)
+    plans = Store.open(tmp_path / "run").about("settings")["tasks"]
+    assert [(one["name"], one["stacking"], one["rows"]) for one in plans] == [
+        ("lstm", "single", 1),
+        ("branch", "single", 1),
+    ]
+    assert sum('stacking="single"' in line for line in heard.said) == 2
+    assert api.resume(tmp_path / "run", {}, engine="inline").best
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (LSTM.format(stacking="vmap"), 'give stacking="single"'),
+        ('make("x", lambda: 1 / 0)', "task 'x': model() raised ZeroDivisionError"),
+        ('make("x", train=(x / 0, y))', "task 'x': train has NaN or infinite values in x"),
+        (
+            'make("x", lambda: nn.Linear(4, 1), train=(x, x[:, 0]), validation=(x, x[:, 0]), '
+            'loss="mse", metric="loss")',
+            "task 'x': outputs are [1] a sample, targets []: give y as [40, 1], such as y.unsqueeze(1)",
+        ),
+        ('make("x", train=None, validation=None, data=lambda request: 1 / 0)', "data raised ZeroDivisionError"),
+        ('make("x", loss=lambda output, target: output.sum())', "must return one loss per sample"),
+        ("raise SystemExit(0)", "does not run: SystemExit: 0"),
+        ('print("nothing made")', "makes no task"),
+        ('make("digits-mlp")', "task 'digits-mlp' is built in"),
+        ("symevo.Task('x', model=nn.ReLU)", "task 'x': train is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_before_anything_is_written(tmp_path, body, words):
+    file = write(tmp_path / "wrong.py", body)
+    with pytest.raises(UserError) as caught:
+        begin(tmp_path / "run", file)
+    assert words in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def session_task(classes: int, name: str = "here") -> symevo.Task:
+    import torch
+
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(classes))
+    pair = (x, torch.arange(30) % classes)
+    return symevo.Task(name, model=lambda: nn.Linear(4, classes), train=pair, validation=pair)
+
+
+def test_the_newest_task_of_a_session_replaces_the_one_before(tmp_path):
+    made = [session_task(2), session_task(3)]
+    runs = [
+        symevo.evolve(tasks=task, **SMALL, generations=1, out=tmp_path / str(place)) for place, task in enumerate(made)
+    ]
+    fresh = symevo.evolve(tasks=[session_task(3)], **SMALL, generations=1, out=tmp_path / "fresh")
+    assert runs[0].best.fitness != runs[1].best.fitness == fresh.best.fitness
+    with pytest.raises(UserError, match="task 'digits-mlp' is built in: give yours another name"):
+        symevo.evolve(tasks=[session_task(2, "digits-mlp")], out=tmp_path / "never")
+
+
+def test_a_session_sees_a_file_that_changed(tmp_path):
+    found = [begin(tmp_path / str(seed), write(tmp_path / "edited.py", seed=seed)).path for seed in (0, 123)]
+    first, second = (Store.open(path).about("settings")["fingerprints"]["mine"]["numbers"] for path in found)
+    assert first != second
+
+
+def test_errors_of_evolve_speak_of_arguments(tmp_path):
+    with pytest.raises(UserError, match=r"^seed_rules: genome term-sum cannot hold .*adamw.*, and what is built like"):
+        symevo.evolve(tasks="quadratic", seed_rules=["theta = theta - lr*g*g*g"], out=tmp_path / "run")
+    with pytest.raises(UserError, match="unknown task 'quadratik': did you mean 'quadratic'"):
+        symevo.evolve(tasks="quadratik", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from symevo.cli import entry
+import sys
+
+try:
+    from symevo.cli import entry
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     entry()

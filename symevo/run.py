@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from symevo.cli import entry
+try:
+    from symevo.cli import entry
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     entry(["run", *sys.argv[1:]])

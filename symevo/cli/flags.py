@@ -1,19 +1,9 @@
-"""The ``symevo`` command: reads a command line into a job, runs the job, and turns its end into an exit code.
-
-Exit codes: 0 done, 2 wrong use (one line), 1 failure, 130 interrupted.
-"""
+"""The flags of the ``symevo`` command: what reads a command line into a job."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shlex
-import signal
-import sys
-import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from symevo import __version__, commands
-from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.errors import UserError
 from symevo.registry import nearest
 
 Job = Callable[[], int]
@@ -73,10 +63,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+_Version = Annotated[
+    bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True, show_default=False)
+]
+
+
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version)] = False,
+    version: _Version = False,
 ) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -120,12 +115,13 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     resume: Annotated[Path | None, _option("Go on with the run in this folder.", metavar="DIR")] = None,
     json: Annotated[bool, _option("Print one JSON object and nothing else.", "--json")] = False,
     quiet: Annotated[bool, _option("No progress on standard error.", "--quiet")] = False,
+    version: _Version = False,
 ) -> Job:
     request = commands.Request(flags=_flags(context.params), config=config, resume=resume)
     return partial(commands.run, request, argv=context.obj, as_json=json, quiet=quiet)
 
 
-_NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "tasks"})
+_NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "tasks", "version"})
 
 
 def _flags(params: dict[str, Any]) -> dict[str, Any]:
@@ -192,65 +188,24 @@ def _not_both(latex: bool, json: bool) -> None:
         raise UserError("--latex and --json exclude each other: keep one of them")
 
 
-def main(argv: list[str]) -> int:
-    """Runs one command line.
+def parse(argv: list[str]) -> Job | int:
+    """Reads a command line.
 
     Args:
         argv: Arguments without the program's name.
 
     Returns:
-        The exit code. Nothing but a fault of the interpreter is raised, SystemExit included.
+        The job that it asks for, or an exit code where ``--help`` or ``--version`` was all.
+
+    Raises:
+        UserError: No command line of ours.
     """
+    command = typer.main.get_command(app)
     try:
-        command = typer.main.get_command(app)
         job: Any = command.main(args=list(argv), prog_name="symevo", standalone_mode=False, obj=list(argv))
-        if not callable(job):  # --help and --version have done their work
-            return int(job or 0)
-        with _termination_interrupts():
-            code: Any = job()
-            return int(code)
-    except Interrupted as end:
-        again = f"symevo run --resume {shlex.quote(_near(end.path))}"
-        return _end(f"symevo: interrupted; go on with: {again}", 130)
-    except KeyboardInterrupt:
-        return _end("symevo: interrupted before the first checkpoint; nothing to go on with", 130)
     except _ClickException as error:
-        return _end(f"symevo: error: {_usage(error)}", 2)
-    except UserError as error:
-        return _end(f"symevo: error: {getattr(error, 'flagged', error)}", 2)
-    except BrokenPipeError:
-        return _closed_pipe()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except RunFailed as error:
-        return _end(f"symevo: error: {error}", 1)
-    except Exception as error:  # noqa: BLE001
-        hint = "" if _debug() else "; SYMEVO_DEBUG=1 shows where"
-        return _end(f"symevo: error: {type(error).__name__}: {error}{hint}", 1)
-
-
-def entry(argv: list[str] | None = None) -> None:
-    """The console script: :func:`main` on this process's arguments, then exit."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ shows ?
-    sys.exit(main(sys.argv[1:] if argv is None else argv))
-
-
-def _end(line: str, code: int) -> int:
-    if _debug():
-        traceback.print_exc()
-    print(" ".join(line.split()), file=sys.stderr)
-    return code
-
-
-def _debug() -> bool:
-    return os.environ.get("SYMEVO_DEBUG", "") not in ("", "0")
-
-
-def _near(path: Path) -> str:
-    """The path as short as it can be said from here."""
-    return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
+        raise UserError(_usage(error)) from None
+    return job if callable(job) else int(job or 0)  # type: ignore[return-value]
 
 
 def _usage(error: Any) -> str:
@@ -267,27 +222,3 @@ def _usage(error: Any) -> str:
     text = re.sub(r"Input should be (a valid \w+).*", r"give \1", text)
     command = context.command_path if context is not None else "symevo"
     return f"{text[:1].lower()}{text[1:].rstrip('.')}: see {command} --help"
-
-
-def _closed_pipe() -> int:
-    """Whoever read our output has gone, as in ``symevo tasks | head -1``: no reason to complain."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
-
-
-@contextlib.contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """Treats SIGTERM as Ctrl-C while a job runs, so that both end in a checkpoint."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    former = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, former)

@@ -1,0 +1,101 @@
+"""How a command ends: its job runs, and whatever comes of it becomes one line and an exit code.
+
+Exit codes: 0 done, 2 wrong use (one line), 1 failure, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+from symevo.cli.signals import Interrupts, Stop
+from symevo.errors import Interrupted, RunFailed, UserError
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: Arguments without the program's name.
+
+    Returns:
+        The exit code. Nothing but a fault of the interpreter is raised, SystemExit included.
+    """
+    with Interrupts() as interrupts:
+        return _run(argv, interrupts)
+
+
+def entry(argv: list[str] | None = None) -> None:
+    """The console script: :func:`main` on this process's arguments, then exit."""
+    interrupts, code = Interrupts(), 130
+    with contextlib.suppress(KeyboardInterrupt):  # one that comes when the work is done, or has not begun
+        interrupts.__enter__()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):
+                stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without θ shows ?
+        code = _run(sys.argv[1:] if argv is None else argv, interrupts)
+    interrupts.leave()
+    sys.exit(code)
+
+
+def _run(argv: list[str], interrupts: Interrupts) -> int:
+    try:
+        from symevo.cli.flags import parse
+
+        job = parse(argv)
+        return job if isinstance(job, int) else int(job())
+    except BaseException as error:  # noqa: BLE001
+        # An import that is interrupted may say so with an error of its own.
+        if interrupts.heard and not isinstance(error, KeyboardInterrupt):
+            error = Stop()
+        return _end_of(error)
+
+
+def _end_of(error: BaseException) -> int:
+    """Says in one line why there is no result."""
+    match error:
+        case Interrupted():
+            import shlex
+
+            again = f"symevo run --resume {shlex.quote(_near(error.path))}"
+            return _end(f"symevo: interrupted; go on with: {again}", 130)
+        case KeyboardInterrupt():
+            return _end("symevo: interrupted before the first checkpoint; nothing to go on with", 130)
+        case UserError():
+            return _end(f"symevo: error: {getattr(error, 'flagged', error)}", 2)
+        case BrokenPipeError():
+            return _closed_pipe()
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        case RunFailed():
+            return _end(f"symevo: error: {error}", 1)
+        case _:
+            hint = "" if _debug() else "; SYMEVO_DEBUG=1 shows where"
+            return _end(f"symevo: error: {type(error).__name__}: {error}{hint}", 1)
+
+
+def _end(line: str, code: int) -> int:
+    if _debug():
+        import traceback
+
+        traceback.print_exc()
+    print(" ".join(line.split()), file=sys.stderr)
+    return code
+
+
+def _debug() -> bool:
+    return os.environ.get("SYMEVO_DEBUG", "") not in ("", "0")
+
+
+def _near(path: Path) -> str:
+    """The path as short as it can be said from here."""
+    return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
+
+
+def _closed_pipe() -> int:
+    """Whoever read our output has gone, as in ``symevo tasks | head -1``: no reason to complain."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

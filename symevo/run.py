@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import sys
 
-try:
-    from symevo.cli import entry
-except KeyboardInterrupt:
-    sys.exit(130)
+from symevo.cli import entry
 
 if __name__ == "__main__":
     entry(["run", *sys.argv[1:]])

@@ -1,5 +1,8 @@
 """The ``symevo`` command. Light to import, so that a signal seldom comes before someone listens."""
 
-from symevo.cli.ends import entry, main
+try:
+    from symevo.cli.ends import entry, main
+except KeyboardInterrupt:  # nothing has begun
+    raise SystemExit(130) from None
 
 __all__ = ["entry", "main"]

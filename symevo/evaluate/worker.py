@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from symevo.errors import UserError
 from symevo.evaluate.population import train
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Task, Workload
+from symevo.tasks.fingerprint import fingerprint, same
 from symevo.tasks.plugins import adopt
 
 
@@ -41,9 +43,16 @@ def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def warm(items: list[dict[str, Any]]) -> None:
-    """Loads data and compiles kernels before the clock of a time limit runs: two steps of each kind of chunk."""
+    """Loads data and compiles kernels before the clock of a time limit runs: two steps of each kind of chunk.
+
+    Raises:
+        UserError: A task is not the one of ``prints``, its fingerprints by name: its file was edited during the run.
+    """
     for item in items:
         train_chunk({**item, "steps": 2})
+        expected = item.get("prints", {}).get(item["task"])
+        if expected and not same(fingerprint(workload_of(item), ("train", item["split"])), expected):
+            raise UserError(f"task {item['task']!r} changed during the run: put back what it was")
 
 
 def workload_of(item: dict[str, Any]) -> Workload:

@@ -50,7 +50,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
         "tasks": [asdict(plan) for plan in planned.plans],
         "fingerprints": planned.prints,
     }
-    return _drive(Store.create(settings.out, facts), settings, planned.plans, progress, engine)
+    return _drive(Store.create(settings.out, facts), settings, planned, progress, engine)
 
 
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
@@ -73,8 +73,10 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     settings = resumed(recorded, flags)
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
     made = import_plugins(_there(settings.tasks_from))
-    Planned(settings, made, say=progress.message, recorded=tasks).check(about.get("fingerprints", {}))
-    return _drive(store, settings, tasks, progress, engine)
+    _all_known(tasks)
+    planned = Planned(settings, made, say=progress.message, recorded=tasks)
+    planned.check(about.get("fingerprints", {}))
+    return _drive(store, settings, planned, progress, engine)
 
 
 def _there(files: Sequence[str]) -> Sequence[str]:
@@ -83,6 +85,14 @@ def _there(files: Sequence[str]) -> Sequence[str]:
         if not Path(path).is_file():
             raise SettingError("tasks_from", f": the run's file {path} is gone; say where it is now")
     return files
+
+
+def _all_known(tasks: Iterable[TaskPlan]) -> None:
+    from symevo.tasks import TASKS
+
+    for plan in tasks:
+        if plan.name not in TASKS:
+            raise SettingError("tasks_from", f": the run trains on task {plan.name!r}; give the file that makes it")
 
 
 def load(path: str | Path) -> Run:
@@ -128,18 +138,22 @@ def evolve(
     return start(chosen, progress=progress, engine="inline" if local else None)
 
 
-def _drive(
-    store: Store, settings: Settings, tasks: tuple[TaskPlan, ...], progress: Progress, engine: str | None
-) -> Run:
+def _drive(store: Store, settings: Settings, planned: Planned, progress: Progress, engine: str | None) -> Run:
     store.claim()
     evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
-    trainings = evaluations * len(tasks) * settings.seeds
+    trainings = evaluations * len(planned.plans) * settings.seeds
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
         driver = Driver(
-            SYSTEMS.get(settings.system), settings, tasks=tasks, store=store, progress=progress, engine=engine
+            SYSTEMS.get(settings.system),
+            settings,
+            tasks=planned.plans,
+            prints=planned.prints,
+            store=store,
+            progress=progress,
+            engine=engine,
         )
         driver.run()
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class Driver:
         system: What to run.
         settings: All settings.
         tasks: How each task is trained, as recorded.
+        prints: What each task is; a worker that finds another one refuses to train.
         store: Where everything goes, open.
         progress: Who is told.
         engine: Replaces the engine of the settings (a notebook's tasks need ``"inline"``).
@@ -47,6 +48,7 @@ class Driver:
         settings: Settings,
         *,
         tasks: tuple[TaskPlan, ...],
+        prints: Mapping[str, Any],
         store: Store,
         progress: Progress,
         engine: str | None = None,
@@ -57,7 +59,7 @@ class Driver:
         fitness = FITNESS.get(settings.fitness)
         self.evaluator = Evaluator(
             self.genome.candidate,
-            make_plan(settings, tasks, split=fitness.split),
+            make_plan(settings, tasks, prints, split=fitness.split),
             fitness=fitness,
             store=store,
             make_engine=self._make_engine,
@@ -186,7 +188,7 @@ class Driver:
         )
 
 
-def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], *, split: str) -> Plan:
+def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[str, Any], *, split: str) -> Plan:
     """What decides an outcome, from the settings."""
     common: dict[str, Any] = {
         "device": settings.device,
@@ -194,6 +196,7 @@ def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], *, split: str) ->
         "threads": settings.threads,
         "split": split,
         "run_seed": settings.seed,
+        "prints": dict(prints),
         "plugins": [PLUGIN_PREFIX + Path(path).stem for path in settings.tasks_from],
         "data_dir": None if settings.data_dir is None else str(settings.data_dir),
     }

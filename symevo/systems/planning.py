@@ -151,6 +151,8 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
         )  # fmt: skip
         try:
             return workload, fingerprint(workload, splits)
+        except UserError as error:  # such as a loss of the wrong shape: no stacking helps
+            raise UserError(str(error) if repr(name) in str(error) else f"task {name!r}: {error}") from error
         except Exception as error:  # noqa: BLE001  (whatever a user's module raises)
             return workload, error
 

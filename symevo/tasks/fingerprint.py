@@ -44,12 +44,14 @@ def fingerprint(workload: Workload, splits: Iterable[str]) -> dict[str, Any]:
     return {"exact": exact.hexdigest(), "numbers": [*numbers, *_first_step(workload)]}
 
 
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two fingerprints are of one problem, up to rounding."""
-    if one["exact"] != other["exact"] or len(one["numbers"]) != len(other["numbers"]):
+def same(one: dict[str, Any], other: Any) -> bool:
+    """Whether two fingerprints are of one problem, up to rounding; ``other`` may be anything that was stored."""
+    try:
+        pairs = zip(one["numbers"], other["numbers"], strict=True)
+        close = all(abs(a - b) <= _TOLERANCE * scale for (a, scale), (b, _) in pairs)
+        return close and one["exact"] == other["exact"]
+    except (KeyError, TypeError, ValueError):
         return False
-    pairs = zip(one["numbers"], other["numbers"], strict=True)
-    return all(abs(a - b) <= _TOLERANCE * scale for (a, scale), (b, _) in pairs)
 
 
 def _summary(x: Tensor) -> list[Number]:

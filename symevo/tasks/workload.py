@@ -139,7 +139,8 @@ class Workload:
         if name not in self._on_device:
             pair = getattr(self._splits, name) if name in SPLITS else None
             if pair is None:
-                raise UserError(f"task {self.task.name!r} has no split {name!r}")
+                hint = f": give it {name}=(x, y)" if name in SPLITS else ""
+                raise UserError(f"task {self.task.name!r} has no split {name!r}{hint}")
             floating = pair.y.is_floating_point()
             x = pair.x.to(device=self.device, dtype=self.dtype if pair.x.is_floating_point() else None)
             self._on_device[name] = Pair(

@@ -11,10 +11,11 @@ from torch import nn
 import symevo
 from symevo.config import resolve
 from symevo.engines.resolve import PLUGIN_PREFIX
-from symevo.errors import UserError
+from symevo.errors import RunFailed, UserError
 from symevo.report.progress import SilentProgress
 from symevo.store import Store
 from symevo.systems import api
+from symevo.tasks import TASKS
 
 SMALL = {"population": 4, "elites": 1, "tournament": 2, "steps": 3, "seeds": 1, "backend": "eager", "device": "cpu"}
 HEAD = """
@@ -70,6 +71,19 @@ def test_a_run_goes_on_with_a_moved_file_and_not_with_a_changed_task(tmp_path):
     write(moved)
     assert api.resume(out / "run.sqlite", {"tasks_from": [str(moved)]}, engine="inline").path == out
     assert len(api.load(out / "run.sqlite").history) == 1
+
+
+def test_a_worker_refuses_a_task_that_changed_while_the_run_was_going(tmp_path, monkeypatch):
+    file, before = write(tmp_path / "d.py"), api.Store.create
+
+    def edited(*arguments):
+        forget()
+        write(file, seed=11)
+        return before(*arguments)
+
+    monkeypatch.setattr(api.Store, "create", edited)
+    with pytest.raises(RunFailed, match="task 'mine' changed during the run: put back what it was; go on with"):
+        begin(tmp_path / "run", file)
 
 
 def test_a_run_without_fingerprints_goes_on(tmp_path):
@@ -143,7 +157,10 @@ def test_models_that_cannot_be_stacked_train_one_at_a_time(tmp_path):
             "task 'x': outputs are [1] a sample, targets []: give y as [40, 1], such as y.unsqueeze(1)",
         ),
         ('make("x", train=None, validation=None, data=lambda request: 1 / 0)', "data raised ZeroDivisionError"),
-        ('make("x", loss=lambda output, target: output.sum())', "must return one loss per sample"),
+        (
+            'make("x", loss=lambda output, target: output.sum())',
+            "task 'x': the loss returned []; it must return one loss per sample",
+        ),
         ("raise SystemExit(0)", "does not run: SystemExit: 0"),
         ('print("nothing made")', "makes no task"),
         ('make("digits-mlp")', "task 'digits-mlp' is built in"),
@@ -177,6 +194,22 @@ def test_the_newest_task_of_a_session_replaces_the_one_before(tmp_path):
     assert runs[0].best.fitness != runs[1].best.fitness == fresh.best.fitness
     with pytest.raises(UserError, match="task 'digits-mlp' is built in: give yours another name"):
         symevo.evolve(tasks=[session_task(2, "digits-mlp")], out=tmp_path / "never")
+
+
+def test_a_run_on_a_sessions_task_goes_on_once_a_file_makes_it(tmp_path):
+    out = tmp_path / "run"
+    symevo.evolve(tasks=session_task(2), **SMALL, generations=1, out=out)
+    del TASKS._items["here"]
+    with pytest.raises(UserError, match="tasks_from: the run trains on task 'here'; give the file that makes it"):
+        api.resume(out, {}, engine="inline")
+    file = tmp_path / "now_a_file.py"
+    file.write_text("from test_own_tasks import session_task\nsession_task(2)\n")
+    assert api.resume(out, {"tasks_from": [str(file)]}, engine="inline").best
+
+
+def test_the_paper_fitness_needs_a_test_split(tmp_path):
+    with pytest.raises(UserError, match=r"task 'mine' has no split 'test': give it test=\(x, y\)"):
+        begin(tmp_path / "run", write(tmp_path / "paper.py"), fitness="paper")
 
 
 def test_a_session_sees_a_file_that_changed(tmp_path):

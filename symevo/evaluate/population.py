@@ -1,4 +1,4 @@
-"""Lockstep training: many candidates of one structure, one training seed, one stacked model.
+"""Lockstep training: many candidates, one training seed, one stacked model.
 
 All rows see the same batches, masks and initial weights, so differences between candidates are differences between
 rules (common random numbers). A row's numbers are the same bit for bit whatever it is stacked with.
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from symevo.rules.kernel import Kernel, kernel_for
+from symevo.rules.backends import Update, update_for
 from symevo.rules.rule import Rule
 from symevo.tasks.workload import Rows, Scores, Workload
 
@@ -33,13 +33,13 @@ def train(
     backend: str = "compiled",
     split: str = "validation",
 ) -> list[dict[str, Any]]:
-    """Trains rules that share one program, each from the same initial weights on the same batches.
+    """Trains rules, each from the same initial weights on the same batches.
 
     A row whose loss is not finite or exceeds the task's limit is frozen; the others go on.
 
     Args:
         workload: The task, on its device.
-        rules: Candidates; their programs must be equal line by line.
+        rules: Candidates; of one program, unless the backend is in :data:`symevo.rules.backends.MIXING`.
         seed: Training seed: initial weights, order of the data, masks.
         steps: T.
         rows: Rows of the stack, at least ``len(rules)``; the rest is padding, so that one kernel serves all chunks.
@@ -51,30 +51,27 @@ def train(
         ``loss`` and ``accuracy`` on the split, ``train_loss`` (mean of the last 50 steps), ``initial_loss`` (first
         batch), and ``curve`` (training losses, at most 50 of them, means over equal stretches).
     """
-    if any(rule.program.lines != rules[0].program.lines for rule in rules):
-        raise ValueError("rules that train together must have the same program")
     count = rows or len(rules)
+    stack = [*rules, *[rules[0]] * (count - len(rules))]
     session = workload.rows(count)
     theta = session.theta
-    kernel = kernel_for(
-        rules[0].program, (count, workload.width), dtype=theta.dtype, device=theta.device, backend=backend
-    )
+    programs = [rule.program for rule in stack]
+    update = update_for(programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend)
     session.start(seed)
-    slots = slot_table(kernel, [*rules, *[rules[0]] * (count - len(rules))], steps).to(theta)
-    curve, died = lockstep(session, kernel, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
+    slots = slot_table(update, stack, steps).to(theta)
+    curve, died = lockstep(session, update, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
     return [_outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
 
 
-def slot_table(kernel: Kernel, rules: Sequence[Rule], steps: int) -> torch.Tensor:
+def slot_table(update: Update, rules: Sequence[Rule], steps: int) -> torch.Tensor:
     """The scalars of every step, float64 ``[steps, slots, rows, 1]``: hyperparameters, schedules and all."""
-    hyper = {name: np.array([rule.hyper[name] for rule in rules]) for name in rules[0].hyper if name != "lr"}
-    lr = np.stack([rule.lr * rule.schedule.factor(np.arange(steps), steps) for rule in rules], axis=1)
-    return torch.from_numpy(kernel.lowered.table(hyper, lr, steps)).unsqueeze(-1)
+    lrs = [rule.lr * rule.schedule.factor(np.arange(steps), steps) for rule in rules]
+    return update.table([rule.hyper for rule in rules], lrs, steps)
 
 
 def lockstep(
-    session: Rows, kernel: Kernel, slots: torch.Tensor, *, seed: int, limit: float, live: int
+    session: Rows, update: Update, slots: torch.Tensor, *, seed: int, limit: float, live: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The training loop.
 
@@ -84,7 +81,7 @@ def lockstep(
     """
     steps, rows = slots.shape[0], slots.shape[2]
     theta = session.theta
-    states = [torch.zeros_like(theta) for _ in kernel.lowered.states]
+    states = [torch.zeros_like(theta) for _ in range(update.states)]
     alive = (torch.arange(rows, device=theta.device) < live).unsqueeze(1)
     curve = torch.full((steps, rows), math.nan, dtype=theta.dtype, device=theta.device)
     for step in range(steps):
@@ -93,7 +90,7 @@ def lockstep(
         alive &= (losses <= limit).unsqueeze(1)  # false for NaN too
         if step % _CHECK_EVERY == 0 and not bool(alive.any()):
             break
-        kernel(theta, session.grad, states, slots[step], alive)
+        update(theta, session.grad, states, slots[step], alive)
     losses = curve.double().cpu().numpy()
     good = losses <= limit
     died = np.where(good.all(axis=0), steps, np.argmin(good, axis=0))

@@ -8,10 +8,11 @@ else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from symevo.errors import UserError
@@ -41,6 +42,16 @@ class Kernel:
     lowered: Lowered
     function: StepFunction
     compilations: int = 0
+
+    @property
+    def states(self) -> int:
+        """Number of state tensors that a call needs."""
+        return len(self.lowered.states)
+
+    def table(self, hypers: Sequence[Mapping[str, float]], lrs: Sequence[np.ndarray], total: int) -> torch.Tensor:
+        """The scalars of every step, float64 ``[steps, slots, rows, 1]``; see :class:`symevo.rules.backends.Update`."""
+        values = {name: np.array([hyper[name] for hyper in hypers]) for name in hypers[0] if name != "lr"}
+        return torch.from_numpy(self.lowered.table(values, np.stack(lrs, axis=1), total)).unsqueeze(-1)
 
     def __call__(
         self,

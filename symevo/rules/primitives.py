@@ -34,6 +34,10 @@ class Primitive:
         commutative: Whether the operands may change places without changing the value.
         kind: ``"function"``, ``"operator"`` or ``"comparison"`` (allowed only as the first argument of
             ``where``).
+        scalar: Form on single floats that numba can compile, for the interpreter; None: the numpy form will do.
+        total: Whether finite arguments give a finite value, up to the range of the type: a sum, a product and a square
+            overflow where the exact result does, and nothing else may. Only total primitives are searched over.
+        reads: What it stands for, as text of the language in x, y and z; it is printed so. None: printed by name.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Primitive:
     cost: float = 1.0
     commutative: bool = False
     kind: str = "function"
+    scalar: Callable[..., Any] | None = None
+    total: bool = False
+    reads: str | None = None
 
 
 def _sign(x: Any) -> Any:
@@ -69,31 +76,132 @@ def _numpy_pow(x: Any, y: Any) -> Any:
     return np.power(np.asarray(x, dtype=np.float64), y)[()]
 
 
+def _scalar_where(condition: Any, x: Any, y: Any) -> Any:
+    return x if condition != 0 else y
+
+
+def _scalar_pow(x: Any, y: Any) -> Any:
+    return np.power(x, y)
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return np.minimum(np.maximum(x, low), high)
+
+
+# The protected forms. Each is total: where the plain form would leave the finite numbers, it does not.
+
+_EPSILON = 1e-8
+_LARGEST_EXPONENT = 20.0
+
+
+def _ratio(x: Any, y: Any) -> Any:
+    return x / (abs(y) + _EPSILON)
+
+
+def _torch_root(x: Any) -> Any:
+    return x.abs().sqrt()
+
+
+def _root(x: Any) -> Any:
+    return np.sqrt(np.abs(x))
+
+
+def _sympy_root(x: Any) -> Any:
+    import sympy
+
+    return sympy.sqrt(sympy.Abs(x))
+
+
+def _square(x: Any) -> Any:
+    return x * x
+
+
+def _torch_signed_log(x: Any) -> Any:
+    import torch
+
+    # log and not log1p: a ratio of this and the compiled form must not depend on which the compiler has
+    return torch.where(x < 0, -1.0, 1.0) * (1.0 + x.abs()).log()
+
+
+def _signed_log(x: Any) -> Any:
+    return np.where(np.less(x, 0), -1.0, 1.0)[()] * np.log(1.0 + np.abs(x))
+
+
+def _scalar_signed_log(x: Any) -> Any:
+    return np.log(x - x + 1 + abs(x)) if x >= 0 else -np.log(x - x + 1 + abs(x))
+
+
+def _sympy_signed_log(x: Any) -> Any:
+    import sympy
+
+    return sympy.sign(x) * sympy.log(1 + sympy.Abs(x))
+
+
+def _torch_bounded_exp(x: Any) -> Any:
+    return x.clamp(max=_LARGEST_EXPONENT).exp()
+
+
+def _bounded_exp(x: Any) -> Any:
+    return np.exp(np.minimum(x, _LARGEST_EXPONENT))
+
+
+def _sympy_bounded_exp(x: Any) -> Any:
+    import sympy
+
+    return sympy.exp(sympy.Min(x, int(_LARGEST_EXPONENT)))
+
+
 PRIMITIVES: Registry[Primitive] = Registry("primitive")
 
 for _row in (
-    Primitive("+", 2, operator.add, operator.add, operator.add, 1, True, "operator"),
-    Primitive("-", 2, operator.sub, operator.sub, operator.sub, 1, False, "operator"),
-    Primitive("*", 2, operator.mul, operator.mul, operator.mul, 1, True, "operator"),
+    Primitive("+", 2, operator.add, operator.add, operator.add, 1, True, "operator", total=True),
+    Primitive("-", 2, operator.sub, operator.sub, operator.sub, 1, False, "operator", total=True),
+    Primitive("*", 2, operator.mul, operator.mul, operator.mul, 1, True, "operator", total=True),
     Primitive("/", 2, operator.truediv, np.divide, operator.truediv, 4, False, "operator"),
-    Primitive("**", 2, "torch.pow", _numpy_pow, operator.pow, 8, False, "operator"),
-    Primitive("neg", 1, operator.neg, operator.neg, operator.neg, 1, False, "operator"),
+    Primitive("**", 2, "torch.pow", _numpy_pow, operator.pow, 8, False, "operator", _scalar_pow),
+    Primitive("neg", 1, operator.neg, operator.neg, operator.neg, 1, False, "operator", total=True),
     Primitive("<", 2, operator.lt, operator.lt, "Lt", 1, False, "comparison"),
     Primitive("<=", 2, operator.le, operator.le, "Le", 1, False, "comparison"),
     Primitive(">", 2, operator.gt, operator.gt, "Gt", 1, False, "comparison"),
     Primitive(">=", 2, operator.ge, operator.ge, "Ge", 1, False, "comparison"),
     Primitive("==", 2, operator.eq, operator.eq, "Eq", 1, True, "comparison"),
     Primitive("!=", 2, operator.ne, operator.ne, "Ne", 1, True, "comparison"),
-    Primitive("where", 3, "torch.where", np.where, _sympy_where, 1),
-    Primitive("sign", 1, _sign, np.sign, "sign", 1),
-    Primitive("abs", 1, "torch.abs", np.abs, "Abs", 1),
+    Primitive("where", 3, "torch.where", np.where, _sympy_where, 1, scalar=_scalar_where),
+    Primitive("sign", 1, _sign, np.sign, "sign", 1, total=True),
+    Primitive("abs", 1, "torch.abs", np.abs, "Abs", 1, total=True),
     Primitive("sqrt", 1, "torch.sqrt", np.sqrt, "sqrt", 4),
     Primitive("exp", 1, "torch.exp", np.exp, "exp", 10),
     Primitive("log", 1, "torch.log", np.log, "log", 10),
-    Primitive("tanh", 1, "torch.tanh", np.tanh, "tanh", 12),
-    Primitive("minimum", 2, "torch.minimum", np.minimum, "Min", 1, True),
-    Primitive("maximum", 2, "torch.maximum", np.maximum, "Max", 1, True),
-    Primitive("clip", 3, "torch.clamp", lambda x, low, high: np.minimum(np.maximum(x, low), high), _sympy_clip, 2),
+    Primitive("tanh", 1, "torch.tanh", np.tanh, "tanh", 12, total=True),
+    Primitive("minimum", 2, "torch.minimum", np.minimum, "Min", 1, True, total=True),
+    Primitive("maximum", 2, "torch.maximum", np.maximum, "Max", 1, True, total=True),
+    Primitive("clip", 3, "torch.clamp", _clip, _sympy_clip, 2, total=True),
+    Primitive(
+        "ratio", 2, _ratio, _ratio, lambda x, y: x / (abs(y) + _EPSILON), 5, total=True, reads="x/(abs(y) + 1e-8)"
+    ),
+    Primitive("root", 1, _torch_root, _root, _sympy_root, 5, total=True, reads="sqrt(abs(x))"),
+    Primitive("square", 1, _square, _square, _square, 1, total=True, reads="x**2"),
+    Primitive(
+        "signed_log",
+        1,
+        _torch_signed_log,
+        _signed_log,
+        _sympy_signed_log,
+        12,
+        scalar=_scalar_signed_log,
+        total=True,
+        reads="sign(x)*log(1 + abs(x))",
+    ),
+    Primitive(
+        "bounded_exp",
+        1,
+        _torch_bounded_exp,
+        _bounded_exp,
+        _sympy_bounded_exp,
+        11,
+        total=True,
+        reads="exp(minimum(x, 20))",
+    ),
 ):
     PRIMITIVES.register(_row.name, _row)
 

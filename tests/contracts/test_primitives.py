@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
+
 import numpy as np
 import pytest
 import sympy
 import torch
 
+from symevo.rules import lanes
 from symevo.rules.expression import Name, Op, to_text
 from symevo.rules.kernel import torch_form
 from symevo.rules.language import parse_statements
+from symevo.rules.lowering import evaluate
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.symbolic import from_sympy, symbol, to_sympy
 
@@ -98,3 +103,47 @@ def test_text_and_sympy_round_trip(name):
 def test_a_primitive_without_a_sympy_meaning_would_be_seen():
     assert to_sympy(Op("sqrt", (Name("x"),))) == sympy.sqrt(symbol("x"))
     assert sympy_value("sqrt", [4.0]) == 2.0
+
+
+EXTREMES = [0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 5e-324, -5e-324, 1e-45, 1e-310]
+TOTAL = [name for name in PRIMITIVES if PRIMITIVES.get(name).total]
+
+
+@pytest.mark.parametrize("name", TOTAL)
+def test_a_total_primitive_is_finite_on_extremes(name):
+    row = PRIMITIVES.get(name)
+    grid = np.array(list(itertools.product(EXTREMES, repeat=row.arity))).T
+    assert np.isfinite(row.numpy(*grid)).all()
+    assert torch.isfinite(torch_form(name)(*map(torch.from_numpy, grid))).all()
+    loop = interpreted(name, list(grid))
+    assert np.isfinite(loop).all()
+
+
+@pytest.mark.parametrize("name", list(PRIMITIVES))
+def test_the_interpreters_loop_agrees(name):
+    with np.errstate(all="ignore"):
+        for signs in ("positive", "mixed"):
+            args = [np.asarray(a, dtype=float) for a in arguments(name, signs)]
+            expected = np.asarray(PRIMITIVES.get(name).numpy(*args), dtype=float)
+            np.testing.assert_allclose(interpreted(name, args), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in PRIMITIVES if PRIMITIVES.get(name).reads])
+def test_what_a_primitive_reads_as_is_what_it_computes(name):
+    row = PRIMITIVES.get(name)
+    ((_, body),) = parse_statements(f"value = {row.reads}")
+    args = arguments(name, "mixed")
+    got = evaluate(body, dict(zip("xyz", args, strict=False)))
+    np.testing.assert_allclose(got, row.numpy(*args), rtol=1e-12)
+
+
+def interpreted(name: str, args: list[np.ndarray]) -> np.ndarray:
+    """What the interpreter's loop computes, from its machine code."""
+    blocks = [np.ascontiguousarray(a, dtype=float) for a in args]
+    out = np.empty_like(blocks[0])
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * (lanes.MAX_ARITY + 2))(
+        lanes.address(name, (True,) * len(args), np.dtype(np.float64))
+    )
+    places = [block.ctypes.data for block in (out, *blocks, *blocks, *blocks)]
+    function(*places[: lanes.MAX_ARITY + 1], len(out))
+    return out

@@ -1,0 +1,178 @@
+"""The interpreter: one kernel for any mix of programs, with nothing to compile for any of them.
+
+::
+
+    for each row, each block of its weights, each instruction of its program: one loop over the block
+
+A block's registers stay in the first-level cache, and the loops are machine code (:mod:`symevo.rules.lanes`), so a row
+costs little more than in a kernel compiled for its program alone. A row's numbers do not depend on the other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+from symevo.rules import lanes
+from symevo.rules.bytecode import Code, Operand, assemble
+from symevo.rules.lowering import Lowered, lower
+from symevo.rules.program import Program
+
+BLOCK = 512
+"""Weights in a block: 24 registers of float32 fill a first-level cache of 48 KB. Measured best of 256, 512, 1024."""
+_ALIGNMENT = 64
+
+
+@lru_cache(maxsize=4096)
+def assembled(program: Program) -> tuple[Lowered, Code]:
+    """A program, split and assembled; kept, for generations repeat programs."""
+    lowered = lower(program)
+    return lowered, assemble(lowered)
+
+
+class Interpreter:
+    """Programs, one for each row.
+
+    Args:
+        programs: One a row.
+        weights: W, weights of a row.
+        dtype: float32 or float64.
+
+    Attributes:
+        states: Number of state tensors ``[rows, W]`` that a call needs: the most that a program has.
+        slots: Slots of a call.
+    """
+
+    def __init__(self, programs: Sequence[Program], weights: int, dtype: torch.dtype = torch.float32) -> None:
+        self.weights, self.dtype = weights, dtype
+        self._numpy_type = np.dtype(str(dtype).removeprefix("torch."))
+        self._parts = [assembled(program) for program in programs]
+        self.states = max(len(lowered.states) for lowered, _ in self._parts)
+        self.slots = max(lowered.slots + len(code.literals) for lowered, code in self._parts)
+        self._registers = _aligned((max(code.registers for _, code in self._parts), BLOCK), self._numpy_type)
+        self._layout = _Layout(self.states, self.slots, len(self._registers))
+        rows = [self._instructions(code) for _, code in self._parts]
+        self._starts = np.cumsum([0, *map(len, rows)], dtype=np.intp)
+        self._code = np.concatenate([*rows, np.empty((0, 5), np.intp)])
+
+    def table(self, hypers: Sequence[Mapping[str, float]], lrs: Sequence[np.ndarray], total: int) -> torch.Tensor:
+        """All slots of a whole training.
+
+        Args:
+            hypers: Hyperparameters of each row.
+            lrs: Scheduled learning rate of each row, ``[steps]``.
+            total: T.
+
+        Returns:
+            float64 ``[steps, slots, rows, 1]``.
+        """
+        found = np.zeros((len(lrs[0]), self.slots, len(lrs), 1))
+        for row, ((lowered, code), hyper, lr) in enumerate(zip(self._parts, hypers, lrs, strict=True)):
+            values = {name: np.array([value]) for name, value in hyper.items() if name != "lr"}
+            found[:, : lowered.slots, row] = lowered.table(values, lr[:, None], total)
+            found[:, lowered.slots : lowered.slots + len(code.literals), row, 0] = code.literals
+        return torch.from_numpy(found)
+
+    def __call__(
+        self,
+        theta: torch.Tensor,
+        grad: torch.Tensor,
+        states: Sequence[torch.Tensor],
+        slots: torch.Tensor,
+        alive: torch.Tensor,
+    ) -> None:
+        """One step, in place; see :meth:`symevo.rules.kernel.Kernel.__call__`. Rows not alive keep their states too."""
+        self.run(theta[None], grad[None], [state[None] for state in states], slots[None], alive)
+
+    def run(
+        self,
+        theta: torch.Tensor,
+        grads: torch.Tensor,
+        states: Sequence[torch.Tensor],
+        slots: torch.Tensor,
+        alive: torch.Tensor,
+    ) -> None:
+        """Several steps under given gradients, in place.
+
+        Args:
+            theta: ``[1, rows, W]``, or ``[steps, rows, W]`` where step s reads and writes ``theta[s]``.
+            grads: ``[steps, rows, W]`` or, for the same gradients in every row, ``[steps, 1, W]``.
+            states: Tensors ``[1, rows, W]``.
+            slots: ``[steps, slots, rows, 1]``.
+            alive: bool ``[rows, 1]``.
+        """
+        memory = [theta, grads, *states]
+        for tensor in (*memory, slots):
+            dense = tensor.shape[-1] == 1 or tensor.stride(-1) == 1
+            if tensor.dtype != self.dtype or tensor.device.type != "cpu" or not dense:
+                raise ValueError("the interpreter takes tensors of its type, on the CPU, dense in their last dimension")
+        bases = [tensor.data_ptr() for tensor in memory]
+        strides = [[_stride(tensor, 0), _stride(tensor, 1), tensor.element_size()] for tensor in memory]
+        bases += [slots.data_ptr() + slots.stride(1) * slots.element_size() * slot for slot in range(self.slots)]
+        strides += [[_stride(slots, 0), _stride(slots, 2), 0]] * self.slots
+        bases += [register.ctypes.data for register in self._registers]
+        strides += [[0, 0, 0]] * len(self._registers)
+        _run(
+            np.array(bases, np.intp), np.array(strides, np.intp), self._code, self._starts, len(slots), self.weights,
+            alive.reshape(-1).numpy(), BLOCK,
+        )  # fmt: skip
+
+    def _instructions(self, code: Code) -> np.ndarray:
+        rows = []
+        for one in code.instructions:
+            places = [self._layout.index(operand) for operand in (one.out, *one.args)]
+            machine_code = lanes.address(one.name, one.mask, self._numpy_type)
+            rows.append([machine_code, *places, *[0] * (lanes.MAX_ARITY + 1 - len(places))])
+        return np.array(rows, np.intp).reshape(-1, lanes.MAX_ARITY + 2)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Operands as numbers: theta, g, states, slots, registers."""
+
+    states: int
+    slots: int
+    registers: int
+
+    def index(self, operand: Operand) -> int:
+        kind, *number = operand
+        first = {"theta": 0, "g": 1, "state": 2, "slot": 2 + self.states, "register": 2 + self.states + self.slots}
+        return first[kind] + (number[0] if number else 0)
+
+
+def _stride(tensor: torch.Tensor, dimension: int) -> int:
+    """In bytes; 0 where the dimension repeats one value."""
+    return 0 if tensor.shape[dimension] == 1 else tensor.stride(dimension) * tensor.element_size()
+
+
+def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
+    size = shape[0] * shape[1] * dtype.itemsize
+    raw = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+@numba.njit(nogil=True, error_model="numpy")
+def _run(bases: Any, strides: Any, code: Any, starts: Any, steps: Any, weights: Any, alive: Any, block: Any) -> None:
+    for row in range(len(starts) - 1):
+        if not alive[row]:
+            continue
+        for step in range(steps):
+            for start in range(0, weights, block):
+                count = min(block, weights - start)
+                for line in range(starts[row], starts[row + 1]):
+                    loop, o, a, b, c = code[line, 0], code[line, 1], code[line, 2], code[line, 3], code[line, 4]
+                    lanes.call(  # type: ignore[call-arg]  # the first parameter is numba's own
+                        loop,
+                        bases[o] + step * strides[o, 0] + row * strides[o, 1] + start * strides[o, 2],
+                        bases[a] + step * strides[a, 0] + row * strides[a, 1] + start * strides[a, 2],
+                        bases[b] + step * strides[b, 0] + row * strides[b, 1] + start * strides[b, 2],
+                        bases[c] + step * strides[c, 0] + row * strides[c, 1] + start * strides[c, 2],
+                        count,
+                    )

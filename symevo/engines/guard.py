@@ -28,6 +28,7 @@ _THREAD_VARIABLES = (
 )
 _CHILD = "symevo.engines.child"
 _LAST_BREATH = 1.0
+_SETUP_TRIES = 3
 
 
 class GuardSpec(NamedTuple):
@@ -99,7 +100,17 @@ class Guard:
             self._process = None
 
     def _start(self) -> bytes | None:
-        """Starts and prepares a child; returns the reply that says why it could not be done, or None."""
+        """Starts and prepares a child; returns the reply that says why it could not be done, or None.
+
+        A child that dies meanwhile may have been killed from outside, so another is tried.
+        """
+        for _ in range(_SETUP_TRIES):
+            failure = self._try_to_start()
+            if failure is None or unpack(failure)[0] != "crashed" or self._cancelled():
+                break
+        return failure
+
+    def _try_to_start(self) -> bytes | None:
         try:
             self._process, self._channel = _spawn(self._spec.threads, self._watch)
         except OSError as error:

@@ -128,3 +128,10 @@ def note_and_hang(path: str) -> None:
     with open(path, "a") as file:
         file.write(f"{os.getpid()}\n")
     hang(None)
+
+
+def note_and_explode(path: str) -> None:
+    """Appends the process id to a file, then raises."""
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+    raise ValueError("no data")

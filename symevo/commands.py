@@ -61,7 +61,8 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
     finally:
         progress.close()
     if as_json:
-        _print_json(result.summary())
+        said = request.resume or request.all_flags().get("out") or result.path
+        _print_json(result.summary() | {"run": str(said)})
     else:
         from symevo.report.tables import run_report
 
@@ -102,8 +103,9 @@ def tasks(files: list[Path]) -> int:
     from symevo.tasks import TASKS
     from symevo.tasks.plugins import adopt
 
-    for path in files:
-        adopt(load_plugin(path))
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no task
+        for path in files:
+            adopt(load_plugin(path))
     print(listing({name: TASKS.get(name)().description for name in TASKS}))
     return 0
 

@@ -25,12 +25,12 @@ _HELP = """Evolves deep-learning optimizers and hands them over as short symboli
 
 \b
 Examples:
-  symevo run                              two minutes on embedded data; prints the rules it found
+  symevo run                            two minutes on embedded data
   symevo run --tasks fashion-mlp --population 50 --generations 20
-  symevo run --scoop --workers 4          on SCOOP, started for you
-  symevo run --resume runs/term-sum-…     go on with an interrupted run
-  symevo show runs/term-sum-… --latex     the best rule, for a paper
-  symevo rules adamw                      a classic optimizer as a rule
+  symevo run --scoop --workers 4        on SCOOP, started for you
+  symevo run --resume runs/term-sum-…   go on with an interrupted run
+  symevo show runs/term-sum-… --latex   the best rule, for a paper
+  symevo rules adamw                    a classic optimizer as a rule
 """
 _RUN_HELP = """Searches for an optimizer, and prints the best rules at the end.
 
@@ -40,7 +40,7 @@ SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which b
 Examples:
   symevo run --preset quick
   symevo run --preset paper --device cuda --out runs/paper
-  symevo run --tasks digits-mlp,digits-deep --seed 7 --engine process --workers 2
+  symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
   symevo run --tasks-from my_task.py --tasks my-task --steps 500
   symevo run --seed-rules adamw --seed-rules "theta = theta - lr*sign(g)"
   symevo run --config search.toml --time-budget 30m --json > result.json

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cli_doubles import FakeApi, FakeRun, refused
 
+import symevo
 from symevo import cli
 from symevo.config import Settings
 from symevo.engines import supervisor
@@ -163,6 +164,32 @@ def test_help_goes_to_standard_output(argv: list[str], capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert "Usage: symevo" in out
     assert err == ""
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["tasks"], ["rules"], ["systems"]])
+def test_help_fits_80_columns(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*command, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("argv", [["--version"], ["run", "--version"]])
+def test_version(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out == f"{symevo.__version__}\n"
+
+
+def test_the_summary_names_the_run_as_the_user_did(fake: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--out", "a/b"], ["--resume", "a/b"]):
+        assert cli.main(["run", *argv, "--json", "--quiet"]) == 0
+        assert json.loads(capsys.readouterr().out)["run"] == "a/b"
+
+
+def test_what_the_users_file_prints_is_no_task(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "cli_test_talks.py").write_text("print('hello')")
+    assert cli.main(["tasks", "--tasks-from", "cli_test_talks.py"]) == 0
+    out, err = capsys.readouterr()
+    assert "hello" not in out
+    assert err == "hello\n"
 
 
 @pytest.mark.parametrize("module", ["symevo", "symevo.run"])

@@ -63,6 +63,14 @@ def test_unknown_toml_key(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean 'population'?" in refused(["run", "--config", "a.toml"], capsys)
 
 
+@pytest.mark.parametrize("command", ["tasks", "run"])
+def test_a_file_of_tasks_that_raises(command: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "cli_test_raises.py").write_text("raise RuntimeError('two\\nlines')")
+    line = refused([command, "--tasks-from", "cli_test_raises.py"], capsys)
+    assert "cli_test_raises.py" in line
+    assert "RuntimeError: two" in line
+
+
 def test_output_folder_that_is_not_empty(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "full").mkdir()
     (here / "full" / "file").touch()

@@ -75,7 +75,7 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     made = import_plugins(_there(settings.tasks_from))
     _all_known(tasks)
     planned = Planned(settings, made, say=progress.message, recorded=tasks)
-    planned.check(about.get("fingerprints", {}))
+    planned.check(about.get("fingerprints"))
     return _drive(store, settings, planned, progress, engine)
 
 

@@ -97,27 +97,28 @@ class Planned:
     ) -> None:
         known = {plan.name: plan for plan in recorded}
         self.prints: dict[str, Any] = {}
-        plans = []
+        self._made, plans = made, []
         for name in settings.tasks:
             with _about_file(made.get(name)):
                 found, self.prints[name] = _tried(name, settings, known.get(name), say)
             plans.append(known.get(name) or TaskPlan(name, found.stacking, _rows(settings, found.max_rows)))
         self.plans = tuple(plans)
 
-    def check(self, recorded: Mapping[str, Any]) -> None:
-        """Compares with the recorded prints; a run of an earlier version has none.
+    def check(self, recorded: Any) -> None:
+        """Compares with the prints that were recorded, if any were: runs of an earlier version have none.
 
         Raises:
             UserError: A task is not what it was.
         """
         from symevo.tasks.fingerprint import same
 
-        for name, now in self.prints.items():
-            if name in recorded and not same(recorded[name], now):
-                raise UserError(
-                    f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
-                    "go on with what it was, or start a new run"
-                )
+        for name, now in self.prints.items() if isinstance(recorded, dict) else ():
+            if name in recorded and not same(now, recorded[name]):
+                with _about_file(self._made.get(name)):
+                    raise UserError(
+                        f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
+                        "go on with what it was, or start a new run"
+                    )
 
 
 def _rows(settings: Settings, most: int) -> int:

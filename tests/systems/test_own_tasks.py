@@ -60,7 +60,7 @@ def test_a_run_goes_on_with_a_moved_file_and_not_with_a_changed_task(tmp_path):
     begin(out, write(tmp_path / "a.py"))
     forget()
     write(tmp_path / "a.py", seed=11)
-    with pytest.raises(UserError, match="task 'mine' changed since the run started"):
+    with pytest.raises(UserError, match=r"a\.py: task 'mine' changed since the run started"):
         api.resume(out, {}, engine="inline")
     moved = write(tmp_path / "b.py", activation="ReLU")
     with pytest.raises(UserError, match="task 'mine' changed since the run started"):

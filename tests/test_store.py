@@ -195,6 +195,16 @@ def test_a_read_only_run_is_read_but_not_claimed(unprivileged):
     folder.chmod(0o755)
 
 
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs user ids")
+def test_a_run_that_may_not_be_read_is_not_called_corrupt(unprivileged):
+    folder = stored(unprivileged / "run")
+    (folder / FILE).chmod(0)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    with pytest.raises(UserError, match="cannot read"):
+        Store.open(folder)
+
+
 def test_a_killed_run_is_read_with_its_log(tmp_path):
     """What was closed last may lie in the write-ahead log alone."""
     store = Store.create(tmp_path / "run", SETTINGS)

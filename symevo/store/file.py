@@ -86,13 +86,17 @@ class Store:
         path = folder / FILE
         if not os.path.isfile(path):
             raise UserError(f"{folder} is not a run: it holds no {FILE}; give the folder that symevo run made")
-        store = cls(folder, _reader(path))
+        store: Store | None = None
         try:
+            store = cls(folder, _reader(path))
             store._check()
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            store.close()
+        except (OSError, sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            if store is not None:
+                store.close()
             if isinstance(error, UserError):
                 raise
+            if isinstance(error, OSError) or "unable to open" in str(error):
+                raise UserError(f"cannot read {path}: copy the run to a folder that you may read and write") from None
             raise UserError(
                 f"{path} is corrupt or not a run ({one_line(error)}): restore it from a copy, or start anew"
             ) from None

@@ -87,14 +87,14 @@ def check(genome, individual):
     assert genome.candidate(back).identity == genome.candidate(individual).identity
 
 
-def test_every_kind_is_registered_with_both_presets():
-    assert len(GENOMES) >= 1
-    assert all({"default", "paper"} <= set(GENOMES.get(name).presets) for name in GENOMES)
+def test_every_kind_has_a_default_preset():
+    assert {"term-sum", "expression"} <= set(GENOMES)
+    assert all("default" in GENOMES.get(name).presets for name in GENOMES)
 
 
 def test_unknown_preset_names_the_nearest(genome):
-    with pytest.raises(UserError, match=r"unknown preset 'papre': did you mean 'paper'"):
-        type(genome)("papre")
+    with pytest.raises(UserError, match=r"unknown preset 'defualt': did you mean 'default'"):
+        type(genome)("defualt")
 
 
 def test_individuals_are_deap_individuals(genome):

@@ -1,0 +1,147 @@
+"""Free-form update rules as a DEAP individual: a typed tree over the rule language, with memory in the tree.
+
+lr·tree(g) is the step. Momentum, RMSProp, Adam, Lion and signum are trees of a few nodes; see
+:mod:`symevo.genomes.expression_grammar` for the forms.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from deap import creator
+
+from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.genomes.expression_genes import (
+    ExpressionGenes,
+    Limits,
+    Nested,
+    check,
+    flat,
+    genes_from_json,
+    genes_to_json,
+)
+from symevo.genomes.expression_grammar import Grammar
+from symevo.genomes.expression_match import genes_for
+from symevo.genomes.expression_operators import ExpressionOperators
+from symevo.genomes.expression_rule import express
+from symevo.rules.rule import Rule
+
+creator.create("ExpressionIndividual", ExpressionGenes, fitness=FITNESS)
+
+_CREATED_DEPTH = 5
+_TRIES = 50
+_ADAM = ("ratio", ("ema_hat", "g", 0.9), ("root", ("ema_hat", ("square", "g"), 0.999)))
+_CLASSICS: dict[str, tuple[Nested, float]] = {
+    "momentum": (("ema", "g", 0.9), 0.1),
+    "rmsprop": (("ratio", "g", ("root", ("ema", ("square", "g"), 0.99))), 1e-3),
+    "adam": (_ADAM, 1e-3),
+    "signum": (("sign", ("ema", "g", 0.9)), 1e-3),
+    "lion": (("sign", ("mix", ("ema_last", "g", 0.99), "g", 0.9)), 1e-3),
+}
+RATES = {
+    "mutate_subtree": 2.0,
+    "mutate_point": 2.0,
+    "mutate_insert": 2.0,
+    "mutate_shrink": 1.5,
+    "mutate_hoist": 0.5,
+    "mutate_states": 1.0,
+    "mutate_constants": 2.0,
+    "mutate_numbers": 3.0,
+}
+"""How often each mutation is drawn, relative to the others."""
+
+
+@GENOMES.register("expression")
+class Expression(Genome):
+    """Free-form rules; see :class:`symevo.genomes.base.Genome`.
+
+    Args:
+        preset: ``"default"``.
+        limits: Depth, size and states of a tree.
+        primitives: Names of the forms to use; None: all.
+
+    Example:
+        >>> genome = Expression()
+        >>> print(genome.express(genome.seeded()[0]).program.text)
+        m = beta1*m + (1 - beta1)*g
+        theta = theta - lr*m
+    """
+
+    presets: ClassVar[tuple[str, ...]] = ("default",)
+    individual = creator.ExpressionIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
+
+    def __init__(
+        self, preset: str = "default", *, limits: Limits | None = None, primitives: Iterable[str] | None = None
+    ) -> None:
+        super().__init__(preset)
+        self.limits, self.grammar = limits or Limits(), Grammar(primitives)
+        ops = ExpressionOperators(self.grammar, self.limits)
+        self.operators = {name: getattr(ops, name) for name in ("mate_subtrees", "mate_numbers", *RATES)}
+
+    def create(self) -> Any:
+        """Ramped half-and-half: depths from 1 to 5, one half full trees, the other grown (Koza 1992)."""
+        numbers = {
+            "lr": 10 ** random.uniform(-4, 0),
+            "weight_decay": 10 ** random.uniform(-4, -0.5),
+            "use_wd": random.random() < 0.5,
+            "warmup": random.uniform(0.02, 0.3),
+            "use_warmup": random.random() < 0.5,
+            "cosine": random.random() < 0.5,
+        }
+        depth = random.randint(1, min(_CREATED_DEPTH, self.limits.depth))
+        full = random.random() < 0.5
+        for attempt in range(_TRIES):
+            memory = bool(self.limits.states) and attempt < _TRIES - 1
+            tree = self.individual(self.grammar.tree(depth, self.limits.size, full=full, memory=memory), **numbers)
+            if len(tree) > 1 and self.limits.hold(tree):
+                return tree
+        return self.individual(flat("g"), **numbers)
+
+    def seeded(self) -> list[Any]:
+        """SGD with momentum, RMSProp, Adam, signum and Lion, as far as the limits and the grammar hold them."""
+        found = [self.individual(flat(tree), lr=lr) for tree, lr in _CLASSICS.values()]
+        return [one for one in found if self._holds(one)]
+
+    def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Exchanges subtrees and numbers."""
+        self.operators["mate_subtrees"](a, b)
+        return self.operators["mate_numbers"](a, b)  # type: ignore[return-value]
+
+    def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
+        """One mutation, drawn by :data:`RATES`; the individual's ``operator`` says which."""
+        (name,) = random.choices(list(RATES), list(RATES.values()))
+        individual.operator = name
+        return self.operators[name](individual, progress=progress)  # type: ignore[return-value]
+
+    def express(self, individual: Any) -> Rule:
+        """The rule."""
+        return express(individual)
+
+    def from_rule(self, rule: Rule) -> Any | None:
+        """The tree that has the rule's formula, or None."""
+        genes = genes_for(rule)
+        if genes is None:
+            return None
+        found = self.individual(flat(genes.pop("tree")), **genes)
+        return found if self._holds(found) else None
+
+    def to_json(self, individual: Any) -> dict[str, Any]:
+        """The genes; the tree as nested lists."""
+        return genes_to_json(individual)
+
+    def from_json(self, data: Any) -> Any:
+        """Reads :meth:`to_json`'s form and checks it."""
+        individual = self.individual(**genes_from_json(data))
+        self.validate(individual)
+        return individual
+
+    def validate(self, individual: Any) -> None:
+        """Checks the tree's limits, its forms, and every number."""
+        check(individual, self.limits, self.grammar)
+
+    def _holds(self, individual: Any) -> bool:
+        return self.limits.hold(individual) and all(
+            not node.arity or node.name in self.grammar.forms for node in individual
+        )

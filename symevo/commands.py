@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from symevo.config import Settings, read_toml, resolve, resumed
+from symevo.config import read_toml, resolve, resumed
 from symevo.errors import Interrupted
+from symevo.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_EXPRESSION: dict[str, Any] = {"loop": "nsga2", "classics": False, "elites": 0}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "term-sum": {
         "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
@@ -25,6 +27,16 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "tournament": 4,
             "fitness": "paper",
             "eval_timeout": 7200.0,
+        },
+    },
+    "expression": {
+        "quick": {**_EXPRESSION, "tasks": ["digits-mlp"], "population": 24, "generations": 6, "steps": 100},
+        "default": {
+            **_EXPRESSION,
+            "tasks": ["digits-mlp", "digits-deep"],
+            "population": 50,
+            "generations": 30,
+            "steps": 300,
         },
     },
 }

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from symevo import config
-from symevo.config import ExecutionSettings, SearchSettings, Settings, resolve, resumed, seconds
+import symevo.settings
+from symevo.config import resolve, resumed
 from symevo.errors import UserError
 from symevo.presets import PRESETS
+from symevo.settings import ExecutionSettings, SearchSettings, Settings, seconds
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +90,7 @@ def test_what_is_no_length_of_time(text: str) -> None:
 def test_all_cores_work_unless_told_otherwise(
     flags: dict, engine: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "cores", lambda: 4)
+    monkeypatch.setattr(symevo.settings, "cores", lambda: 4)
     settings = resolve(flags)
     assert (settings.engine, settings.workers) == (engine, workers)
 

@@ -16,8 +16,8 @@ RANKS = {
     "errors": 0,
     **dict.fromkeys(["collect", "registry", "seeds"], 1),
     **dict.fromkeys(["explain", "presets", "rules", "tasks"], 2),
-    **dict.fromkeys(["config", "genomes", "evaluate"], 3),
-    **dict.fromkeys(["search", "report", "store", "engines"], 4),
+    **dict.fromkeys(["settings", "genomes", "evaluate"], 3),
+    **dict.fromkeys(["config", "search", "report", "store", "engines"], 4),
     "systems": 5,
     "commands": 6,
     "cli": 7,
@@ -25,7 +25,19 @@ RANKS = {
 }
 """Parts of the package by height: one imports itself and what is lower; ``symevo`` itself is open to all."""
 
-LIGHT = ("search", "genomes", "engines", "config", "explain", "presets", "commands", "cli", "report", "store")
+LIGHT = (
+    "search",
+    "genomes",
+    "engines",
+    "settings",
+    "config",
+    "explain",
+    "presets",
+    "commands",
+    "cli",
+    "report",
+    "store",
+)
 FORBIDDEN = [
     *((part, "torch") for part in LIGHT),
     *((part, "sympy") for part in ("config", "explain", "presets", "commands", "cli", "report")),

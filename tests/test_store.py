@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from symevo.config import Settings
 from symevo.errors import UserError
+from symevo.settings import Settings
 from symevo.store import FILE, Store
 
 _SETTINGS = Settings(tasks=("t",), population=2, generations=4, elites=0, tournament=1, engine="serial", workers=1)
@@ -20,13 +20,13 @@ SETTINGS = {
     "execution": _SETTINGS.execution_settings(),
     "tasks": [{"name": "t", "stacking": "products", "rows": 2}],
 }
-RECORD = {"gen": 0, "best": 1 / 3, "mean": 0.1, "evaluations": 1, "seconds": 0.5, "elapsed": 0.5}
+RECORD = {"gen": 0, "best": 1 / 3, "mean": 0.1, "evaluations": 1, "cached": 1, "seconds": 0.5, "elapsed": 0.5}
 EVALUATION = {
     "gen": 0, "place": 0, "genome": {"a": 1}, "rule": {"program": []}, "identity": "x", "fitness": 0.1 + 0.2,
-    "status": "ok", "reason": None, "per_task": {"t": 1 / 3}, "seconds": 1.5, "cached": 0, "parents": [1, 2],
+    "status": "ok", "reason": None, "per_task": {"t": 1 / 3}, "seconds": 1.5, "cached": 0, "parents": [[0, 1], [0, 2]],
     "operator": "random",
 }  # fmt: skip
-PEOPLE = [{"genome": {"a": 1}, "fitness": 0.1 + 0.2}] * 2
+PEOPLE = [{"genome": {"a": 1}, "fitness": 0.1 + 0.2, "origin": [0, place]} for place in range(2)]
 OUTCOME = {"status": "ok", "reason": None, "seconds": 0.5, "loss": 0.1 + 0.2}
 
 
@@ -236,6 +236,6 @@ def test_a_later_schema_is_refused(tmp_path):
     store = Store.create(tmp_path / "run", SETTINGS)
     store.close()
     with sqlite3.connect(tmp_path / "run" / FILE) as db:
-        db.execute("UPDATE about SET value = '2' WHERE key = 'schema'")
-    with pytest.raises(UserError, match="schema 2"):
+        db.execute("UPDATE about SET value = '3' WHERE key = 'schema'")
+    with pytest.raises(UserError, match="schema 3"):
         Store.open(tmp_path / "run")

@@ -89,6 +89,14 @@ class Genome(ABC):
         """The form that is trained; equal for individuals that express equal rules."""
         return self.express(individual)
 
+    def identity(self, candidate: Rule) -> str:
+        """What counts as one candidate: equal for rules of which one training is enough."""
+        return candidate.identity
+
+    def reject(self, individual: Any) -> str | None:
+        """Why an individual is not worth training, in a few words; None where it is."""
+        return None
+
     @abstractmethod
     def from_rule(self, rule: Rule) -> Any | None:
         """An individual that does what ``rule`` does, or None where this kind and preset cannot hold it."""

@@ -6,9 +6,12 @@ lr·tree(g) is the step. Momentum, RMSProp, Adam, Lion and signum are trees of a
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from functools import lru_cache
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deap import creator
 
@@ -26,7 +29,11 @@ from symevo.genomes.expression_grammar import Grammar
 from symevo.genomes.expression_match import genes_for
 from symevo.genomes.expression_operators import ExpressionOperators
 from symevo.genomes.expression_rule import express
+from symevo.rules.program import Program
 from symevo.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from symevo.rules.probe import Probe
 
 creator.create("ExpressionIndividual", ExpressionGenes, fitness=FITNESS)
 
@@ -119,6 +126,23 @@ class Expression(Genome):
         """The rule."""
         return express(individual)
 
+    def identity(self, candidate: Rule) -> str:
+        """Fingerprint of the direction and the numbers that ride along, see :func:`symevo.rules.probe.probe`.
+
+        A factor of the direction counts as one of the learning rate, for that is all it does.
+        """
+        found = _probed(candidate)
+        if found.reason is not None:
+            return candidate.identity
+        pull = candidate.lr * candidate.hyper.get("weight_decay", 0.0)
+        numbers = [f"{value:.8e}" for value in (candidate.lr * found.scale, pull)]
+        parts = [found.fingerprint, *numbers, candidate.schedule.to_json()]
+        return blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
+
+    def reject(self, individual: Any) -> str | None:
+        """What the probe has against it, such as ``"climbs"``; None for what may learn."""
+        return _probed(self.express(individual)).reason
+
     def from_rule(self, rule: Rule) -> Any | None:
         """The tree that has the rule's formula, or None."""
         genes = genes_for(rule)
@@ -145,3 +169,15 @@ class Expression(Genome):
         return self.limits.hold(individual) and all(
             not node.arity or node.name in self.grammar.forms for node in individual
         )
+
+
+def _probed(rule: Rule) -> Probe:
+    return _probe(rule.program, tuple(sorted(rule.hyper.items())))
+
+
+@lru_cache(maxsize=4096)
+def _probe(program: Program, hyper: tuple[tuple[str, float], ...]) -> Probe:
+    from symevo.rules.probe import probe
+
+    values = {name: value for name, value in hyper if name != "lr"}
+    return probe([program], [values])[0]

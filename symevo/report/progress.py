@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from symevo.config import Settings
+    from symevo.settings import Settings
 
 _QUIET_SECONDS = 30.0
 """Without a terminal, a long generation says how far it is this often."""

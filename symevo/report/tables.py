@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from symevo.config import Settings
     from symevo.rules.rule import Rule
+    from symevo.settings import Settings
 
 WIDTH = 80
 MAX_ROWS = 10

@@ -7,7 +7,7 @@ shows, or stops it. To write another loop, write another generator and register 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from deap import tools
@@ -20,11 +20,13 @@ class Generation(NamedTuple):
 
     Attributes:
         gen: Its number, from 0.
-        population: Its individuals, all with valid fitness; elites come first.
+        population: What the next generation starts from, all with valid fitness.
+        evaluated: What was evaluated for it, each with its ``origin``: generation, and place among these.
     """
 
     gen: int
     population: list[Any]
+    evaluated: list[Any]
 
 
 LOOPS: Registry[Callable[..., Iterator[Generation]]] = Registry("loop")
@@ -52,7 +54,7 @@ def generational(
     Args:
         toolbox: With ``select``, ``mate``, ``mutate`` (called with ``progress`` in [0, 1)), ``clone``, ``map`` and
             ``evaluate``.
-        population: The first generation; after a resume, generation ``start`` − 1, with fitness.
+        population: The first generation; after a resume, generation ``start`` − 1, with fitness and ``origin``.
         generations: How many generations in all, the first included.
         elites: Individuals that pass unchanged.
         seed: Gives the seed of Python's ``random``, which DEAP draws from, for each generation: a resumed run draws
@@ -63,27 +65,34 @@ def generational(
         if gen > 0:
             random.seed(seed(gen))
             population = _next(toolbox, population, elites=elites, progress=(gen - 1) / generations)
-        waiting = [individual for individual in population if not individual.fitness.valid]
-        for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):
-            individual.fitness.values = values
-        yield Generation(gen, population)
+        evaluate(toolbox, population, gen)
+        yield Generation(gen, population, population)
+
+
+def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int) -> None:
+    """Gives a fitness to those that have none, and to all their ``origin``: generation, and place in it."""
+    individuals = list(individuals)
+    waiting = [individual for individual in individuals if not individual.fitness.valid]
+    for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):
+        individual.fitness.values = values
+    for place, individual in enumerate(individuals):
+        individual.origin = [gen, place]
 
 
 def _next(toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
     kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
     for one in kept:
-        one.birth = {"parents": [one.place], "operator": "elite"}
+        one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
     children = [_child(toolbox, population, progress) for _ in range(len(population) - elites)]
-    offspring = kept + children
-    for place, one in enumerate(offspring):
-        one.place = place
-    return offspring
+    return kept + children
 
 
 def _child(toolbox: Any, population: list[Any], progress: float) -> Any:
     first, second = toolbox.select(population, 2)
+    bar = max(first.fitness.values[0], second.fitness.values[0])
     child, _ = toolbox.mate(toolbox.clone(first), toolbox.clone(second))
     (child,) = toolbox.mutate(child, progress=progress)
     del child.fitness.values
-    child.birth = {"parents": [first.place, second.place], "operator": "mate+mutate"}
+    child.bar = bar
+    child.birth = {"parents": [first.origin, second.origin], "operator": "mate+mutate"}
     return child

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from symevo.config import Settings
+from symevo.settings import Settings
 
 
 class _Row(BaseModel):
@@ -38,9 +38,12 @@ class _Outcome(_Row, extra="allow"):
 class _Member(_Row):
     genome: Any
     fitness: float
+    origin: list[int] = Field(min_length=2, max_length=2)
 
 
-class _Evaluation(_Member):
+class _Evaluation(_Row):
+    genome: Any
+    fitness: float
     gen: int
     place: int
     rule: dict[str, Any]
@@ -50,7 +53,7 @@ class _Evaluation(_Member):
     per_task: dict[str, float]
     seconds: float
     cached: int
-    parents: list[int]
+    parents: list[list[int]]
     operator: str | None
 
 
@@ -59,6 +62,7 @@ class _Record(_Row, extra="allow"):
     best: float
     mean: float
     evaluations: int
+    cached: int
     seconds: float
     elapsed: float
 
@@ -85,7 +89,7 @@ def check_outcomes(outcomes: Iterable[Any]) -> None:
 def check_generations(
     settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[dict[str, Any]]
 ) -> None:
-    """Checks that generations are 0, 1, … without a gap, each with a whole population in its places.
+    """Checks that generations are 0, 1, … without a gap, each with all its evaluations and a population from them.
 
     Args:
         settings: Of the run.
@@ -102,14 +106,19 @@ def check_generations(
         raise ValueError("its generations are not 0, 1, … in a row")
     if sorted(scored) != numbers:
         raise ValueError("its evaluations are not those of its generations")
+    scores: dict[tuple[int, int], Any] = {}
     for gen, record, population in closed:
-        if _Record.model_validate(record).gen != gen:
+        summary = _Record.model_validate(record)
+        if summary.gen != gen:
             raise ValueError(f"the record of generation {gen} is of another one")
-        if [one.place for one in scored[gen]] != list(range(settings.population)):
-            raise ValueError(f"generation {gen} has not one evaluation for each place of its population")
+        if [one.place for one in scored[gen]] != list(range(summary.evaluations + summary.cached)):
+            raise ValueError(f"generation {gen} has not one evaluation for each of its places")
+        scores |= {(gen, one.place): (one.genome, one.fitness) for one in scored[gen]}
         people = [_Member.model_validate(one) for one in population]
-        if [(one.genome, one.fitness) for one in scored[gen]] != [(one.genome, one.fitness) for one in people]:
-            raise ValueError(f"the population of generation {gen} is not the one that was evaluated")
+        if len(people) != settings.population:
+            raise ValueError(f"the population of generation {gen} has {len(people)} members")
+        if any(scores.get((one.origin[0], one.origin[1])) != (one.genome, one.fitness) for one in people):
+            raise ValueError(f"the population of generation {gen} is not one that was evaluated")
 
 
 def one_line(error: Exception) -> str:

@@ -7,16 +7,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from symevo.config import Settings, resolve, resumed
+from symevo.config import resolve, resumed
 from symevo.errors import Interrupted, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
 from symevo.report.progress import Progress, SilentProgress
+from symevo.search.loops import LOOPS
+from symevo.settings import Settings
 from symevo.store import Store
 from symevo.systems import SYSTEMS
 from symevo.systems.driver import Driver, seeded_individuals
 from symevo.systems.evaluation import TaskPlan
-from symevo.systems.planning import Planned, import_plugins, pick_device, register_task, with_tasks
+from symevo.systems.planning import (
+    Planned,
+    import_plugins,
+    only_own,
+    pick_backend,
+    pick_device,
+    register_task,
+    with_tasks,
+)
 from symevo.systems.result import Candidate as Candidate
 from symevo.systems.result import Run as Run
 from symevo.systems.result import run_folder
@@ -39,8 +49,12 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
     made = import_plugins(settings.tasks_from)
     settings = with_tasks(settings, made, progress.message)
     system = SYSTEMS.get(settings.system)
-    seeded_individuals(system.genome(settings.preset), settings)
-    settings = settings.model_copy(update={"device": pick_device(settings.device)})
+    LOOPS.get(settings.loop)
+    seeded_individuals(system.genome(settings), settings)
+    only_own(system, settings)
+    device = pick_device(settings.device)
+    backend = pick_backend(settings.backend, system, device)
+    settings = settings.model_copy(update={"device": device, "backend": backend})
     planned = Planned(settings, made, say=progress.message)
     if settings.out is None:
         raise UserError("a run needs an output folder: give out")

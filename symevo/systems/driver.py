@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from deap import tools
 
-from symevo.config import Settings
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
 from symevo.engines.resolve import PLUGIN_PREFIX
@@ -22,8 +23,10 @@ from symevo.report.tables import one_line
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.search.loops import LOOPS, Generation
+from symevo.search.proposals import Gate, admitted, newcomer
 from symevo.search.toolbox import make_toolbox, statistics
 from symevo.seeds import seed_for
+from symevo.settings import Settings
 from symevo.store import Store
 from symevo.systems.base import System
 from symevo.systems.evaluation import Evaluator, Plan, TaskPlan
@@ -54,7 +57,7 @@ class Driver:
         engine: str | None = None,
     ) -> None:
         self.system, self.settings, self.store, self.progress = system, settings, store, progress
-        self.genome = system.genome(settings.preset)
+        self.genome = system.genome(settings)
         self.engine = engine or settings.engine
         fitness = FITNESS.get(settings.fitness)
         self.evaluator = Evaluator(
@@ -65,8 +68,12 @@ class Driver:
             make_engine=self._make_engine,
             advance=progress.advance,
             timeout=settings.eval_timeout,
+            identify=self.genome.identity,
         )
+        self.gate = Gate(self.genome.reject, self._identity, self.evaluator.verdicts.__contains__)
         self.toolbox = make_toolbox(self.genome, self.evaluator, tournament=settings.tournament)
+        self.toolbox.register("accept", self.gate)
+        self.toolbox.register("objectives", self._objectives)
         self.logbook = tools.Logbook()
         self.hall = tools.HallOfFame(10, similar=lambda a, b: self._identity(a) == self._identity(b))
         self._statistics = statistics()
@@ -78,7 +85,7 @@ class Driver:
             RunFailed: No candidate of the last generation trained to its end.
         """
         population, start, elapsed = self._begin()
-        loop = LOOPS.get(self.system.loop)(
+        loop = LOOPS.get(self.settings.loop)(
             self.toolbox,
             population,
             generations=self.settings.generations,
@@ -114,59 +121,84 @@ class Driver:
             return self._first_population(), 0, 0.0
         record, population = last
         for evaluation in self.store.evaluations():
-            individual = self._individual(evaluation["genome"], evaluation["fitness"], evaluation["place"])
+            individual = self._individual(evaluation, [evaluation["gen"], evaluation["place"]])
             self.evaluator.recall(self._identity(individual), evaluation)
             if evaluation["status"] == "ok":
                 self.hall.update([individual])
-        people = [self._individual(one["genome"], one["fitness"], place) for place, one in enumerate(population)]
+        people = [self._individual(one, one["origin"]) for one in population]
         return people, record["gen"] + 1, record["elapsed"]
 
     def _first_population(self) -> list[Any]:
+        """The user's rules, the genome's own, and random individuals."""
         size = self.settings.population
         random.seed(seed_for(self.settings.seed, "generation", 0))
-        people = [*seeded_individuals(self.genome, self.settings), *self.genome.seeded()][:size]
-        births = [{"parents": [], "operator": "seed"}] * len(people)
-        births += [{"parents": [], "operator": "random"}] * (size - len(people))
-        people += self.toolbox.population(n=size - len(people))
-        for place, (one, birth) in enumerate(zip(people, births, strict=True)):
-            one.place, one.birth = place, birth
+        own = self.genome.seeded() if self.settings.classics else []
+        people = [*seeded_individuals(self.genome, self.settings), *own][:size]
+        for one in people:
+            one.birth, one.bar = {"parents": [], "operator": "seed"}, None
+            self.gate(one)  # so that no newcomer repeats it
+        while len(people) < size:
+            people.append(admitted(self.toolbox, lambda: newcomer(self.toolbox)) or newcomer(self.toolbox))
         return people
 
-    def _individual(self, genome: Any, fitness: float, place: int) -> Any:
-        individual = self.genome.from_json(genome)
-        individual.fitness.values = (fitness,)
-        individual.place = place
+    def _individual(self, stored: Mapping[str, Any], origin: list[int]) -> Any:
+        individual = self.genome.from_json(stored["genome"])
+        individual.fitness.values = (stored["fitness"],)
+        individual.origin = origin
         return individual
 
+    def _objectives(self, individual: Any) -> tuple[float, float, float]:
+        """Fitness, complexity and states; what did not train to its end is as large as can be."""
+        fitness = individual.fitness.values[0]
+        if fitness <= 0:
+            return fitness, math.inf, math.inf
+        rule = self.genome.express(individual)
+        return fitness, rule.complexity, len(rule.states)
+
     def _identity(self, individual: Any) -> str:
-        return self.genome.candidate(individual).identity
+        return self.genome.identity(self.genome.candidate(individual))
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
-        gen, population = generation
-        rows = [self._evaluation(gen, one, known) for one in population]
-        self.hall.update([one for one, row in zip(population, rows, strict=True) if row["status"] == "ok"])
+        gen, population, evaluated = generation
+        rows = [self._evaluation(gen, one, known) for one in evaluated]
+        self.hall.update([one for one, row in zip(evaluated, rows, strict=True) if row["status"] == "ok"])
         new = {row["identity"] for row in rows} - known
         record = {
             "gen": gen,
             **self._statistics.compile(population),
             "evaluations": len(new),
-            "cached": len(population) - len(new),
+            "cached": len(rows) - len(new),
             "failed": sum(self.evaluator.verdicts[identity].status != "ok" for identity in new),
+            "dropped": dict(sorted(self.gate.dropped.items())),
+            "operators": self._operators(evaluated),
             "seconds": seconds,
             "elapsed": elapsed,
         }
+        self.gate.open()
         self.logbook.record(**record)
-        people = [{"genome": row["genome"], "fitness": row["fitness"]} for row in rows]
+        people = [
+            {"genome": self.genome.to_json(one), "fitness": one.fitness.values[0], "origin": one.origin}
+            for one in population
+        ]
         self.store.close_generation(record, people, rows)
         best = one_line(self.genome.express(self.hall[0]), numbers=True) if len(self.hall) else "none yet"
         return record | {"rule": best}
+
+    def _operators(self, evaluated: list[Any]) -> dict[str, dict[str, int]]:
+        """How many children each operator made, how many were worth training, and how many beat their parents."""
+        beats = [one for one in evaluated if one.bar is not None and one.bar < one.fitness.values[0]]
+        better = Counter(one.birth["operator"] for one in beats)
+        return {
+            name: {"tried": tried, "valid": valid, "improved": better[name]}
+            for name, (tried, valid) in sorted(self.gate.operators.items())
+        }
 
     def _evaluation(self, gen: int, individual: Any, known: set[str]) -> dict[str, Any]:
         identity = self._identity(individual)
         verdict = self.evaluator.verdicts[identity]
         return {
             "gen": gen,
-            "place": individual.place,
+            "place": individual.origin[1],
             "genome": self.genome.to_json(individual),
             "rule": self.genome.express(individual).to_json(),
             "identity": identity,

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from symevo.engines.base import SETUP_FAILED, Engine
 from symevo.engines.base import Outcome as EngineOutcome
 from symevo.errors import RunFailed
 from symevo.evaluate.fitness import Fitness, Verdict, judge
+from symevo.rules.backends import MIXING
 from symevo.rules.rule import Rule
 from symevo.store import Store
 
@@ -64,6 +66,11 @@ class Plan:
         chunk = {"task": task.name, "stacking": task.stacking, "rows": task.rows, "seed": seed, "steps": self.steps}
         return {**self.common, **chunk, "rules": [rule.to_json() for rule in rules]}
 
+    @property
+    def mixed(self) -> bool:
+        """Whether candidates of different programs are trained in one stack."""
+        return self.common.get("backend") in MIXING
+
     def trainings(self) -> Iterator[tuple[TaskPlan, int]]:
         """Every (task, seed) that a candidate is trained on."""
         return ((task, seed) for task in self.tasks for seed in self.seeds)
@@ -87,6 +94,7 @@ class Evaluator:
         make_engine: Makes the engine; called with a setup at the first training.
         advance: Called with (trained, total) trainings of the current generation.
         timeout: Seconds that one chunk may take; None: no limit.
+        identify: What counts as one candidate.
 
     Attributes:
         verdicts: By candidate identity, everything ever judged.
@@ -103,8 +111,10 @@ class Evaluator:
         make_engine: Callable[[tuple[str, Any]], Engine],
         advance: Advance = lambda trained, total: None,
         timeout: float | None = None,
+        identify: Callable[[Rule], str] = attrgetter("identity"),
     ) -> None:
         self.express, self.plan, self.fitness, self.store = express, plan, fitness, store
+        self.identify = identify
         self.timeout = timeout
         self._make_engine, self._advance = make_engine, advance
         self._engine: Engine | None = None
@@ -118,7 +128,11 @@ class Evaluator:
     def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]:
         """The fitness of each individual; equal candidates are trained once, and never again."""
         candidates = [self.express(individual) for individual in individuals]
-        fresh = {one.identity: one for one in candidates if one.identity not in self.verdicts}
+        identities = [self.identify(one) for one in candidates]
+        fresh: dict[str, Rule] = {}
+        for identity, one in zip(identities, candidates, strict=True):
+            if identity not in self.verdicts:
+                fresh.setdefault(identity, one)
         outcomes = self._outcomes(fresh)
         for identity in fresh:
             rows = {
@@ -126,7 +140,7 @@ class Evaluator:
             }
             self.verdicts[identity] = judge(self.fitness, rows)
             self.seconds[identity] = sum(row["seconds"] for group in rows.values() for row in group)
-        return [(self.verdicts[one.identity].fitness,) for one in candidates]
+        return [(self.verdicts[identity].fitness,) for identity in identities]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
         """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
@@ -152,7 +166,7 @@ class Evaluator:
                     waiting.append(rule)
                 else:
                     found[identity, task.name, seed] = stored
-            chunks += [_Chunk(task, seed, rules) for rules in cut(waiting, task.rows)]
+            chunks += [_Chunk(task, seed, rules) for rules in cut(waiting, task.rows, mixed=self.plan.mixed)]
         self._train(chunks, found)
         return found
 
@@ -175,7 +189,7 @@ class Evaluator:
                 if outcome.status != "ok" and len(chunk.rules) > 1:
                     again.extend(_Chunk(chunk.task, chunk.seed, (rule,)) for rule in chunk.rules)  # noqa: B023
                     return
-                rows = [(rule.identity, chunk.task.name, chunk.seed, row) for rule, row in _rows(chunk, outcome)]
+                rows = [(self.identify(rule), chunk.task.name, chunk.seed, row) for rule, row in _rows(chunk, outcome)]
                 self.store.save_trainings(rows)
                 found.update({(identity, task, seed): row for identity, task, seed, row in rows})
                 done += len(rows)
@@ -214,9 +228,9 @@ def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Rule, dict[st
     return [(rule, row | {"seconds": seconds}) for rule, row in zip(chunk.rules, outcome.value, strict=True)]
 
 
-def cut(rules: Sequence[Rule], rows: int) -> list[tuple[Rule, ...]]:
-    """Cuts rules into chunks of one program each, of at most ``rows``."""
+def cut(rules: Sequence[Rule], rows: int, *, mixed: bool = False) -> list[tuple[Rule, ...]]:
+    """Cuts rules into chunks of at most ``rows``, of one program each unless programs may be mixed."""
     groups: dict[tuple[str, ...], list[Rule]] = {}
     for rule in rules:
-        groups.setdefault(rule.program.lines, []).append(rule)
+        groups.setdefault(() if mixed else rule.program.lines, []).append(rule)
     return [tuple(group[at : at + rows]) for group in groups.values() for at in range(0, len(group), rows)]

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from symevo.config import Settings
 from symevo.errors import UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
+from symevo.settings import Settings
+from symevo.systems.base import SPECIAL, System
 from symevo.systems.evaluation import TaskPlan
 
 if TYPE_CHECKING:
@@ -193,3 +194,25 @@ def pick_device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingError("device", "cuda: this machine has no CUDA device that torch can use; leave it out")
     return name
+
+
+def pick_backend(name: str, system: System, device: str) -> str:
+    """``"auto"`` as what was measured best for the system on the device.
+
+    Raises:
+        UserError: The interpreter was asked for on a GPU.
+    """
+    if name == "interpreter" and device != "cpu":
+        raise SettingError("backend", f"interpreter runs on a CPU, not on {device}: use compiled or eager")
+    return system.backends[device] if name == "auto" else name
+
+
+def only_own(system: System, settings: Settings) -> None:
+    """Refuses a setting that the system would not read.
+
+    Raises:
+        UserError: One differs from its default all the same.
+    """
+    for name in sorted(SPECIAL - system.reads):
+        if getattr(settings, name) != Settings.model_fields[name].default:
+            raise SettingError(name, f"means nothing to system {system.name!r}: leave it out")

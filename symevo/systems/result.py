@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from symevo.config import Settings
 from symevo.errors import UserError
 from symevo.report.tables import run_report
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
+from symevo.settings import Settings
 from symevo.store import FILE, Store
 
 

@@ -14,6 +14,6 @@ SYSTEMS.register(
     System(
         name="term-sum",
         description="weighted sums of seven update terms with hyperparameters and a schedule",
-        genome=lambda preset: TermSum("paper" if preset == "paper" else "default"),
+        genome=lambda settings: TermSum("paper" if settings.preset == "paper" else "default"),
     ),
 )

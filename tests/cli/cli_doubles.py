@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from symevo import cli
-from symevo.config import Settings, resolve
+from symevo.config import resolve
 from symevo.rules.rule import Rule, rule
+from symevo.settings import Settings
 
 
 @dataclass

@@ -15,10 +15,10 @@ from cli_doubles import FakeApi, FakeRun, refused
 
 import symevo
 from symevo import cli
-from symevo.config import Settings
 from symevo.engines import supervisor
 from symevo.errors import Interrupted, RunFailed, UserError
 from symevo.rules.rule import Rule, rule
+from symevo.settings import Settings
 from symevo.systems import api
 
 SMALL = ["--population", "4", "--generations", "2", "--elites", "1", "--tournament", "2", "--steps", "3"]

@@ -55,48 +55,51 @@ def make(size=10, seed=0):
     toolbox = make_toolbox(genome, evaluator, tournament=3)
     random.seed(seed)
     population = toolbox.population(n=size)
-    for place, one in enumerate(population):
-        one.place = place
+    toolbox.register("accept", lambda one: True)
+    toolbox.register("objectives", lambda one: (one.fitness.values[0], abs(one[0]), 0))
     return toolbox, population, genome, evaluator
 
 
 def history(generations):
-    return [(gen, [tuple(one) for one in population]) for gen, population in generations]
+    return [(gen, [tuple(one) for one in population]) for gen, population, _ in generations]
 
 
 def test_elites_pass_and_only_children_are_evaluated():
     toolbox, population, genome, evaluator = make()
     seen = list(generational(toolbox, population, generations=5, elites=2, seed=lambda gen: gen))
-    assert [gen for gen, _ in seen] == [0, 1, 2, 3, 4]
+    assert [one.gen for one in seen] == [0, 1, 2, 3, 4]
     assert evaluator.batches == [10, 8, 8, 8, 8]
-    for (_, before), (_, after) in itertools.pairwise(seen):
+    for (_, before, _), (gen, after, _) in itertools.pairwise(seen):
         best = sorted(before, key=lambda one: one.fitness, reverse=True)[:2]
         assert [list(one) for one in after[:2]] == [list(one) for one in best]
-        assert [one.place for one in after] == list(range(10))
+        assert [one.origin for one in after] == [[gen, place] for place in range(10)]
     assert sorted(set(genome.seen)) == [0 / 5, 1 / 5, 2 / 5, 3 / 5]
     assert seen[-1][1][0].fitness.values[0] > seen[0][1][0].fitness.values[0]
 
 
-def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew():
+@pytest.mark.parametrize("name", list(LOOPS))
+def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew(name):
+    loop = LOOPS.get(name)
     toolbox, population, *_ = make()
-    whole = history(generational(toolbox, population, generations=6, elites=2, seed=lambda gen: gen))
+    whole = history(loop(toolbox, population, generations=6, elites=2, seed=lambda gen: gen))
     toolbox, population, *_ = make()
     first = []
-    for generation in generational(toolbox, population, generations=6, elites=2, seed=lambda gen: gen):
+    for generation in loop(toolbox, population, generations=6, elites=2, seed=lambda gen: gen):
         first.append(generation)
         if generation.gen == 2:
             break
     random.seed(12345)  # whatever happened to the global generator in between
-    rest = generational(toolbox, first[-1].population, generations=6, elites=2, seed=lambda gen: gen, start=3)
+    rest = loop(toolbox, first[-1].population, generations=6, elites=2, seed=lambda gen: gen, start=3)
     assert history(first) + history(rest) == whole
 
 
 def test_children_know_their_parents():
     toolbox, population, *_ = make()
-    for _, people in generational(toolbox, population, generations=2, elites=1, seed=lambda gen: gen):
+    for _, people, _ in generational(toolbox, population, generations=2, elites=1, seed=lambda gen: gen):
         last = people
     assert last[0].birth["operator"] == "elite"
     assert all(len(one.birth["parents"]) == 2 for one in last[1:])
+    assert all(gen == 0 for one in last for gen, _ in one.birth["parents"])
 
 
 def test_deap_algorithms_run_on_the_toolbox_and_evaluate_in_batches():
@@ -123,7 +126,7 @@ def test_every_loop_is_a_generator_that_ends(name):
     toolbox, population, *_ = make()
     generations = list(LOOPS.get(name)(toolbox, population, generations=3, elites=1, seed=lambda gen: gen))
     assert len(generations) == 3
-    assert all(one.fitness.valid for _, people in generations for one in people)
+    assert all(one.fitness.valid for _, people, _ in generations for one in people)
 
 
 def test_the_front_holds_what_nothing_dominates():

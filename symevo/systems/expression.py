@@ -1,0 +1,37 @@
+"""``expression``: free-form rules, with the memory that they need.
+
+The genome is a typed tree over the rule language's total primitives and a few forms with memory; NSGA-II keeps quality,
+size and states apart, so the result is a front from the shortest rule to the best. A child is trained only if it reads
+the gradient, is finite, varies, goes downhill on average, and makes steps that no rule before it has made. Any mix of
+rules trains in one stack, in the interpreter: a search compiles nothing.
+"""
+
+from __future__ import annotations
+
+from symevo.genomes.expression import Expression
+from symevo.genomes.expression_genes import Limits
+from symevo.settings import Settings
+from symevo.systems.base import SYSTEMS, System
+
+
+def genome(settings: Settings) -> Expression:
+    """The genome of a run.
+
+    Raises:
+        UserError: Limits that contradict each other, or an unknown primitive.
+    """
+    limits = Limits(depth=settings.max_depth, size=settings.max_size, states=settings.max_states)
+    return Expression(limits=limits, primitives=settings.primitives)
+
+
+SYSTEMS.register(
+    "expression",
+    System(
+        name="expression",
+        description="free-form update rules, with memory that evolves",
+        genome=genome,
+        # An interpreter on a GPU is not there yet; eager kernels compile nothing either.
+        backends={"cpu": "interpreter", "cuda": "eager"},
+        reads=frozenset({"primitives", "max_depth", "max_size", "max_states"}),
+    ),
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Request:
 
 def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int:
     """Starts a run or goes on with one, on SCOOP if that is the engine, and prints its result."""
-    settings = _settings(request)
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        settings = _settings(request)
     if settings.engine == "scoop":
         from symevo.engines.supervisor import inside_scoop, supervise
 
@@ -50,7 +51,7 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
 
     progress = make_progress(quiet=quiet)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        with contextlib.redirect_stdout(sys.stderr):
             if request.resume is None:
                 result = api.start(settings, progress=progress)
             else:
@@ -74,6 +75,9 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
 def _settings(request: Request) -> Settings:
     """The settings of the run; those of a resumed run come from its folder."""
     if request.resume is None:
+        said = request.all_flags()
+        if said.get("seed_rules") and isinstance(files := said.get("tasks_from"), list):
+            _import([Path(path) for path in files if isinstance(path, str) and Path(path).is_file()])
         return resolve(request.flags, toml=request.config)
     from symevo.systems import api
 
@@ -81,40 +85,69 @@ def _settings(request: Request) -> Settings:
     return resumed({**recorded.search_settings(), **recorded.execution_settings()}, request.all_flags())
 
 
-def show(path: Path, *, latex: bool, as_json: bool) -> int:
-    """Prints what a run has found so far."""
+def show(path: Path, *, rank: int | None, latex: bool, as_json: bool, files: Sequence[Path]) -> int:
+    """Prints what a run has found so far, or one rule of its front in full."""
     from symevo.systems import api
 
+    _import(files)
     result = api.load(path)
     if as_json:
-        _print_json(result.summary())
-    elif latex:
-        print(result.best.rule.latex(numbers=True))
-    else:
-        from symevo.report.tables import run_report
+        _print_json(result.summary() if rank is None else result.entry(rank))
+        return 0
+    from symevo.report.tables import candidate_report, run_report
 
+    one = result.best if rank is None else result.ranked(rank)
+    if latex:
+        print(one.rule.latex(numbers=True))
+    elif rank is None:
         print(run_report(result))
+    else:
+        print(candidate_report(one, title=f"rank {rank} of {len(result.front)}"))
     return 0
 
 
-def tasks(files: list[Path]) -> int:
-    """Lists tasks, those of the user's files too."""
+def _import(files: Sequence[Path]) -> list[str]:
+    """Imports the user's files and registers what they make; returns the names of their tasks."""
+    if not files:
+        return []
     from symevo.engines.resolve import load_plugin
-    from symevo.report.tables import listing
-    from symevo.tasks import TASKS
     from symevo.tasks.plugins import adopt
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no task
-        for path in files:
-            adopt(load_plugin(path))
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        return [name for path in files for name in adopt(load_plugin(path))]
+
+
+def tasks(files: Sequence[Path]) -> int:
+    """Lists tasks, those of the user's files too."""
+    from symevo.report.tables import listing
+    from symevo.tasks import TASKS
+
+    _import(files)
     print(listing({name: TASKS.get(name)().description for name in TASKS}))
     return 0
 
 
-def rules(name: str | None, *, latex: bool, as_json: bool) -> int:
+def primitives(files: Sequence[Path]) -> int:
+    """Lists the forms of the grammar, those of the user's files too."""
+    import textwrap
+
+    from symevo.genomes.expression_grammar import all_forms
+    from symevo.report.forms import LEGEND, form_lines
+    from symevo.report.tables import WIDTH, listing
+
+    _import(files)
+    forms = all_forms()
+    print(listing(form_lines({name: forms[name] for name in sorted(forms)})))
+    print("", *textwrap.wrap(LEGEND, WIDTH), sep="\n")
+    return 0
+
+
+def rules(name: str | None, *, latex: bool, as_json: bool, files: Sequence[Path]) -> int:
     """Lists the classics, or prints one rule."""
     from symevo.report.tables import listing, one_line, rule_report
     from symevo.rules.rule import rule
+
+    _import(files)
 
     if name is None:
         from symevo.rules.classic import CLASSICS

@@ -73,8 +73,10 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     said = {**(read_toml(toml) if toml else {}), **_given(flags or {})}
     system, preset = said.get("system", "term-sum"), said.get("preset", "default")
     plain = isinstance(system, str) and isinstance(preset, str)  # else the model says what is wrong with them
-    chosen = PRESETS.get(system, {}).get(preset, {}) if plain else {}
-    settings = _validated({**chosen, **said})
+    own = PRESETS.get(system, {}) if plain else {}
+    settings = _validated({**own.get(preset, {}), **said})
+    if own and preset not in own:
+        raise SettingError("preset", f"{preset} is none of {system}'s: use {' or '.join(own)}")
     missing = [path for path in settings.tasks_from if not os.path.isfile(path)]
     if missing:
         raise SettingError("tasks_from", f"{missing[0]} is no file: give a Python file that makes tasks")
@@ -83,8 +85,8 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     out = (settings.out or default_out(settings.system)).absolute()
     check_out(settings.out or out)
     absolute = tuple(str(Path(path).resolve()) for path in settings.tasks_from)
-    own = {"tasks": ()} if absolute and "tasks" not in said else {}  # those that the files make, once imported
-    return settings.model_copy(update={"out": out, "tasks_from": absolute, **own})
+    open_tasks = {"tasks": ()} if absolute and "tasks" not in said else {}  # those that the files make, once imported
+    return settings.model_copy(update={"out": out, "tasks_from": absolute, **open_tasks})
 
 
 def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:

@@ -35,10 +35,13 @@ class SearchSettings(BaseModel):
     seed_rules: tuple[dict[str, Any], ...] = ()
     classics: bool = True
     loop: str = "generational"
-    primitives: tuple[str, ...] | None = None
+    primitives: tuple[str, ...] | None = Field(None, min_length=1)
     max_depth: int = Field(7, ge=1, le=50, strict=True)
     max_size: int = Field(24, ge=2, le=500, strict=True)
     max_states: int = Field(2, ge=0, le=16, strict=True)
+    polish: int = Field(0, ge=0, le=1_000_000, strict=True)
+    islands: int = Field(1, ge=1, le=100_000, strict=True)
+    migrate_every: int = Field(5, ge=1, le=1_000_000, strict=True)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backend: Literal["auto", "compiled", "eager", "interpreter"] = "auto"
     threads: int = Field(1, ge=1, le=1024, strict=True)
@@ -53,7 +56,8 @@ class SearchSettings(BaseModel):
             return value
         from symevo.rules.rule import rule
 
-        return tuple(rule(source).to_json() for source in value)
+        # A recorded rule is read where it is used: its primitives may come from a file that is imported by then.
+        return tuple(source if isinstance(source, dict) else rule(source).to_json() for source in value)
 
     @field_validator("tasks")
     @classmethod
@@ -65,6 +69,12 @@ class SearchSettings(BaseModel):
 
     @model_validator(mode="after")
     def _population_fits(self) -> SearchSettings:
+        if self.islands * 2 > self.population:
+            why = f"{self.islands} of population {self.population} leave an island less than 2"
+            raise SettingError("islands", f"{why}: raise population or lower islands")
+        if self.islands > 1 and self.elites >= self.population // self.islands:
+            why = f"{self.elites} on islands of {self.population // self.islands} leave no room for children"
+            raise SettingError("elites", f"{why}: raise population, lower elites or have fewer islands")
         if self.elites >= self.population:
             why = f"{self.elites} of population {self.population} leaves no room for children"
             raise SettingError("elites", f"{why}: raise population or lower elites")

@@ -43,8 +43,7 @@ def test_the_paper_preset_is_the_published_run() -> None:
     assert (settings.elites, settings.tournament, settings.fitness) == (3, 4, "paper")
 
 
-@pytest.mark.parametrize("system", sorted(PRESETS))
-@pytest.mark.parametrize("preset", ["quick", "default", "paper"])
+@pytest.mark.parametrize(("system", "preset"), [(system, preset) for system in PRESETS for preset in PRESETS[system]])
 def test_every_preset_is_valid(system: str, preset: str) -> None:
     assert resolve({"system": system, "preset": preset}).preset == preset
 

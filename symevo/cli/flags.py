@@ -27,9 +27,10 @@ _HELP = """Evolves deep-learning optimizers and hands them over as short symboli
 Examples:
   symevo run                            two minutes on embedded data
   symevo run --tasks fashion-mlp --population 50 --generations 20
+  symevo run expression                 free-form rules, in two minutes
   symevo run --scoop --workers 4        on SCOOP, started for you
   symevo run --resume runs/term-sum-…   go on with an interrupted run
-  symevo show runs/term-sum-… --latex   the best rule, for a paper
+  symevo show runs/term-sum-… --rank 2  a rule of the front in full
   symevo rules adamw                    a classic optimizer as a rule
 """
 _RUN_HELP = """Searches for an optimizer, and prints the best rules at the end.
@@ -38,7 +39,8 @@ SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which b
 
 \b
 Examples:
-  symevo run --preset quick
+  symevo run expression --preset quick
+  symevo run expression --max-states 1 --primitives ema,sign,mix,ratio,root
   symevo run --preset paper --device cuda --out runs/paper
   symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
   symevo run --tasks-from my_task.py --tasks my-task --steps 500
@@ -49,7 +51,7 @@ Examples:
 The same settings and seed give the same run, whatever the engine, the workers or an interruption.
 """
 
-_TASKS_FROM = "Python file that makes tasks of your own."
+_TASKS_FROM = "Python file that makes tasks or primitives of your own."
 app = typer.Typer(add_completion=False, help=_HELP, rich_markup_mode=None)
 
 
@@ -84,7 +86,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     system: Annotated[
         str | None, typer.Argument(metavar="[SYSTEM]", help="Default: term-sum.", show_default=False)
     ] = None,
-    preset: Annotated[str | None, _option("quick (20 s), default (2 min), or paper (as published).")] = None,
+    preset: Annotated[str | None, _option("quick (20 s), default (2 min), or paper (term-sum).")] = None,
     config: Annotated[Path | None, _option("Settings from a TOML file.", metavar="FILE.toml")] = None,
     tasks: Annotated[list[str] | None, _option("Task names; see 'symevo tasks'.", metavar="A,B,…")] = None,
     tasks_from: Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")] = None,
@@ -100,13 +102,28 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
         list[str] | None,
         _option("Rule for the first population: a name, rule JSON file, or text.", metavar="RULE"),
     ] = None,
+    classics: Annotated[
+        bool | None,
+        _option("Whether known optimizers are in the first population.", "--classics/--no-classics"),
+    ] = None,
+    loop: Annotated[str | None, _option("Evolutionary loop, such as generational or nsga2.", metavar="NAME")] = None,
+    islands: Annotated[int | None, _option("Populations that evolve apart, and now and then mix.", metavar="N")] = None,
+    migrate_every: Annotated[int | None, _option("Generations between two migrations.", metavar="N")] = None,
+    polish: Annotated[int | None, _option("Last generations, which tune the best rules' numbers.", metavar="N")] = None,
+    primitives: Annotated[
+        list[str] | None,
+        _option("Forms to build rules from; see 'symevo primitives'.", metavar="A,B,…"),
+    ] = None,
+    max_depth: Annotated[int | None, _option("Levels of a rule's tree below its root.", metavar="N")] = None,
+    max_size: Annotated[int | None, _option("Nodes of a rule's tree.", metavar="N")] = None,
+    max_states: Annotated[int | None, _option("Numbers that a rule keeps per weight.", metavar="N")] = None,
     engine: Annotated[str | None, _option("serial, process (default) or scoop.")] = None,
     scoop: Annotated[bool, _option("The same as --engine scoop.", "--scoop")] = False,
     workers: Annotated[int | None, _option("Worker processes; default: all cores.", metavar="N")] = None,
     eval_timeout: Annotated[float | None, _option("Seconds that one stacked training may take.", metavar="S")] = None,
     time_budget: Annotated[str | None, _option("Stop after the generation that passes this.", metavar="30m")] = None,
     device: Annotated[str | None, _option("auto, cpu or cuda.")] = None,
-    backend: Annotated[str | None, _option("Update kernels: compiled or eager.")] = None,
+    backend: Annotated[str | None, _option("Update kernels: auto, compiled, eager or interpreter.")] = None,
     threads: Annotated[int | None, _option("Threads for each evaluation.", metavar="N")] = None,
     rows: Annotated[int | None, _option("Trainings stacked at once; default: measured.", metavar="N")] = None,
     stacking: Annotated[str | None, _option("How they are stacked; default: measured.", metavar="NAME")] = None,
@@ -121,7 +138,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     return partial(commands.run, request, argv=context.obj, as_json=json, quiet=quiet)
 
 
-_NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "tasks", "version"})
+_NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "version"})
 
 
 def _flags(params: dict[str, Any]) -> dict[str, Any]:
@@ -131,8 +148,9 @@ def _flags(params: dict[str, Any]) -> dict[str, Any]:
         if params["engine"] not in (None, "scoop"):
             raise UserError(f"--scoop and --engine {params['engine']} exclude each other: keep one of them")
         flags["engine"] = "scoop"
-    if params["tasks"]:
-        flags["tasks"] = [name.strip() for name in ",".join(params["tasks"]).split(",") if name.strip()]
+    for name in ("tasks", "primitives"):
+        said = params[name]
+        flags[name] = [one.strip() for one in ",".join(said).split(",") if one.strip()] if said else None
     for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
         flags[name] = [str(item) for item in flags[name]] if flags[name] else None
     return {name: value for name, value in flags.items() if value is not None}
@@ -140,22 +158,25 @@ def _flags(params: dict[str, Any]) -> dict[str, Any]:
 
 _Json = Annotated[bool, _option("Print JSON.", "--json")]
 _Latex = Annotated[bool, _option("Print the equations in LaTeX.", "--latex")]
+_TasksFrom = Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")]
 
 
 @app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
+    rank: Annotated[int | None, _option("One rule of the front in full, 1 the best.", metavar="N")] = None,
     latex: _Latex = False,
     json: _Json = False,
+    tasks_from: _TasksFrom = None,
 ) -> Job:
     """Shows the best rules of a run, finished or not."""
     _not_both(latex, json)
-    return partial(commands.show, run, latex=latex, as_json=json)
+    return partial(commands.show, run, rank=rank, latex=latex, as_json=json, files=list(tasks_from or []))
 
 
 @app.command()
 def tasks(
-    tasks_from: Annotated[list[Path] | None, _option(_TASKS_FROM, metavar="FILE.py")] = None,
+    tasks_from: _TasksFrom = None,
 ) -> Job:
     """Lists the tasks that candidates can be trained on."""
     return partial(commands.tasks, list(tasks_from or []))
@@ -169,12 +190,21 @@ def rules(
     ] = None,
     latex: _Latex = False,
     json: _Json = False,
+    tasks_from: _TasksFrom = None,
 ) -> Job:
     """Lists the classic optimizers, or shows one rule: its equations, program and numbers."""
     _not_both(latex, json)
     if name is None and (latex or json):
         raise UserError("--latex and --json need a rule: symevo rules adamw --latex")
-    return partial(commands.rules, name, latex=latex, as_json=json)
+    return partial(commands.rules, name, latex=latex, as_json=json, files=list(tasks_from or []))
+
+
+@app.command()
+def primitives(
+    tasks_from: _TasksFrom = None,
+) -> Job:
+    """Lists the forms that system expression builds rules from, and what each means."""
+    return partial(commands.primitives, list(tasks_from or []))
 
 
 @app.command()

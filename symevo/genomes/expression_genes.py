@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from deap import gp
 
 from symevo.errors import UserError
+from symevo.explain import SettingError
 from symevo.genomes.expression_grammar import RANGES, G, Grammar, Number, Rate, Signal, all_forms, constant
 from symevo.registry import nearest
 
@@ -68,14 +69,15 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.depth < 1 or self.size < 2 or self.states < 0:
-            raise UserError("max-depth is 1 or more, max-size 2 or more and max-states 0 or more")
+            raise SettingError("max_depth", "is 1 or more, max-size 2 or more and max-states 0 or more")
         if self.size <= self.depth:
-            raise UserError(
-                f"max-size {self.size} contradicts max-depth {self.depth}: a tree of that depth has "
-                f"{self.depth + 1} nodes or more; raise max-size or lower max-depth"
+            raise SettingError(
+                "max_size",
+                f"{self.size} contradicts max-depth {self.depth}: a tree of that depth has "
+                f"{self.depth + 1} nodes or more; raise max-size or lower max-depth",
             )
         if self.states and self.size < 3:
-            raise UserError(f"max-states {self.states} needs max-size 3 or more: a state is a form of three nodes")
+            raise SettingError("max_states", f"{self.states} needs max-size 3 or more: a state takes three nodes")
 
     def hold(self, tree: ExpressionGenes) -> bool:
         """Whether a tree keeps to them."""

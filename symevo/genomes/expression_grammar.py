@@ -28,7 +28,7 @@ from typing import Any
 
 from deap import gp
 
-from symevo.errors import UserError
+from symevo.explain import SettingError
 from symevo.registry import nearest
 from symevo.rules.expression import Expr, Name, Op
 from symevo.rules.language import parse_statements
@@ -140,7 +140,7 @@ class Grammar:
         names: Names of forms; None: all.
 
     Raises:
-        UserError: An unknown name, or nothing that a tree could be made of.
+        SettingError: An unknown name, or nothing that a tree could be made of.
     """
 
     def __init__(self, names: Iterable[str] | None = None) -> None:
@@ -148,9 +148,11 @@ class Grammar:
         chosen = list(known) if names is None else list(dict.fromkeys(names))
         for name in chosen:
             if name not in known:
-                raise UserError(f"unknown primitive {name!r}: {nearest(name, sorted(known))}")
+                raise SettingError("primitives", f": unknown primitive {name!r}: {nearest(name, sorted(known))}")
         if not chosen:
-            raise UserError(f"no primitive to build rules from: name some of {', '.join(sorted(known))}")
+            raise SettingError(
+                "primitives", f"names nothing to build rules from: name some of {', '.join(sorted(known))}"
+            )
         self.forms = {name: known[name] for name in sorted(chosen)}
 
     @cached_property

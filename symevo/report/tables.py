@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ class Ranked(Protocol):
     def per_task(self) -> Mapping[str, float]: ...
     @property
     def complexity(self) -> int: ...
+    @property
+    def genome(self) -> Any: ...
 
 
 class Reported(Protocol):
@@ -39,6 +42,8 @@ class Reported(Protocol):
     def front(
         self,
     ) -> Any: ...  # a sequence of Ranked; the type checker sees a cached_property as no property
+    @property
+    def pick(self) -> Ranked | None: ...
     @property
     def path(self) -> Path: ...
     @property
@@ -55,13 +60,52 @@ def run_report(run: Reported) -> str:
         f"{summary['evaluations']:,} evaluations, {summary['seconds']:.0f} s, seed {settings.seed}"
     )
     parts = [
-        "\n".join(textwrap.wrap(head, WIDTH)),
-        front_table(run.front),
+        "\n".join([*textwrap.wrap(head, WIDTH), *proposals_lines(summary.get("proposals", {}))]),
+        front_table(run.front, pick=run.pick),
         f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
+        operators_table(summary.get("operators", {})),
         f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
-        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})",
+        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})\n"
+        f"another     symevo show {shlex.quote(path)} --rank N",
     ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def candidate_report(one: Ranked, *, title: str) -> str:
+    """One rule of a front in full: its scores, its equations, and its tree where it is one."""
+    scores = ", ".join(f"{name} {score:.4f}" for name, score in one.per_task.items())
+    head = f"{title}: fitness {one.fitness:.4f}, size {one.complexity}, states {len(one.rule.states)}"
+    parts = ["\n".join([*textwrap.wrap(head, WIDTH), *_wrapped(scores, WIDTH)]), rule_report(one.rule, numbers=True)]
+    tree = one.genome.get("tree") if isinstance(one.genome, dict) else None
+    if tree is not None:
+        from symevo.report.forms import tree_picture
+
+        parts[-1] += "\n" + "\n".join(["tree", *(_INDENT + line for line in tree_picture(tree))])
     return "\n\n".join(parts)
+
+
+def proposals_lines(proposals: Mapping[str, Any]) -> list[str]:
+    """What became of all that was proposed, as one sentence; nothing where all of it was trained."""
+    shares = proposals.get("shares", {})
+    if set(shares) <= {"trained"}:
+        return []
+    words = ", ".join(f"{_percent(share)} {name}" for name, share in shares.items())
+    return textwrap.wrap(f"{proposals['count']:,} proposals: {words}", WIDTH)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+
+
+def operators_table(operators: Mapping[str, Mapping[str, int]]) -> str:
+    """How each operator fared; empty where a loop does not judge its children one by one."""
+    if set(operators) <= {"seed", "random"}:
+        return ""
+    width = max(map(len, operators))
+    lines = [f"{'operator':<{width}}  {'tried':>8}  {'valid':>8}  {'improved':>8}"]
+    for name, row in operators.items():
+        lines.append(f"{name:<{width}}  " + "  ".join(f"{row[key]:>8,}" for key in ("tried", "valid", "improved")))
+    return "\n".join(lines)
 
 
 def _steps(rule: Rule) -> str:
@@ -69,13 +113,16 @@ def _steps(rule: Rule) -> str:
     return "" if rule.schedule.is_constant else ", total_steps=STEPS"
 
 
-def front_table(front: Sequence[Ranked], *, width: int = WIDTH, rows: int = MAX_ROWS) -> str:
+def front_table(
+    front: Sequence[Ranked], *, pick: Ranked | None = None, width: int = WIDTH, rows: int = MAX_ROWS
+) -> str:
     """Rules with their scores, each above its equation.
 
     Scores by task stand in columns where these fit into ``width``, else on a line of their own.
 
     Args:
         front: Best first.
+        pick: Which of them to mark, see :func:`symevo.report.pick.pick`.
         width: Columns of the terminal.
         rows: More rules than this are counted, not shown.
     """
@@ -88,13 +135,28 @@ def front_table(front: Sequence[Ranked], *, width: int = WIDTH, rows: int = MAX_
     for rank, one in enumerate(front[:rows], 1):
         scores = [f"{one.per_task[name]:>{max(len(name), 7)}.4f}" for name in names if columns]
         counts = [f"{one.complexity:>5}", f"{len(one.rule.states):>6}"]
-        lines.append("  ".join([f"{rank:>2}", f"{one.fitness:>7.4f}", *scores, *counts]))
+        mark = ["*"] if one is pick else []
+        lines.append("  ".join([f"{rank:>2}", f"{one.fitness:>7.4f}", *scores, *counts, *mark]))
         if not columns:
             lines += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names), width)
-        lines += _wrapped(one_line(one.rule, numbers=True), width)
+        lines += _wrapped(_shortest(one.rule), width)
     if len(front) > rows:
         lines.append(f"and {len(front) - rows} more: symevo show RUN --json")
+    if any(one is pick for one in front[:rows]):
+        lines.append(" *  the pick: it gains most for what it adds in size")
     return "\n".join(lines)
+
+
+_WORTH_IT = 12
+"""Rules of a smaller size are not simplified for a table: that takes sympy a fraction of a second each."""
+
+
+def _shortest(rule: Rule) -> str:
+    """:func:`one_line` with numbers, simplified where that is shorter."""
+    found = one_line(rule, numbers=True)
+    if rule.complexity < _WORTH_IT:
+        return found
+    return min(found, _last_weight_line(rule.unicode(numbers=True, simplified=True)), key=len)
 
 
 def rule_report(rule: Rule, *, numbers: bool = False, width: int = WIDTH) -> str:

@@ -65,6 +65,8 @@ class _Record(_Row, extra="allow"):
     cached: int
     seconds: float
     elapsed: float
+    dropped: dict[str, int] = {}
+    operators: dict[str, dict[str, int]] = {}
 
 
 def check_facts(data: Any) -> Settings:

@@ -8,6 +8,7 @@ rules trains in one stack, in the interpreter: a search compiles nothing.
 
 from __future__ import annotations
 
+from symevo.explain import SettingError
 from symevo.genomes.expression import Expression
 from symevo.genomes.expression_genes import Limits
 from symevo.settings import Settings
@@ -21,7 +22,12 @@ def genome(settings: Settings) -> Expression:
         UserError: Limits that contradict each other, or an unknown primitive.
     """
     limits = Limits(depth=settings.max_depth, size=settings.max_size, states=settings.max_states)
-    return Expression(limits=limits, primitives=settings.primitives)
+    found = Expression(limits=limits, primitives=settings.primitives)
+    if not limits.states and all(form.update is not None for form in found.grammar.forms.values()):
+        raise SettingError(
+            "max_states", f"0 contradicts primitives {', '.join(found.grammar.forms)}: each keeps a state; add another"
+        )
+    return found
 
 
 SYSTEMS.register(
@@ -32,6 +38,6 @@ SYSTEMS.register(
         genome=genome,
         # An interpreter on a GPU is not there yet; eager kernels compile nothing either.
         backends={"cpu": "interpreter", "cuda": "eager"},
-        reads=frozenset({"primitives", "max_depth", "max_size", "max_states"}),
+        reads=frozenset({"primitives", "max_depth", "max_size", "max_states", "polish"}),
     ),
 )

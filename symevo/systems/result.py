@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from symevo.errors import UserError
+from symevo.explain import SettingError
+from symevo.report.pick import pick
 from symevo.report.tables import run_report
+from symevo.report.totals import operators, proposals
+from symevo.rules.language import RuleError
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
 from symevo.settings import Settings
@@ -25,6 +29,7 @@ class Candidate:
         per_task: Mean score of each task.
         identity: What it was trained as.
         gen: Generation in which it was first evaluated.
+        genome: The genome that it was first expressed by, as stored.
     """
 
     rule: Rule
@@ -32,6 +37,7 @@ class Candidate:
     per_task: dict[str, float]
     identity: str
     gen: int
+    genome: Any = field(default=None, repr=False, compare=False)
 
     @property
     def complexity(self) -> int:
@@ -67,8 +73,6 @@ class Run:
     Attributes:
         path: Its folder.
         settings: All settings, as recorded.
-        candidates: Every distinct candidate that trained to its end, best first: by fitness, then by complexity, then
-            by age.
         history: The generations' records.
     """
 
@@ -79,14 +83,12 @@ class Run:
             about = store.about("settings")
             self.settings = Settings.model_validate({**about["search"], **about["execution"]})
             self.history = store.records()
-            evaluations = list(store.evaluations())
+            first: dict[str, dict[str, Any]] = {}
+            for one in store.evaluations():
+                first.setdefault(one["identity"], one)
         finally:
             store.close()
-        distinct = {one["identity"]: one for one in reversed(evaluations)}
-        good = [one for one in evaluations if one["status"] == "ok" and distinct[one["identity"]] is one]
-        self.structures = len({Rule.from_json(one["rule"]).key for one in distinct.values()})
-        found = [_candidate(one) for one in good]
-        self.candidates = sorted(found, key=lambda one: (-one.fitness, one.complexity))
+        self._distinct = list(first.values())
 
     def __str__(self) -> str:
         """The closing report, as ``symevo show`` prints it."""
@@ -94,6 +96,17 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, candidates={len(self.candidates)})"
+
+    @cached_property
+    def candidates(self) -> list[Candidate]:
+        """Every distinct candidate that trained to its end, best first: by fitness, then by complexity, then by age."""
+        found = [_candidate(one) for one in self._distinct if one["status"] == "ok"]
+        return sorted(found, key=lambda one: (-one.fitness, one.complexity))
+
+    @cached_property
+    def structures(self) -> int:
+        """How many different programs were evaluated, whatever their numbers."""
+        return len({_rule(one).key for one in self._distinct})
 
     @property
     def best(self) -> Candidate:
@@ -111,19 +124,43 @@ class Run:
         """Candidates that none beats in fitness, complexity and memory at once."""
         return pareto_front(self.candidates)
 
+    @property
+    def pick(self) -> Candidate | None:
+        """The best trade of fitness for complexity in the front, see :func:`symevo.report.pick.pick`."""
+        return pick(self.front)
+
+    def ranked(self, rank: int) -> Candidate:
+        """One of the front, 1 the best.
+
+        Raises:
+            UserError: The front has no such rank.
+        """
+        if not 1 <= rank <= len(self.front):
+            self.best  # noqa: B018  (says so where there is none at all)
+            raise SettingError("rank", f"{rank} is not in the front: give 1 to {len(self.front)}")
+        return self.front[rank - 1]
+
+    def entry(self, rank: int) -> dict[str, Any]:
+        """One of the front as the command line's JSON has it."""
+        one = self.ranked(rank)
+        return {**one.to_json(), "rank": rank, "pick": one is self.pick}
+
     def summary(self) -> dict[str, Any]:
         """The command line's JSON object."""
         names = ("gen", "best", "mean", "evaluations", "seconds")
+        entries = [self.entry(rank) for rank in range(1, len(self.front) + 1)]
         return {
             "system": self.settings.system,
             "run": str(self.path),
             "seed": self.settings.seed,
-            "best": self.best.to_json(),
-            "front": [one.to_json() for one in self.front],
+            "best": {**self.best.to_json(), **(entries[0] if entries else {})},
+            "front": entries,
             "evaluations": sum(record["evaluations"] for record in self.history),
             "unique_structures": self.structures,
             "seconds": sum(record["seconds"] for record in self.history),
             "generations": [{name: record[name] for name in names} for record in self.history],
+            "proposals": proposals(self.history),
+            "operators": operators(self.history),
         }
 
 
@@ -134,5 +171,19 @@ def run_folder(path: str | Path) -> Path:
 
 
 def _candidate(evaluation: dict[str, Any]) -> Candidate:
-    names = ("fitness", "per_task", "identity", "gen")
-    return Candidate(Rule.from_json(evaluation["rule"]), **{name: evaluation[name] for name in names})
+    names = ("fitness", "per_task", "identity", "gen", "genome")
+    return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
+
+
+def _rule(evaluation: dict[str, Any]) -> Rule:
+    """The rule of an evaluation.
+
+    Raises:
+        UserError: It cannot be read, perhaps for lack of a primitive of the user's own.
+    """
+    try:
+        return Rule.from_json(evaluation["rule"])
+    except RuleError as error:
+        made = "unknown function" in str(error)
+        more = "; if a file of yours makes it, import that first (--tasks-from FILE.py)" if made else ""
+        raise RuleError(f"a rule of the run cannot be read: {error}{more}") from None

@@ -20,6 +20,7 @@ class FakeCandidate:
     fitness: float = 0.9
     per_task: dict[str, float] = field(default_factory=lambda: {"digits-mlp": 0.95, "digits-deep": 0.85})
     complexity: int = 7
+    genome: Any = None
 
 
 @dataclass
@@ -27,14 +28,29 @@ class FakeRun:
     settings: Settings
     path: Path
     best: FakeCandidate = field(default_factory=lambda: FakeCandidate(rule("adamw")))
+    simple: FakeCandidate = field(
+        default_factory=lambda: FakeCandidate(rule("lion"), 0.8, genome={"tree": ["sign", ["mix", "g", "g", 0.9]]})
+    )
 
     @property
     def front(self) -> list[FakeCandidate]:
-        return [self.best, FakeCandidate(rule("lion"), 0.8)]
+        return [self.best, self.simple]
+
+    @property
+    def pick(self) -> FakeCandidate:
+        return self.simple
+
+    def ranked(self, rank: int) -> FakeCandidate:
+        return self.front[rank - 1]
+
+    def entry(self, rank: int) -> dict[str, Any]:
+        return {"rank": rank}
 
     def summary(self) -> dict[str, Any]:
         generations = [{"gen": 0, "best": 0.9, "mean": 0.5, "evaluations": 4, "seconds": 1.0}]
-        return {"system": "term-sum", "evaluations": 4, "seconds": 1.0, "generations": generations}
+        counts = {"proposals": {"count": 8, "shares": {"trained": 0.5, "climbs": 0.496, "known": 0.004}}}
+        counts["operators"] = {"mutate_hoist": {"tried": 1200, "valid": 4, "improved": 1}}
+        return {"system": "term-sum", "evaluations": 4, "seconds": 1.0, "generations": generations, **counts}
 
 
 class FakeApi:

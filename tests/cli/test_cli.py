@@ -46,6 +46,42 @@ def test_resume_passes_only_what_was_said(fake: FakeApi) -> None:
     assert fake.calls == [("resume", {"workers": 3})]
 
 
+def test_flags_of_a_search_over_rules(fake: FakeApi) -> None:
+    argv = "run expression --loop nsga2 --primitives ema,sign --primitives root --max-depth 3 --max-size 9"
+    assert cli.main([*argv.split(), "--max-states", "1", "--classics", "--backend", "interpreter", "--quiet"]) == 0
+    settings = fake.calls[0][1]
+    assert (settings.loop, settings.primitives) == ("nsga2", ("ema", "sign", "root"))
+    assert (settings.max_depth, settings.max_size, settings.max_states) == (3, 9, 1)
+    assert (settings.classics, settings.backend) == (True, "interpreter")
+    assert cli.main(["run", "expression", "--islands", "4", "--migrate-every", "2", "--polish", "3", "--quiet"]) == 0
+    settings = fake.calls[1][1]
+    assert (settings.islands, settings.migrate_every, settings.polish, settings.classics) == (4, 2, 3, False)
+    assert cli.main(["run", "--no-classics", "--quiet"]) == 0
+    assert not fake.calls[2][1].classics
+
+
+@pytest.mark.usefixtures("fake")
+def test_one_rule_of_a_front_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["show", "runs/fake", "--rank", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("rank 2 of 2: fitness 0.8000, size 7, states 1\n")
+    for words in ("equations\n     u_t = ", "     θ_t = ", "numbers\n     ", "program\n     u = "):
+        assert words in out
+    assert out.endswith("tree\n     sign\n     └─ mix 0.9\n        ├─ g\n        └─ g\n")
+    assert cli.main(["show", "runs/fake", "--rank", "2", "--latex"]) == 0
+    assert capsys.readouterr().out.startswith(r"\begin{aligned}")
+    assert cli.main(["show", "runs/fake", "--rank", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"rank": 2}
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_report_says_what_became_of_the_proposals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "\n8 proposals: 50 % trained, 50 % climbs, 0.4 % known\n" in out
+    assert "operator         tried     valid  improved\nmutate_hoist     1,200         4         1\n" in out
+
+
 def test_json_is_one_object_and_nothing_else(fake: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["run", "--json"]) == 0
     out, _ = capsys.readouterr()
@@ -138,11 +174,14 @@ def test_scoop_starts_the_pool_once_settings_are_checked(
 
 @pytest.mark.usefixtures("here")
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = {"tasks": "digits-mlp", "rules": "adamw", "systems": "term-sum"}
-    for command, name in wanted.items():
+    wanted = [
+        ("tasks", "digits-mlp"), ("rules", "adamw"), ("systems", "term-sum"), ("systems", "expression"),
+        ("primitives", "root(x)"),
+    ]  # fmt: skip
+    for command, name in wanted:
         assert cli.main([command]) == 0
         out, err = capsys.readouterr()
-        assert name in [line.split()[0] for line in out.splitlines()]
+        assert name in [line.partition(" ")[0] for line in out.splitlines()]
         assert err == ""
 
 
@@ -166,7 +205,7 @@ def test_help_goes_to_standard_output(argv: list[str], capsys: pytest.CaptureFix
     assert err == ""
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["tasks"], ["rules"], ["systems"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["tasks"], ["rules"], ["primitives"], ["systems"]])
 def test_help_fits_80_columns(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*command, "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

@@ -10,14 +10,15 @@ costs little more than in a kernel compiled for its program alone. A row's numbe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
+from numba import types
 
 from symevo.rules import lanes
 from symevo.rules.bytecode import Code, Operand, assemble
@@ -57,7 +58,8 @@ class Interpreter:
         self.slots = max(lowered.slots + len(code.literals) for lowered, code in self._parts)
         self._registers = _aligned((max(code.registers for _, code in self._parts), BLOCK), self._numpy_type)
         self._layout = _Layout(self.states, self.slots, len(self._registers))
-        rows = [self._instructions(code) for _, code in self._parts]
+        known = {id(code): self._instructions(code) for _, code in {id(part): part for part in self._parts}.values()}
+        rows = [known[id(code)] for _, code in self._parts]
         self._starts = np.cumsum([0, *map(len, rows)], dtype=np.intp)
         self._code = np.concatenate([*rows, np.empty((0, 5), np.intp)])
 
@@ -118,10 +120,10 @@ class Interpreter:
         strides += [[_stride(slots, 0), _stride(slots, 2), 0]] * self.slots
         bases += [register.ctypes.data for register in self._registers]
         strides += [[0, 0, 0]] * len(self._registers)
-        _run(
-            np.array(bases, np.intp), np.array(strides, np.intp), self._code, self._starts, len(slots), self.weights,
-            alive.reshape(-1).numpy(), BLOCK,
-        )  # fmt: skip
+        where, step = np.array(bases, np.intp), np.array(strides, np.intp)
+        lives = np.ascontiguousarray(alive.reshape(-1).numpy())
+        held = (where, step, self._code, self._starts, lives)
+        _kernel()(*[one.ctypes.data for one in held], len(self._starts) - 1, len(slots), self.weights)
 
     def _instructions(self, code: Code) -> np.ndarray:
         rows = []
@@ -158,21 +160,37 @@ def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-@numba.njit(nogil=True, error_model="numpy")
-def _run(bases: Any, strides: Any, code: Any, starts: Any, steps: Any, weights: Any, alive: Any, block: Any) -> None:
-    for row in range(len(starts) - 1):
+@cache
+def _kernel() -> Callable[..., None]:
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * _ARGUMENTS)(lanes.compiled(_run, _SIGNATURE, "interpreter"))
+
+
+_ARGUMENTS = 8
+_SIGNATURE = types.void(*[types.intp] * _ARGUMENTS)
+_integers, _bytes = lanes.pointer(types.intp), lanes.pointer(types.uint8)
+_array = lanes.array
+
+
+def _run(
+    bases_at: Any, strides_at: Any, code_at: Any, starts_at: Any, alive_at: Any, rows: Any, steps: Any, weights: Any
+) -> None:  # fmt: skip
+    """Compiled; the first arguments are addresses."""
+    bases, strides = _array(_integers(bases_at), 1), _array(_integers(strides_at), 1)  # as long as it takes
+    code, starts = _array(_integers(code_at), 1), _array(_integers(starts_at), 1)
+    alive = _array(_bytes(alive_at), rows)
+    for row in range(rows):
         if not alive[row]:
             continue
         for step in range(steps):
-            for start in range(0, weights, block):
-                count = min(block, weights - start)
-                for line in range(starts[row], starts[row + 1]):
-                    loop, o, a, b, c = code[line, 0], code[line, 1], code[line, 2], code[line, 3], code[line, 4]
+            for start in range(0, weights, BLOCK):
+                count = min(BLOCK, weights - start)
+                for line in range(5 * starts[row], 5 * starts[row + 1], 5):
+                    o, a, b, c = code[line + 1], code[line + 2], code[line + 3], code[line + 4]
                     lanes.call(  # type: ignore[call-arg]  # the first parameter is numba's own
-                        loop,
-                        bases[o] + step * strides[o, 0] + row * strides[o, 1] + start * strides[o, 2],
-                        bases[a] + step * strides[a, 0] + row * strides[a, 1] + start * strides[a, 2],
-                        bases[b] + step * strides[b, 0] + row * strides[b, 1] + start * strides[b, 2],
-                        bases[c] + step * strides[c, 0] + row * strides[c, 1] + start * strides[c, 2],
+                        code[line],
+                        bases[o] + step * strides[3 * o] + row * strides[3 * o + 1] + start * strides[3 * o + 2],
+                        bases[a] + step * strides[3 * a] + row * strides[3 * a + 1] + start * strides[3 * a + 2],
+                        bases[b] + step * strides[3 * b] + row * strides[3 * b + 1] + start * strides[3 * b + 2],
+                        bases[c] + step * strides[3 * c] + row * strides[3 * c + 1] + start * strides[3 * c + 2],
                         count,
                     )

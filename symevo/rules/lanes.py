@@ -1,7 +1,8 @@
 """Loops over blocks of numbers: what one instruction of the interpreter runs.
 
 Each primitive of the table becomes a loop ``out[i] = form(x[i], y[i], …)`` over a block, compiled by numba the first
-time that a program needs it (about 60 ms) and called by its address, so a new primitive is a loop like the others.
+time that a program needs it (about 60 ms), kept on disk (:mod:`symevo.rules.machine_code`) and called by its address,
+so a new primitive is a loop like the others.
 An operand is a block, or one number for the whole block; ``mask`` says which.
 
 numba calls the C library for exp, log and tanh, one number at a time. Their float32 forms here are polynomials without
@@ -21,13 +22,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from symevo.rules.machine_code import compiled
 from symevo.rules.primitives import PRIMITIVES
 
 MAX_ARITY = 3
 COPY = "copy"
 """A loop beside those of the table: ``out[i] = x[i]``."""
 
-_array: Any = numba.carray  # type: ignore[attr-defined]  # made public by assignment, which type checkers do not see
+array: Any = numba.carray  # type: ignore[attr-defined]  # made public by assignment, which type checkers do not see
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 _SIGNATURE = types.void(*[types.intp] * (MAX_ARITY + 2))
 
@@ -46,14 +48,13 @@ def address(name: str, mask: tuple[bool, ...], dtype: np.dtype[Any]) -> int:
     """
     form = _copy if name == COPY else _form(name, dtype)
     function = numba.njit(form, error_model="numpy") if isinstance(form, FunctionType) else form
-    loop = _LOOPS[len(mask)](function, _pointer(_REALS[dtype]), *mask)
+    loop = _LOOPS[len(mask)](function, pointer(_REALS[dtype]), *mask)
     loop.__name__ = f"{'_'.join('block' if one else 'number' for one in mask)}"
-    compiled = numba.cfunc(_SIGNATURE, error_model="numpy")(loop)
-    _alive.append(compiled)
-    return int(compiled.address)  # type: ignore[arg-type]
+    known = form.__module__ in _UNCHANGING  # a form of the user's own may change without a trace here
+    return compiled(loop, _SIGNATURE, f"{name} {mask} {dtype} {form.__module__}.{form.__qualname__}" if known else None)
 
 
-_alive: list[Any] = []  # machine code is freed with the object that holds it
+_UNCHANGING = frozenset({__name__, "symevo.rules.primitives", "numpy", "_operator"})
 
 
 def _form(name: str, dtype: np.dtype[Any]) -> Any:
@@ -68,9 +69,11 @@ def _copy(x: Any) -> Any:
 
 
 @cache
-def _pointer(real: Any) -> Any:
+def pointer(real: Any) -> Any:
+    """Turns an address into a pointer, in compiled code."""
+
     @intrinsic
-    def pointer(context: Any, address: Any) -> Any:
+    def _pointer(context: Any, address: Any) -> Any:
         signature = types.CPointer(real)(types.intp)
 
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -78,7 +81,7 @@ def _pointer(real: Any) -> Any:
 
         return signature, generate
 
-    return pointer
+    return _pointer
 
 
 # One number is read before the loop, for a read inside would be taken to depend on what the loop writes.
@@ -86,7 +89,7 @@ def _pointer(real: Any) -> Any:
 
 def _loop1(form: Any, pointer: Any, bx: bool) -> Any:
     def loop(o: Any, a: Any, b: Any, c: Any, n: Any) -> Any:
-        out, x = _array(pointer(o), n), _array(pointer(a), n)
+        out, x = array(pointer(o), n), array(pointer(a), n)
         x0 = x[0]
         for i in range(n):
             out[i] = form(x[i] if bx else x0)
@@ -96,7 +99,7 @@ def _loop1(form: Any, pointer: Any, bx: bool) -> Any:
 
 def _loop2(form: Any, pointer: Any, bx: bool, by: bool) -> Any:
     def loop(o: Any, a: Any, b: Any, c: Any, n: Any) -> Any:
-        out, x, y = _array(pointer(o), n), _array(pointer(a), n), _array(pointer(b), n)
+        out, x, y = array(pointer(o), n), array(pointer(a), n), array(pointer(b), n)
         x0, y0 = x[0], y[0]
         for i in range(n):
             out[i] = form(x[i] if bx else x0, y[i] if by else y0)
@@ -106,8 +109,8 @@ def _loop2(form: Any, pointer: Any, bx: bool, by: bool) -> Any:
 
 def _loop3(form: Any, pointer: Any, bx: bool, by: bool, bz: bool) -> Any:
     def loop(o: Any, a: Any, b: Any, c: Any, n: Any) -> Any:
-        out, x, y = _array(pointer(o), n), _array(pointer(a), n), _array(pointer(b), n)
-        z = _array(pointer(c), n)
+        out, x, y = array(pointer(o), n), array(pointer(a), n), array(pointer(b), n)
+        z = array(pointer(c), n)
         x0, y0, z0 = x[0], y[0], z[0]
         for i in range(n):
             out[i] = form(x[i] if bx else x0, y[i] if by else y0, z[i] if bz else z0)

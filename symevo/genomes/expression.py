@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +27,7 @@ from symevo.genomes.expression_genes import (
 )
 from symevo.genomes.expression_grammar import Grammar
 from symevo.genomes.expression_match import genes_for
+from symevo.genomes.expression_numbers import NumberVector, structure
 from symevo.genomes.expression_operators import ExpressionOperators
 from symevo.genomes.expression_rule import express
 from symevo.rules.program import Program
@@ -142,6 +143,14 @@ class Expression(Genome):
     def reject(self, individual: Any) -> str | None:
         """What the probe has against it, such as ``"climbs"``; None for what may learn."""
         return _probed(self.express(individual)).reason
+
+    def structure(self, individual: Any) -> Hashable:
+        """What of an individual stays while its numbers are tuned."""
+        return structure(individual)
+
+    def numbers(self, individual: Any) -> NumberVector:
+        """The numbers of its structure as a vector, on log scales."""
+        return NumberVector(individual)
 
     def from_rule(self, rule: Rule) -> Any | None:
         """The tree that has the rule's formula, or None."""

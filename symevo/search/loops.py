@@ -1,18 +1,21 @@
-"""Evolutionary loops, as generators that neither print nor write.
+"""Evolutionary loops: a search sees a DEAP toolbox and a population, and neither prints nor writes.
 
-A loop sees a DEAP toolbox and a population, and yields each generation when it has been evaluated. The caller stores,
-shows, or stops it. To write another loop, write another generator and register it.
+A loop is two steps, of which :func:`evolve` makes a search: on one population or on islands, each generation evaluated
+in one ``toolbox.map``. The caller stores, shows, or stops what it yields. To write another loop, write the two steps
+and register them.
 """
 
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from deap import tools
 
 from symevo.registry import Registry
+from symevo.search.islands import SINGLE, Islands
 
 
 class Generation(NamedTuple):
@@ -29,19 +32,50 @@ class Generation(NamedTuple):
     evaluated: list[Any]
 
 
-LOOPS: Registry[Callable[..., Iterator[Generation]]] = Registry("loop")
+class Loop(ABC):
+    """What makes one evolutionary algorithm another than the next.
+
+    A loop keeps nothing between calls: all that it needs is the population and its order, so that a resumed search
+    goes on as the uninterrupted one does. Randomness is drawn from Python's ``random``.
+
+    Attributes:
+        judges: Whether every child is one that ``toolbox.accept`` let through.
+    """
+
+    judges: ClassVar[bool] = True
+
+    @abstractmethod
+    def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
+        """What to evaluate for the next generation.
+
+        Args:
+            toolbox: With ``select``, ``mate``, ``mutate`` (called with ``progress``), ``clone``, and for some loops
+                ``individual``, ``accept`` and ``objectives``.
+            population: Evaluated, each with its ``origin``; it is left as it is.
+            elites: Individuals that pass unchanged, where the loop knows elites.
+            progress: In [0, 1), for annealing.
+
+        Returns:
+            Individuals with ``birth`` (parents' origins, operator) and ``bar`` (fitness to beat, or None); those with
+            a valid fitness are not evaluated again.
+        """
+
+    @abstractmethod
+    def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
+        """The next population, of the same size.
+
+        Args:
+            toolbox: As above.
+            population: The last one; empty where ``offspring`` is the first generation.
+            offspring: What was proposed, evaluated.
+        """
+
+
+LOOPS: Registry[type[Loop]] = Registry("loop")
 
 
 @LOOPS.register("generational")
-def generational(
-    toolbox: Any,
-    population: list[Any],
-    *,
-    generations: int,
-    elites: int,
-    seed: Callable[[int], int],
-    start: int = 0,
-) -> Iterator[Generation]:
+class Generational(Loop):
     """Generational evolution with elites; one child a pair.
 
     ::
@@ -51,22 +85,61 @@ def generational(
             population = elites + [mutate(mate(select, select)[0]) …]
             evaluate(those without fitness)
 
+    Children are trained as they come, or answered from the cache: the published system, arXiv 2512.11853.
+    """
+
+    judges = False
+
+    def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
+        """Elites and children."""
+        kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
+        for one in kept:
+            one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
+        return kept + [_child(toolbox, population, progress) for _ in range(len(population) - elites)]
+
+    def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
+        """Elites and children."""
+        return offspring
+
+
+def evolve(
+    toolbox: Any,
+    population: list[Any],
+    *,
+    loop: Loop,
+    generations: int,
+    seed: Callable[[int], int],
+    elites: int = 0,
+    start: int = 0,
+    islands: Islands = SINGLE,
+) -> Iterator[Generation]:
+    """Runs a loop.
+
     Args:
-        toolbox: With ``select``, ``mate``, ``mutate`` (called with ``progress`` in [0, 1)), ``clone``, ``map`` and
-            ``evaluate``.
-        population: The first generation; after a resume, generation ``start`` − 1, with fitness and ``origin``.
+        toolbox: With ``map`` and ``evaluate``, and what the loop asks for.
+        population: The first generation; after a resume, that of generation ``start`` − 1, with fitness and
+            ``origin``.
+        loop: What proposes and what survives.
         generations: How many generations in all, the first included.
-        elites: Individuals that pass unchanged.
         seed: Gives the seed of Python's ``random``, which DEAP draws from, for each generation: a resumed run draws
             what the uninterrupted one drew.
+        elites: Individuals that pass unchanged, on each island.
         start: Number of the first generation to make.
+        islands: Parts of the population that breed on their own.
     """
+    parts = islands.split(population)
     for gen in range(start, generations):
-        if gen > 0:
+        if gen == 0:
+            offspring, parts = parts, [[] for _ in parts]
+        else:
             random.seed(seed(gen))
-            population = _next(toolbox, population, elites=elites, progress=(gen - 1) / generations)
-        evaluate(toolbox, population, gen)
-        yield Generation(gen, population, population)
+            progress = (gen - 1) / generations
+            offspring = [loop.propose(toolbox, part, elites=elites, progress=progress) for part in parts]
+        evaluated = [one for children in offspring for one in children]
+        evaluate(toolbox, evaluated, gen)
+        parts = [loop.survive(toolbox, *pair) for pair in zip(parts, offspring, strict=True)]
+        parts = islands.migrated(parts, gen)
+        yield Generation(gen, islands.merged(parts), evaluated)
 
 
 def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int) -> None:
@@ -77,14 +150,6 @@ def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int) -> None:
         individual.fitness.values = values
     for place, individual in enumerate(individuals):
         individual.origin = [gen, place]
-
-
-def _next(toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
-    kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
-    for one in kept:
-        one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
-    children = [_child(toolbox, population, progress) for _ in range(len(population) - elites)]
-    return kept + children
 
 
 def _child(toolbox: Any, population: list[Any], progress: float) -> Any:

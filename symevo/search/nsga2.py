@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from deap import base, tools
 
-from symevo.search.loops import LOOPS, Generation, evaluate
-from symevo.search.proposals import admitted, child
+from symevo.search.loops import LOOPS, Loop
+from symevo.search.proposals import brood
 
 
 class _Objectives(base.Fitness):
     weights = (1.0, -1.0, -1.0)
+    crowding_dist = 0.0
 
 
 class _Point:
@@ -25,52 +26,28 @@ class _Point:
 
 
 @LOOPS.register("nsga2")
-def nsga2(
-    toolbox: Any,
-    population: list[Any],
-    *,
-    generations: int,
-    elites: int,
-    seed: Callable[[int], int],
-    start: int = 0,
-) -> Iterator[Generation]:
+class NSGA2(Loop):
     """(μ + λ) evolution with non-dominated sorting; every child is new and worth training.
 
     Half of the parents win a tournament on fitness alone, half a binary one on (rank, crowding): the first drive
-    quality, the second keep small rules breeding.
-
-    Args:
-        toolbox: With ``objectives`` (fitness, complexity, states), ``accept`` and what
-            :func:`symevo.search.loops.generational` asks for.
-        population: As there.
-        generations: As there.
-        elites: Not used: survival keeps the best.
-        seed: As there.
-        start: As there.
+    quality, the second keep small rules breeding. The toolbox has ``objectives`` (fitness, complexity, states).
     """
-    size = len(population)
-    for gen in range(start, generations):
-        if gen == 0:
-            offspring, population = population, []
-        else:
-            random.seed(seed(gen))
-            offspring = _offspring(toolbox, population, size, progress=(gen - 1) / generations)
-        evaluate(toolbox, offspring, gen)
-        population = survivors([*population, *offspring], size, toolbox.objectives)
-        yield Generation(gen, population, offspring)
 
+    def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
+        """Children; elites are not used, for survival keeps the best."""
+        points = _sorted(population, toolbox.objectives)
 
-def _offspring(toolbox: Any, population: list[Any], count: int, *, progress: float) -> list[Any]:
-    points = _sorted(population, toolbox.objectives)
+        def pick() -> Any:
+            if random.random() < 0.5:
+                return toolbox.select(population, 1)[0]
+            a, b = random.choice(points), random.choice(points)
+            return min(a, b, key=lambda one: (one.rank, -one.fitness.crowding_dist)).individual
 
-    def pick() -> Any:
-        if random.random() < 0.5:
-            return toolbox.select(population, 1)[0]
-        a, b = random.choice(points), random.choice(points)
-        return min(a, b, key=lambda one: (one.rank, -one.fitness.crowding_dist)).individual
+        return brood(toolbox, pick, len(population), progress=progress)
 
-    found = (admitted(toolbox, lambda: child(toolbox, pick, progress=progress)) for _ in range(count))
-    return [one for one in found if one is not None]
+    def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
+        """The best of both, by rank and crowding."""
+        return survivors([*population, *offspring], len(population) or len(offspring), toolbox.objectives)
 
 
 def survivors(individuals: list[Any], count: int, objectives: Callable[[Any], Any]) -> list[Any]:

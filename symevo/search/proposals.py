@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 TRIES = 20
-"""Children that may be refused for one place, before a random newcomer is tried, and as many of those."""
+"""Individuals of one source that may be refused for one place: children, and after them random newcomers."""
 MATE = 0.3
 """Share of children that are crossed; the others have one parent and one mutation."""
 
@@ -61,14 +62,21 @@ def newcomer(toolbox: Any) -> Any:
     return one
 
 
-def admitted(toolbox: Any, make: Callable[[], Any]) -> Any:
-    """The first of ``make()``, or else of random newcomers, that ``toolbox.accept`` lets through; None: none was."""
-    for source in (make, lambda: newcomer(toolbox)):
+def admitted(toolbox: Any, *sources: Callable[[], Any]) -> Any:
+    """The first individual that ``toolbox.accept`` lets through, of a few from each source in turn; None: none was."""
+    for source in sources:
         for _ in range(TRIES):
             one = source()
             if toolbox.accept(one):
                 return one
     return None
+
+
+def brood(toolbox: Any, pick: Callable[[], Any], count: int, *, progress: float) -> list[Any]:
+    """As many children as asked for, each new and worth training, or a random newcomer; fewer if none can be found."""
+    make, random_one = partial(child, toolbox, pick, progress=progress), partial(newcomer, toolbox)
+    found = (admitted(toolbox, make, random_one) for _ in range(count))
+    return [one for one in found if one is not None]
 
 
 def child(toolbox: Any, pick: Callable[[], Any], *, progress: float) -> Any:

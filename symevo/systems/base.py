@@ -29,7 +29,7 @@ class System:
     reads: frozenset[str] = frozenset()
 
 
-SPECIAL = frozenset({"primitives", "max_depth", "max_size", "max_states"})
+SPECIAL = frozenset({"primitives", "max_depth", "max_size", "max_states", "polish"})
 """Settings that a system reads only if it says so."""
 
 SYSTEMS: Registry[System] = Registry("system")

@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from symevo.report.progress import Progress
 from symevo.report.tables import one_line
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
-from symevo.search.loops import LOOPS, Generation
+from symevo.search.islands import Islands
+from symevo.search.loops import LOOPS, Generation, evolve
+from symevo.search.polish import polish
 from symevo.search.proposals import Gate, admitted, newcomer
 from symevo.search.toolbox import make_toolbox, statistics
 from symevo.seeds import seed_for
@@ -74,6 +77,9 @@ class Driver:
         self.toolbox = make_toolbox(self.genome, self.evaluator, tournament=settings.tournament)
         self.toolbox.register("accept", self.gate)
         self.toolbox.register("objectives", self._objectives)
+        if settings.polish:
+            self.toolbox.register("structure", self.genome.structure)
+            self.toolbox.register("numbers", self.genome.numbers)
         self.logbook = tools.Logbook()
         self.hall = tools.HallOfFame(10, similar=lambda a, b: self._identity(a) == self._identity(b))
         self._statistics = statistics()
@@ -84,22 +90,38 @@ class Driver:
         Raises:
             RunFailed: No candidate of the last generation trained to its end.
         """
-        population, start, elapsed = self._begin()
-        loop = LOOPS.get(self.settings.loop)(
-            self.toolbox,
-            population,
-            generations=self.settings.generations,
-            elites=self.settings.elites,
-            seed=lambda gen: seed_for(self.settings.seed, "generation", gen),
-            start=start,
-        )
+        population, past, elapsed = self._begin()
         try:
-            self._follow(loop, elapsed)
+            self._follow(self._generations(population, past), elapsed)
         finally:
             self.evaluator.close()
         if not len(self.hall):
             reasons = sorted({v.reason for v in self.evaluator.verdicts.values() if v.reason})
             raise RunFailed(f"no candidate trained to its end: {reasons[0] if reasons else 'nothing was trained'}")
+
+    def _generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+        """The search, and after it the polishing, from the first generation that is not stored."""
+        settings = self.settings
+        first = settings.generations - polishing(settings)
+
+        def seed(gen: int) -> int:
+            return seed_for(settings.seed, "generation", gen)
+
+        search = evolve(
+            self.toolbox,
+            population,
+            loop=LOOPS.get(settings.loop)(),
+            generations=first,
+            seed=seed,
+            elites=settings.elites,
+            start=len(past),
+            islands=Islands(settings.islands, settings.migrate_every),
+        )
+        if first == settings.generations:
+            return search
+        return polish(
+            search, self.toolbox, population, past=past, first=first, generations=settings.generations, seed=seed
+        )
 
     def _follow(self, loop: Iterator[Generation], elapsed: float) -> None:
         known, budget = set(self.evaluator.verdicts), self.settings.time_budget
@@ -114,19 +136,21 @@ class Driver:
                 self.progress.message(f"time budget of {budget:g} s: stopped after generation {generation.gen}")
                 return
 
-    def _begin(self) -> tuple[list[Any], int, float]:
-        """Population, number of the first generation to make, and seconds spent so far."""
+    def _begin(self) -> tuple[list[Any], list[list[Any]], float]:
+        """Population, what was evaluated for each stored generation, and seconds spent so far."""
         last = self.store.last_generation()
         if last is None:
-            return self._first_population(), 0, 0.0
+            return self._first_population(), [], 0.0
         record, population = last
+        past: list[list[Any]] = [[] for _ in range(record["gen"] + 1)]
         for evaluation in self.store.evaluations():
             individual = self._individual(evaluation, [evaluation["gen"], evaluation["place"]])
+            individual.birth = {"parents": evaluation["parents"], "operator": evaluation["operator"]}
+            past[evaluation["gen"]].append(individual)
             self.evaluator.recall(self._identity(individual), evaluation)
             if evaluation["status"] == "ok":
                 self.hall.update([individual])
-        people = [self._individual(one, one["origin"]) for one in population]
-        return people, record["gen"] + 1, record["elapsed"]
+        return [self._individual(one, one["origin"]) for one in population], past, record["elapsed"]
 
     def _first_population(self) -> list[Any]:
         """The user's rules, the genome's own, and random individuals."""
@@ -138,7 +162,7 @@ class Driver:
             one.birth, one.bar = {"parents": [], "operator": "seed"}, None
             self.gate(one)  # so that no newcomer repeats it
         while len(people) < size:
-            people.append(admitted(self.toolbox, lambda: newcomer(self.toolbox)) or newcomer(self.toolbox))
+            people.append(admitted(self.toolbox, partial(newcomer, self.toolbox)) or newcomer(self.toolbox))
         return people
 
     def _individual(self, stored: Mapping[str, Any], origin: list[int]) -> Any:
@@ -233,6 +257,11 @@ def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[s
         "data_dir": None if settings.data_dir is None else str(settings.data_dir),
     }
     return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
+
+
+def polishing(settings: Settings) -> int:
+    """How many of the last generations polish: as many as were asked for, but at most half of all."""
+    return min(settings.polish, settings.generations // 2)
 
 
 def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:

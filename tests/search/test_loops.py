@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from deap import algorithms, base, creator
 
 from symevo.search.archive import pareto_front
-from symevo.search.loops import LOOPS, generational
+from symevo.search.islands import Islands
+from symevo.search.loops import LOOPS, evolve
 from symevo.search.toolbox import make_toolbox, statistics, tournament_without_replacement
 
 creator.create("LoopFitness", base.Fitness, weights=(1.0,))
@@ -66,7 +68,9 @@ def history(generations):
 
 def test_elites_pass_and_only_children_are_evaluated():
     toolbox, population, genome, evaluator = make()
-    seen = list(generational(toolbox, population, generations=5, elites=2, seed=lambda gen: gen))
+    seen = list(
+        evolve(toolbox, population, loop=LOOPS.get("generational")(), generations=5, elites=2, seed=lambda gen: gen)
+    )
     assert [one.gen for one in seen] == [0, 1, 2, 3, 4]
     assert evaluator.batches == [10, 8, 8, 8, 8]
     for (_, before, _), (gen, after, _) in itertools.pairwise(seen):
@@ -77,9 +81,10 @@ def test_elites_pass_and_only_children_are_evaluated():
     assert seen[-1][1][0].fitness.values[0] > seen[0][1][0].fitness.values[0]
 
 
+@pytest.mark.parametrize("islands", [1, 2])
 @pytest.mark.parametrize("name", list(LOOPS))
-def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew(name):
-    loop = LOOPS.get(name)
+def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew(name, islands):
+    loop = partial(evolve, loop=LOOPS.get(name)(), islands=Islands(islands, 2))
     toolbox, population, *_ = make()
     whole = history(loop(toolbox, population, generations=6, elites=2, seed=lambda gen: gen))
     toolbox, population, *_ = make()
@@ -95,7 +100,9 @@ def test_a_resumed_loop_draws_what_the_uninterrupted_one_drew(name):
 
 def test_children_know_their_parents():
     toolbox, population, *_ = make()
-    for _, people, _ in generational(toolbox, population, generations=2, elites=1, seed=lambda gen: gen):
+    for _, people, _ in evolve(
+        toolbox, population, loop=LOOPS.get("generational")(), generations=2, elites=1, seed=lambda gen: gen
+    ):
         last = people
     assert last[0].birth["operator"] == "elite"
     assert all(len(one.birth["parents"]) == 2 for one in last[1:])
@@ -121,12 +128,112 @@ def test_a_tournament_never_draws_one_twice():
         assert won[value] / 6000 == pytest.approx(probability, abs=4 * (probability / 6000) ** 0.5)
 
 
+@pytest.mark.parametrize("islands", [1, 3])
 @pytest.mark.parametrize("name", list(LOOPS))
-def test_every_loop_is_a_generator_that_ends(name):
+def test_every_loop_yields_whole_generations_evaluated_in_one_call(name, islands):
+    toolbox, population, _, evaluator = make()
+    generations = list(
+        evolve(
+            toolbox, population, loop=LOOPS.get(name)(), generations=4, elites=1, seed=lambda gen: gen,
+            islands=Islands(islands, 2),
+        )
+    )  # fmt: skip
+    assert [one.gen for one in generations] == list(range(4))
+    assert len(evaluator.batches) == 4
+    born = set()
+    for gen, people, evaluated in generations:
+        assert len(people) == 10
+        assert all(one.fitness.valid for one in [*people, *evaluated])
+        assert [one.origin for one in evaluated] == [[gen, place] for place in range(len(evaluated))]
+        born |= {tuple(one.origin) for one in evaluated}
+        assert {tuple(one.origin) for one in people} <= born
+        assert all({"parents", "operator"} <= set(one.birth) and hasattr(one, "bar") for one in evaluated if gen)
+
+
+@pytest.mark.parametrize("name", [name for name in LOOPS if LOOPS.get(name).judges])
+def test_nothing_is_trained_that_was_not_let_through(name):
     toolbox, population, *_ = make()
-    generations = list(LOOPS.get(name)(toolbox, population, generations=3, elites=1, seed=lambda gen: gen))
-    assert len(generations) == 3
-    assert all(one.fitness.valid for _, people, _ in generations for one in people)
+    passed: list[float] = []
+
+    def accept(one):
+        if random.random() < 0.5:
+            return False
+        passed.append(one[0])
+        return True
+
+    toolbox.register("accept", accept)
+    for gen, _, evaluated in evolve(toolbox, population, loop=LOOPS.get(name)(), generations=4, seed=lambda gen: gen):
+        assert gen == 0 or [one[0] for one in evaluated] == passed
+        passed.clear()
+
+
+@pytest.mark.parametrize("name", list(LOOPS))
+def test_a_population_keeps_its_size_where_nothing_new_is_found(name):
+    toolbox, population, *_ = make()
+    toolbox.register("accept", lambda one: False)
+    for _, people, evaluated in evolve(
+        toolbox, population, loop=LOOPS.get(name)(), generations=3, seed=lambda gen: gen
+    ):
+        assert len(people) == 10
+        assert not evaluated or all(one.fitness.valid for one in evaluated)
+
+
+def test_the_oldest_die_however_good():
+    toolbox, population, *_ = make()
+    population[0][0] = 1.0  # perfect
+    toolbox.register("accept", lambda one: random.random() < 0.03)  # so rare that not all can die at once
+    before: list = []
+    for gen, people, evaluated in evolve(
+        toolbox, population, loop=LOOPS.get("aging")(), generations=4, seed=lambda gen: gen
+    ):
+        assert people == (before + evaluated)[-10:]
+        assert [one.origin for one in people] == sorted(one.origin for one in people)
+        assert ([0, 0] in [one.origin for one in people]) == (gen == 0)
+        before = people
+    assert before[0].origin[0] < 3
+
+
+def test_children_stay_on_their_parents_island_until_migration():
+    toolbox, population, *_ = make(12)
+    run = evolve(
+        toolbox, population, loop=LOOPS.get("nsga2")(), generations=7, seed=lambda gen: gen, islands=Islands(3, 3)
+    )
+    home: dict = {}
+    where: dict = {}
+    for gen, people, evaluated in run:
+        if gen == 0:
+            home = {tuple(one.origin): place // 4 for place, one in enumerate(evaluated)}
+            assert [[one[0] for one in evaluated[at : at + 4]] for at in (0, 4, 8)] == [
+                [population[place][0] for place in range(at, 12, 3)] for at in range(3)
+            ]
+        else:
+            for one in evaluated:
+                at = {island for origin in one.birth["parents"] for island in where[tuple(origin)]}
+                assert len(at) == 1 or gen > 3
+                home[tuple(one.origin)] = min(at)
+        where = {}
+        for place, one in enumerate(people):
+            where.setdefault(tuple(one.origin), set()).add(place % 3)
+        strangers = [one for place, one in enumerate(people) if gen <= 3 and home[tuple(one.origin)] != place % 3]
+        assert bool(strangers) == (gen == 3)
+
+
+def test_the_best_replace_the_worst_of_the_next_island():
+    def one(number):
+        return SimpleNamespace(origin=[0, number], fitness=SimpleNamespace(values=(float(number),)))
+
+    people = [one(number) for number in (9, 5, 1, 2, 8, 4)]
+    islands = Islands(3, 2)
+    parts = islands.split(people)
+    assert [[each.origin[1] for each in part] for part in parts] == [[9, 2], [5, 8], [1, 4]]
+    assert islands.merged(parts) == people
+    after = [[each.origin[1] for each in part] for part in islands.migrated(parts, 4)]
+    assert after == [[9, 4], [9, 8], [8, 4]]
+    assert islands.migrated(parts, 3) == parts
+    twin = [[people[0]], [people[0]]]
+    assert Islands(2, 1).migrated(twin, 1) == twin
+    assert [len(part) for part in islands.split(list(range(8)))] == [3, 3, 2]
+    assert islands.merged(islands.split(list(range(8)))) == list(range(8))
 
 
 def test_the_front_holds_what_nothing_dominates():

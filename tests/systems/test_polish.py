@@ -1,0 +1,97 @@
+"""Searches that end in polishing: the same run after an interruption, a true front, and numbers as they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from symevo.config import resolve
+from symevo.errors import Interrupted
+from symevo.report.progress import SilentProgress
+from symevo.store import Store
+from symevo.systems import api
+
+SETTINGS: dict[str, Any] = {
+    "system": "expression", "preset": "quick", "tasks": ["quadratic"], "population": 13, "generations": 8, "steps": 12,
+    "seeds": 1, "polish": 3, "islands": 2, "migrate_every": 2, "backend": "interpreter", "engine": "serial",
+}  # fmt: skip
+
+
+class StopsAt(SilentProgress):
+    """Interrupts a run when a generation is closed, as Ctrl-C does; what is stored then is what SIGKILL leaves."""
+
+    def __init__(self, gen: int) -> None:
+        self.gen = gen
+
+    def generation(self, record):
+        if record["gen"] == self.gen:
+            raise KeyboardInterrupt
+
+
+def stored(run) -> list[Any]:
+    """All that a run stored of its generations, but for times."""
+    store = Store.open(run.path)
+    try:
+        rows = [{k: v for k, v in one.items() if k != "seconds"} for one in store.evaluations()]
+        records = [{k: v for k, v in one.items() if k not in ("seconds", "elapsed")} for one in store.records()]
+        return [rows, records, store.last_generation()[1]]  # type: ignore[index]  # it has one
+    finally:
+        store.close()
+
+
+@pytest.fixture(scope="module", params=["nsga2", "aging"])
+def whole(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "run"
+    return api.start(resolve({**SETTINGS, "loop": request.param, "out": out}), engine="inline")
+
+
+def test_a_run_stopped_before_and_within_polishing_is_the_uninterrupted_one(whole, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        api.start(resolve({**SETTINGS, "loop": whole.settings.loop, "out": out}), progress=StopsAt(2), engine="inline")
+    for gen in (4, 5, 6):
+        with pytest.raises(Interrupted):
+            api.resume(out, {}, progress=StopsAt(gen), engine="inline")
+    assert stored(api.resume(out, {}, engine="inline")) == stored(whole)
+
+
+def test_polishing_moves_the_numbers_of_stored_structures(whole):
+    rows, records, _ = stored(whole)
+    shape = {(one["gen"], one["place"]): _shape(one["genome"]) for one in rows}
+    genome = {(one["gen"], one["place"]): one["genome"] for one in rows}
+    polished = [one for one in rows if one["operator"] == "polish"]
+    assert {one["gen"] for one in polished} == {5, 6, 7} == {one["gen"] for one in rows if one["gen"] >= 5}
+    for one in polished:
+        ((gen, place),) = one["parents"]
+        assert gen < 5
+        assert _shape(one["genome"]) == shape[gen, place]
+        assert one["genome"] != genome[gen, place]
+    assert [record["operators"]["polish"]["valid"] > 0 for record in records[5:]] == [True] * 3
+    assert len({one["identity"] for one in polished}) == len(polished)  # none is trained twice
+
+
+def test_the_front_is_one_over_all_that_was_evaluated_in_unrounded_numbers(whole):
+    rows, *_ = stored(whole)
+    rules = {one["identity"]: one["rule"] for one in reversed(rows)}
+    assert all(one.fitness in {row["fitness"] for row in rows} for one in whole.front)
+    for one in whole.front:
+        assert one.rule.to_json() == rules[one.identity]
+        numbers = json.dumps([row["genome"] for row in rows if row["identity"] == one.identity])
+        assert all(json.dumps(value) in numbers for value in one.rule.hyper.values())
+    corners = {(one.fitness, one.complexity, one.memory) for one in whole.front}
+    for one in whole.candidates:
+        point = (one.fitness, one.complexity, one.memory)
+        beaten = [c for c in corners if c != point and c[0] >= point[0] and c[1] <= point[1] and c[2] <= point[2]]
+        assert bool(beaten) != (point in corners)
+
+
+def _shape(genome: dict[str, Any]) -> Any:
+    """All but the numbers that are tuned."""
+
+    def bare(tree: Any) -> Any:
+        return [bare(part) for part in tree] if isinstance(tree, list) else tree if isinstance(tree, str) else 0
+
+    kept = {name: value for name, value in genome.items() if name not in ("tree", "lr", "weight_decay")}
+    return [bare(genome["tree"]), kept]

@@ -106,16 +106,19 @@ def check_generations(
     numbers = list(range(len(closed)))
     if [gen for gen, *_ in closed] != numbers or len(closed) > settings.generations:
         raise ValueError("its generations are not 0, 1, … in a row")
-    if sorted(scored) != numbers:
+    if not scored.keys() <= set(numbers):
         raise ValueError("its evaluations are not those of its generations")
     scores: dict[tuple[int, int], Any] = {}
     for gen, record, population in closed:
         summary = _Record.model_validate(record)
         if summary.gen != gen:
             raise ValueError(f"the record of generation {gen} is of another one")
-        if [one.place for one in scored[gen]] != list(range(summary.evaluations + summary.cached)):
+        born = scored.get(gen, [])  # none, where nothing new was worth training
+        if [one.place for one in born] != list(range(summary.evaluations + summary.cached)):
             raise ValueError(f"generation {gen} has not one evaluation for each of its places")
-        scores |= {(gen, one.place): (one.genome, one.fitness) for one in scored[gen]}
+        if any(set(one.per_task) != set(settings.tasks) for one in scored[gen]):
+            raise ValueError(f"an evaluation of generation {gen} has not one score for each task")
+        scores |= {(gen, one.place): (one.genome, one.fitness) for one in born}
         people = [_Member.model_validate(one) for one in population]
         if len(people) != settings.population:
             raise ValueError(f"the population of generation {gen} has {len(people)} members")

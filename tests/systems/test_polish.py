@@ -9,6 +9,7 @@ import pytest
 
 from symevo.config import resolve
 from symevo.errors import Interrupted
+from symevo.genomes.expression import Expression
 from symevo.report.progress import SilentProgress
 from symevo.store import Store
 from symevo.systems import api
@@ -85,6 +86,13 @@ def test_the_front_is_one_over_all_that_was_evaluated_in_unrounded_numbers(whole
         point = (one.fitness, one.complexity, one.memory)
         beaten = [c for c in corners if c != point and c[0] >= point[0] and c[1] <= point[1] and c[2] <= point[2]]
         assert bool(beaten) != (point in corners)
+
+
+def test_generations_in_which_nothing_is_worth_training_are_empty_and_the_run_can_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(Expression, "reject", lambda self, one: "climbs")
+    run = api.start(resolve({**SETTINGS, "out": tmp_path / "run"}), engine="inline")
+    assert [record["evaluations"] for record in run.history] == [13] + 7 * [0]
+    assert api.load(run.path).front
 
 
 def _shape(genome: dict[str, Any]) -> Any:

@@ -196,6 +196,21 @@ def test_a_read_only_run_is_read_but_not_claimed(unprivileged):
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs user ids")
+def test_a_read_only_file_in_a_folder_that_may_be_written_is_left_as_it_is(unprivileged):
+    folder = stored(unprivileged / "run")
+    (folder / FILE).chmod(0o444)
+    folder.chmod(0o777)
+    before = contents(folder)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    store = Store.open(folder)
+    with pytest.raises(UserError, match=r"cannot write to the run in .*: Permission denied"):
+        store.claim()
+    os.seteuid(os.getuid())
+    assert contents(folder) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs user ids")
 def test_a_run_that_may_not_be_read_is_not_called_corrupt(unprivileged):
     folder = stored(unprivileged / "run")
     (folder / FILE).chmod(0)

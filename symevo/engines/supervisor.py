@@ -45,8 +45,9 @@ def check_scoop(owner: Any, name: str) -> None:
 def supervise(argv: Sequence[str], workers: int, *, target: str = "symevo.cli:main") -> int:
     """Runs ``target(argv)`` as the origin of a SCOOP pool and returns its exit code.
 
-    SIGINT and SIGTERM go to the origin once, which then has 15 s. A signal that ends the origin gives 128 +
-    its number. On return nothing of the pool is left; on Linux that holds also if this process is killed.
+    SIGINT and SIGTERM go to the origin once, which then has 15 s. An origin that they end before it can handle them
+    was interrupted: 130. Any other signal that ends it gives 128 + its number. On return nothing of the pool is
+    left; on Linux that holds also if this process is killed.
     Call it from the main thread.
 
     Args:
@@ -115,6 +116,9 @@ class _Pool:
                 kill_at = time.monotonic() + _GRACE
             time.sleep(_TICK)
         code = origin.returncode
+        if self._forwarded and code == -(self.signal or 0):
+            print("symevo: interrupted before the first checkpoint; nothing to go on with", file=sys.stderr)
+            return 130
         return code if code >= 0 else 128 - code
 
     def _replace_the_dead(self) -> None:

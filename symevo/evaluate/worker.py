@@ -52,7 +52,10 @@ def warm(items: list[dict[str, Any]]) -> None:
         train_chunk({**item, "steps": 2})
         expected = item.get("prints", {}).get(item["task"])
         if expected and not same(fingerprint(workload_of(item), ("train", item["split"])), expected):
-            raise UserError(f"task {item['task']!r} changed during the run: put back what it was")
+            raise UserError(
+                f"task {item['task']!r} is not what the run started with: its file was changed, or gives other data "
+                "each time it runs (seed what is random)"
+            )
 
 
 def workload_of(item: dict[str, Any]) -> Workload:

@@ -116,7 +116,7 @@ class Optimizer(torch.optim.Optimizer):
         Returns:
             The closure's loss, or None.
         """
-        self._refuse_unknown_keys()
+        self._check_groups()
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -130,9 +130,13 @@ class Optimizer(torch.optim.Optimizer):
                     self._update(group, bucket)
         return loss
 
-    def _refuse_unknown_keys(self) -> None:
-        """A key that no line of the rule reads would be set in vain."""
+    def _check_groups(self) -> None:
+        """A key that no line of the rule reads would be set in vain; a value may have been set since the last step."""
         for index, group in enumerate(self.param_groups):
+            for name in self.rule.hyper:
+                value = group[name]
+                if not (type(value) is float and 0 <= value < 1):  # in order, whatever it is
+                    number(name, value)
             if not self._known_keys.issuperset(group):
                 name = sorted(map(str, set(group) - self._known_keys))[0]
                 raise UserError(f"param_groups[{index}]: {unknown(name, self.rule.hyper)}")
@@ -147,9 +151,9 @@ class Optimizer(torch.optim.Optimizer):
         table = torch.from_numpy(self._scalars(group, params)).to(dtype=dtype).to(device=params[0].device)
         live = [index for index, param in enumerate(params) if param.numel()]
         if live:
-            weights = [params[index].detach() for index in live]
-            grads = [_like(params[index].grad, params[index]) for index in live]
-            states = [[self.state[params[index]][name] for name in self.rule.states] for index in live]
+            weights = [_listed(params[index].detach()) for index in live]
+            grads = [_listed(_like(params[index].grad, params[index])) for index in live]
+            states = [[_listed(self.state[params[index]][name]) for name in self.rule.states] for index in live]
             fused(
                 weights,
                 grads,
@@ -245,6 +249,11 @@ def _buckets(params: list[torch.Tensor]) -> list[list[torch.Tensor]]:
 def _like(grad: Any, param: torch.Tensor) -> torch.Tensor:
     """``grad`` in the parameter's layout, so that layouts do not multiply."""
     return grad if grad.stride() == param.stride() else torch.empty_like(param, dtype=grad.dtype).copy_(grad)
+
+
+def _listed(x: torch.Tensor) -> torch.Tensor:
+    """A number as a list of one: torch.compile takes float64 numbers for constants and gives up."""
+    return x if x.dim() else x.view(1)
 
 
 def _check_gradient(grad: Any) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
@@ -109,6 +109,7 @@ class Store:
             UserError: Another process is writing it, or it cannot be written.
         """
         try:
+            (self.folder / FILE).open("r+b").close()  # before SQLite leaves files beside one that it may not write
             if fcntl is not None:
                 self._claim = (self.folder / "run.lock").open("w")
                 fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -143,6 +144,13 @@ class Store:
         if row is None:
             raise KeyError(f"{key} is not recorded")
         return json.loads(row[0])
+
+    def moved(self, tasks_from: Sequence[str]) -> None:
+        """Records where the user's files are now."""
+        settings = self.about("settings")
+        settings["search"]["tasks_from"] = list(tasks_from)
+        self._write_about("settings", settings)
+        self._db.commit()
 
     def _check(self) -> None:
         """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be.

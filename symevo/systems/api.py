@@ -154,6 +154,8 @@ def evolve(
 
 def _drive(store: Store, settings: Settings, planned: Planned, progress: Progress, engine: str | None) -> Run:
     store.claim()
+    if list(settings.tasks_from) != store.about("settings")["search"]["tasks_from"]:
+        store.moved(settings.tasks_from)
     evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
     trainings = evaluations * len(planned.plans) * settings.seeds
     try:

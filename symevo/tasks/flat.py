@@ -41,4 +41,4 @@ def rounded(count: int, multiple: int) -> int:
 
 def views(flat: Tensor, segments: tuple[Segment, ...]) -> dict[str, Tensor]:
     """Each parameter as a view ``[R, *shape]`` into ``flat [R, W]``."""
-    return {s.name: flat[:, s.start : s.stop].unflatten(1, s.shape) for s in segments}
+    return {s.name: flat[:, s.start : s.stop].unflatten(1, s.shape) if s.shape else flat[:, s.start] for s in segments}

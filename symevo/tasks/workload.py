@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from symevo.errors import UserError
 from symevo.seeds import seed_for
@@ -116,6 +117,8 @@ class Workload:
                 raise UserError(f"task {self.task.name!r}: model() raised {one_line(error)}") from error
         if not isinstance(model, nn.Module):
             raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
+        if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
+            raise UserError(f"task {self.task.name!r}: the model has lazy layers: give their sizes, or run it once")
         return model
 
     def _template(self) -> nn.Module:

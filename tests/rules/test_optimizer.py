@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import pytest
 import torch
@@ -157,3 +158,26 @@ def test_stale_graphs_are_noticed():
     Optimizer([param], "sgd", compile=False).step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_parameter_that_is_one_float64_number_compiles():
+    param, other = (torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64)) for _ in range(2))
+    ours, theirs = symevo.Optimizer([param], "adamw", lr=0.01), torch.optim.AdamW([other], lr=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for grad in (0.3, -0.2, 0.1):
+            param.grad, other.grad = (torch.tensor(grad, dtype=torch.float64) for _ in range(2))
+            ours.step()
+            theirs.step()
+    assert param.item() == pytest.approx(other.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", [{"lr": float("nan")}, {"lr": -1}, {"beta1": 3}, {"lr": "x"}, {"beta1": None}])
+def test_a_value_set_later_in_a_group_is_checked_before_the_step(bad):
+    param = torch.nn.Parameter(torch.ones(3))
+    optimizer = symevo.Optimizer([param], "adamw", compile=False)
+    param.grad = torch.ones(3)
+    optimizer.param_groups[0].update(bad)
+    with pytest.raises(UserError, match=next(iter(bad))):
+        optimizer.step()
+    assert torch.equal(param, torch.ones(3))

@@ -71,6 +71,8 @@ def test_a_run_goes_on_with_a_moved_file_and_not_with_a_changed_task(tmp_path):
     write(moved)
     assert api.resume(out / "run.sqlite", {"tasks_from": [str(moved)]}, engine="inline").path == out
     assert len(api.load(out / "run.sqlite").history) == 1
+    forget()
+    assert api.resume(out, {}, engine="inline").path == out  # the run knows where the file is now
 
 
 def test_a_worker_refuses_a_task_that_changed_while_the_run_was_going(tmp_path, monkeypatch):
@@ -82,7 +84,7 @@ def test_a_worker_refuses_a_task_that_changed_while_the_run_was_going(tmp_path, 
         return before(*arguments)
 
     monkeypatch.setattr(api.Store, "create", edited)
-    with pytest.raises(RunFailed, match="task 'mine' changed during the run: put back what it was; go on with"):
+    with pytest.raises(RunFailed, match=r"task 'mine' is not what the run started with: .*; go on with"):
         begin(tmp_path / "run", file)
 
 
@@ -223,4 +225,28 @@ def test_errors_of_evolve_speak_of_arguments(tmp_path):
         symevo.evolve(tasks="quadratic", seed_rules=["theta = theta - lr*g*g*g"], out=tmp_path / "run")
     with pytest.raises(UserError, match="unknown task 'quadratik': did you mean 'quadratic'"):
         symevo.evolve(tasks="quadratik", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+SCALED = """
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.scale = nn.Linear(4, 2), nn.Parameter(torch.tensor(1.0))
+    def forward(self, x):
+        return self.inner(x) * self.scale
+mine = make("mine", Scaled)
+lazy = make("lazy", lambda: nn.LazyLinear(2))
+"""
+
+
+@pytest.mark.parametrize("stacking", [None, "vmap", "single"])
+def test_a_parameter_may_be_one_number(tmp_path, stacking):
+    run = begin(tmp_path / "run", write(tmp_path / "a.py", SCALED), tasks=["mine"], stacking=stacking)
+    assert run.best.fitness > 0
+
+
+def test_a_lazy_model_is_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match="task 'lazy': the model has lazy layers: give their sizes"):
+        begin(tmp_path / "run", write(tmp_path / "a.py", SCALED), tasks=["lazy"])
     assert not (tmp_path / "run").exists()

@@ -116,7 +116,7 @@ def check_generations(
         born = scored.get(gen, [])  # none, where nothing new was worth training
         if [one.place for one in born] != list(range(summary.evaluations + summary.cached)):
             raise ValueError(f"generation {gen} has not one evaluation for each of its places")
-        if any(set(one.per_task) != set(settings.tasks) for one in scored[gen]):
+        if any(set(one.per_task) != set(settings.tasks) for one in born):
             raise ValueError(f"an evaluation of generation {gen} has not one score for each task")
         scores |= {(gen, one.place): (one.genome, one.fitness) for one in born}
         people = [_Member.model_validate(one) for one in population]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from symevo.config import resolve
-from symevo.errors import Interrupted
+from symevo.errors import Interrupted, UserError
 from symevo.genomes.expression import Expression
 from symevo.report.progress import SilentProgress
 from symevo.store import Store
 from symevo.systems import api
+from symevo.systems.driver import polishing
 
 SETTINGS: dict[str, Any] = {
     "system": "expression", "preset": "quick", "tasks": ["quadratic"], "population": 13, "generations": 8, "steps": 12,
@@ -21,13 +22,18 @@ SETTINGS: dict[str, Any] = {
 
 
 class StopsAt(SilentProgress):
-    """Interrupts a run when a generation is closed, as Ctrl-C does; what is stored then is what SIGKILL leaves."""
+    """Ends a run when a generation is closed, or within the next one; what is stored then is what SIGKILL leaves."""
 
-    def __init__(self, gen: int) -> None:
-        self.gen = gen
+    def __init__(self, gen: int, *, within: bool = False) -> None:
+        self.gen, self.within, self.closed = gen, within, -1
 
     def generation(self, record):
-        if record["gen"] == self.gen:
+        self.closed = record["gen"]
+        if self.closed == self.gen and not self.within:
+            raise KeyboardInterrupt
+
+    def advance(self, trained, total):
+        if self.closed == self.gen and self.within and trained:
             raise KeyboardInterrupt
 
 
@@ -52,9 +58,9 @@ def test_a_run_stopped_before_and_within_polishing_is_the_uninterrupted_one(whol
     out = tmp_path / "run"
     with pytest.raises(Interrupted):
         api.start(resolve({**SETTINGS, "loop": whole.settings.loop, "out": out}), progress=StopsAt(2), engine="inline")
-    for gen in (4, 5, 6):
+    for gen, within in ((4, False), (5, True), (6, False)):
         with pytest.raises(Interrupted):
-            api.resume(out, {}, progress=StopsAt(gen), engine="inline")
+            api.resume(out, {}, progress=StopsAt(gen, within=within), engine="inline")
     assert stored(api.resume(out, {}, engine="inline")) == stored(whole)
 
 
@@ -93,6 +99,30 @@ def test_generations_in_which_nothing_is_worth_training_are_empty_and_the_run_ca
     run = api.start(resolve({**SETTINGS, "out": tmp_path / "run"}), engine="inline")
     assert [record["evaluations"] for record in run.history] == [13] + 7 * [0]
     assert api.load(run.path).front
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"islands": 17}, "islands 17 of population 32 leave an island less than 2: raise population or lower islands"),
+        ({"islands": 10}, "elites 3 on islands of 3 leave no room for children"),
+        ({"islands": 0}, "islands must be at least 1"),
+        ({"polish": -1}, "polish must be at least 0"),
+        ({"polish": 2}, "polish means nothing to system 'term-sum': leave it out"),
+        ({"loop": "agin"}, "unknown loop 'agin': did you mean 'aging'?"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_written(wrong, said, tmp_path):
+    with pytest.raises(UserError) as error:
+        api.start(resolve({"population": 32, "out": tmp_path / "run", **wrong}), engine="inline")
+    assert said in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("generations", "polish", "last"), [(30, 4, 4), (3, 4, 1), (1, 4, 0), (8, 0, 0)])
+def test_at_most_half_of_the_generations_polish(generations, polish, last):
+    settings = resolve({"system": "expression", "generations": generations, "polish": polish})
+    assert polishing(settings) == last
 
 
 def _shape(genome: dict[str, Any]) -> Any:

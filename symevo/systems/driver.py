@@ -137,7 +137,7 @@ class Driver:
                 return
 
     def _begin(self) -> tuple[list[Any], list[list[Any]], float]:
-        """Population, what was evaluated for each stored generation, and seconds spent so far."""
+        """Population, for each stored generation what polishing must know of it, and seconds spent so far."""
         last = self.store.last_generation()
         if last is None:
             return self._first_population(), [], 0.0
@@ -146,7 +146,8 @@ class Driver:
         for evaluation in self.store.evaluations():
             individual = self._individual(evaluation, [evaluation["gen"], evaluation["place"]])
             individual.birth = {"parents": evaluation["parents"], "operator": evaluation["operator"]}
-            past[evaluation["gen"]].append(individual)
+            if polishing(self.settings):  # nothing else looks back
+                past[evaluation["gen"]].append(individual)
             self.evaluator.recall(self._identity(individual), evaluation)
             if evaluation["status"] == "ok":
                 self.hall.update([individual])

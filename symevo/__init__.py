@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from symevo.errors import UserError
     from symevo.rules.optimizer import Optimizer
+    from symevo.rules.register import primitive
     from symevo.rules.rule import Rule, rule
     from symevo.systems.api import Run, evolve, load
     from symevo.tasks.task import Task
@@ -22,9 +23,10 @@ _HOMES = {
     "UserError": "symevo.errors",
     "evolve": "symevo.systems.api",
     "load": "symevo.systems.api",
+    "primitive": "symevo.rules.register",
     "rule": "symevo.rules.rule",
 }
-__all__ = ["Optimizer", "Rule", "Run", "Task", "UserError", "__version__", "evolve", "load", "rule"]
+__all__ = ["Optimizer", "Rule", "Run", "Task", "UserError", "__version__", "evolve", "load", "primitive", "rule"]
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,8 @@ def collecting() -> Iterator[list[Any]]:
         _catchers.pop()
 
 
-def announce(thing: Any) -> None:
-    """Hands ``thing`` to whoever is collecting; without one, nothing happens."""
+def announce(thing: Any) -> bool:
+    """Hands ``thing`` to whoever is collecting, and says whether somebody is."""
     if _catchers:
         _catchers[-1].append(thing)
+    return bool(_catchers)

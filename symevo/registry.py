@@ -62,6 +62,10 @@ class Registry(Generic[T]):
         except KeyError:
             raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, list(self))}") from None
 
+    def remove(self, name: str) -> None:
+        """Takes a name out again, if it is there."""
+        self._items.pop(name, None)
+
     def __contains__(self, name: object) -> bool:
         return name in self._items
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import sympy
@@ -13,8 +14,13 @@ from symevo.rules.primitives import PRIMITIVES
 
 _MAX_BITS = 512
 _OPAQUE = "raw "
-_ROWS = [PRIMITIVES.get(name) for name in PRIMITIVES]
-_NAMES = {getattr(sympy, row.sympy): row.name for row in _ROWS if isinstance(row.sympy, str)}
+
+
+@cache
+def _names(primitives: tuple[str, ...]) -> dict[Any, str]:
+    """The primitive that each of sympy's functions stands for, of those in the table now."""
+    rows = map(PRIMITIVES.get, primitives)
+    return {getattr(sympy, row.sympy): row.name for row in rows if isinstance(row.sympy, str)}
 
 
 def symbol(label: str) -> sympy.Symbol:
@@ -87,7 +93,7 @@ def from_sympy(expr: Any) -> Expr:
         pieces: Any = expr.args
         (value, condition), *rest = pieces
         return _select(condition, from_sympy(value), from_sympy(expr.func(*rest)) if rest else None)
-    name = _NAMES.get(expr.func) or str(expr.func).removeprefix(_OPAQUE)
+    name = _names(tuple(PRIMITIVES)).get(expr.func) or str(expr.func).removeprefix(_OPAQUE)
     args = [from_sympy(argument) for argument in expr.args]
     while len(args) > 2 and name in ("minimum", "maximum"):
         args[:2] = [Op(name, (args[0], args[1]))]

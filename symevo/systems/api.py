@@ -12,6 +12,7 @@ from symevo.errors import Interrupted, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
 from symevo.report.progress import Progress, SilentProgress
+from symevo.rules.register import SESSION
 from symevo.search.loops import LOOPS
 from symevo.settings import Settings
 from symevo.store import Store
@@ -47,6 +48,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
     """
     progress = progress or SilentProgress()
     made = import_plugins(settings.tasks_from)
+    engine = engine or _local(progress)
     settings = with_tasks(settings, made, progress.message)
     system = SYSTEMS.get(settings.system)
     LOOPS.get(settings.loop)
@@ -87,10 +89,20 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     settings = resumed(recorded, flags)
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
     made = import_plugins(_there(settings.tasks_from))
+    engine = engine or _local(progress)
     _all_known(tasks)
     planned = Planned(settings, made, say=progress.message, recorded=tasks)
     planned.check(about.get("fingerprints"))
     return _drive(store, settings, planned, progress, engine)
+
+
+def _local(progress: Progress) -> str | None:
+    """The engine of this process, where rules may hold a primitive that other processes cannot know."""
+    if not SESSION:
+        return None
+    made = ", ".join(sorted(SESSION))
+    progress.message(f"primitives made in this process ({made}): training in this process, one worker, no time limits")
+    return "inline"
 
 
 def _there(files: Sequence[str]) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from symevo.errors import UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
+from symevo.presets import PRESETS
+from symevo.rules.primitives import Primitive
 from symevo.settings import Settings
 from symevo.systems.base import SPECIAL, System
 from symevo.systems.evaluation import TaskPlan
@@ -57,10 +60,10 @@ def import_plugins(files: Sequence[str]) -> dict[str, str]:
 
 
 def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Settings:
-    """The settings with the tasks of the user's files, where no task was named.
+    """The settings with the tasks of the user's files, where no task was named; the preset's if they make primitives.
 
     Raises:
-        UserError: The files make none.
+        UserError: The files make neither.
     """
     if settings.tasks:
         unused = [path for path in settings.tasks_from if path not in made.values()]
@@ -68,10 +71,24 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
             say(f"{unused[0]} makes no task: training on {', '.join(settings.tasks)}")
         return settings
     if not made:
+        if makes_primitives(settings.tasks_from):
+            preset = PRESETS.get(settings.system, {}).get(settings.preset, {})
+            tasks = preset.get("tasks", Settings.model_fields["tasks"].default)
+            return settings.model_copy(update={"tasks": tuple(tasks)})
         files = ", ".join(settings.tasks_from)
-        raise UserError(f"{files} makes no task: have it make a symevo.Task(...), or name tasks (tasks, --tasks)")
+        raise UserError(
+            f"{files} makes no task and no primitive: have it make a symevo.Task(...), or name tasks (tasks, --tasks)"
+        )
     say(f"training on the tasks of the file: {', '.join(made)}")
     return settings.model_copy(update={"tasks": tuple(made)})
+
+
+def makes_primitives(files: Sequence[str]) -> bool:
+    """Whether one of the user's files, which were imported, made a primitive."""
+    from symevo.engines import load_plugin
+
+    made = [one for path in files for one in vars(sys.modules[load_plugin(path)])["__made__"]]
+    return any(isinstance(one, Primitive) for one in made)
 
 
 class Planned:

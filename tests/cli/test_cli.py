@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import symevo
 from symevo import cli
 from symevo.engines import supervisor
 from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.rule import Rule, rule
 from symevo.settings import Settings
 from symevo.systems import api
+from symevo.systems.planning import with_tasks
 
 SMALL = ["--population", "4", "--generations", "2", "--elites", "1", "--tournament", "2", "--steps", "3"]
 
@@ -254,3 +257,38 @@ def test_a_real_run_from_start_to_show(capsys: pytest.CaptureFixture[str]) -> No
     assert "gen 1/1" in err
     assert cli.main(["show", "a", "--latex"]) == 0
     assert "theta" in capsys.readouterr().out
+
+
+OWN_PRIMITIVE = """
+import symevo
+
+@symevo.primitive(cost=5)
+def cli_test_softsign(x):
+    return x/(1 + abs(x))
+"""
+
+
+@pytest.fixture
+def own_primitive(here: Path) -> Iterator[str]:
+    (here / "cli_test_primitive.py").write_text(OWN_PRIMITIVE)
+    yield "cli_test_primitive.py"
+    PRIMITIVES.remove("cli_test_softsign")
+    sys.modules.pop("symevo_plugin_cli_test_primitive", None)
+
+
+def test_a_file_of_primitives_leaves_the_tasks_of_the_preset(own_primitive: str, fake: FakeApi) -> None:
+    argv = ["--tasks-from", own_primitive, "--seed-rules", "theta = theta - lr*cli_test_softsign(g)", "--quiet"]
+    assert cli.main(["run", "expression", "--preset", "quick", *argv]) == 0
+    settings = fake.calls[0][1]
+    assert settings.seed_rules[0]["program"] == ["theta = theta - lr*cli_test_softsign(g)"]
+    assert with_tasks(settings, {}, print).tasks == ("digits-mlp",)
+    recorded = settings.search_settings() | {"tasks": ["digits-mlp"]}
+    PRIMITIVES.remove("cli_test_softsign")
+    assert Settings.model_validate(recorded).seed_rules == settings.seed_rules  # a run is opened before its files
+
+
+def test_primitives_of_the_users_own(own_primitive: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["primitives", "--tasks-from", own_primitive]) == 0
+    assert "\ncli_test_softsign(x)" in capsys.readouterr().out
+    assert cli.main(["rules", "theta = theta - lr*cli_test_softsign(g)", "--tasks-from", own_primitive]) == 0
+    assert "η·cli_test_softsign(g_t)" in capsys.readouterr().out

@@ -117,3 +117,10 @@ def test_resume_with_other_settings(
     Store.create(here / "a", facts).close()
     line = refused(["run", "--resume", "a", *flags], capsys)
     assert f"{named} cannot change on resume" in line
+
+
+def test_a_file_whose_primitive_is_wrong(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "import symevo\n@symevo.primitive\ndef inverse(x):\n    return 1/x\n"
+    (here / "cli_test_inverse.py").write_text(source)
+    line = refused(["run", "expression", "--tasks-from", "cli_test_inverse.py"], capsys)
+    assert "cli_test_inverse.py is refused: primitive 'inverse': torch gives inf at x = 0: " in line

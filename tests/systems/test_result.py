@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from symevo.config import resolve
+from symevo.explain import SettingError
 from symevo.rules.rule import rule
 from symevo.systems.result import Candidate, Run
 
@@ -27,3 +28,18 @@ def test_a_run_prints_its_report(candidate, tmp_path):
     assert "The best rule" in str(run)
     assert "θ_t = θ_{t-1}" in str(run)
     assert repr(run) == f"Run({str(tmp_path)!r}, candidates=1)"
+
+
+def test_one_of_the_front_by_rank(candidate, tmp_path):
+    run = Run.__new__(Run)
+    simple = Candidate(rule("theta = theta - lr*g", lr=0.1), 0.86, {"digits-mlp": 0.86}, "y", 0, {"tree": "g"})
+    run.path, run.settings, run.structures, run.history = tmp_path, resolve({}), 2, []
+    run.candidates = [candidate, simple]
+    assert run.front == [candidate, simple]
+    assert run.pick is candidate
+    assert (run.entry(2)["rank"], run.entry(2)["pick"], run.entry(1)["pick"]) == (2, False, True)
+    assert [one["rank"] for one in run.summary()["front"]] == [1, 2]
+    assert run.summary()["best"]["rank"] == 1
+    with pytest.raises(SettingError, match="rank 3 is not in the front: give 1 to 2") as caught:
+        run.ranked(3)
+    assert caught.value.flagged.startswith("--rank 3")

@@ -30,8 +30,8 @@ def evaluator(target: Nested, budget: int = 10_000) -> Evaluator:
     return Evaluator(directions, Score(steps(target), len(KINDS)), budget)
 
 
-def search(**options: int) -> Found:
-    return recover(Expression(), directions, steps(("ema", "g", 0.87)), kinds=len(KINDS), seed=3, **options)
+def search(*, budget: int) -> Found:
+    return recover(Expression(), directions, steps(("ema", "g", 0.87)), kinds=len(KINDS), seed=3, budget=budget)
 
 
 def test_momentum_is_found_and_again_the_same() -> None:

@@ -28,6 +28,27 @@ def test_term_sum_learns_the_digits():
     assert float(done.stdout.split()[-1]) > 0.5
 
 
+def test_expression_finds_a_front_and_its_pick_learns_the_digits():
+    source = "import expression; print('accuracy', expression.main(population=16, generations=3, steps=60))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "*  the pick" in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.3
+
+
+def test_own_primitive_is_a_form_of_the_grammar():
+    from symevo.genomes.expression_grammar import all_forms
+    from symevo.rules.primitives import PRIMITIVES
+    from symevo.rules.register import SESSION
+
+    load("own_primitive")
+    try:
+        assert "softsign" in all_forms()
+    finally:
+        PRIMITIVES.remove("softsign")
+        SESSION.discard("softsign")
+
+
 def test_own_task_reaches_other_processes(tmp_path):
     arguments = ["run", "--tasks-from", str(EXAMPLES / "own_task.py"), "--tasks", "parity", "--population", "6",
                  "--generations", "2", "--elites", "1", "--steps", "30", "--backend", "eager", "--workers", "2",

@@ -5,13 +5,15 @@ steps under the probe's gradients are all that the search is given: no training,
 whole grammar within the default limits. A rule is recovered when one positive factor takes the steps of a found tree to
 the hidden rule's, within 1e-5 of the largest step under each kind of gradient.
 
-An evaluation is one tree with one set of numbers. A search has 200,000 of them and 300 s on one core; two run side by
-side. ``held`` is the share of equal steps (by the same measure) under the probe's gradients in reversed order, which
+An evaluation is one tree with one set of numbers. A search has 200,000 of them and 300 s of one core's time, which other
+programs on the machine do not lengthen; seconds by the clock are reported beside them. Two searches run side by side. ``held`` is the share of equal steps (by the same measure) under the probe's gradients in reversed order, which
 the search does not see: steps that are signs do not determine their rule's constants any further than the signs do.
 
     python paper/benchmarks/recovery.py [--rules a,b] [--seeds 10] [--out FILE.json]
 
-Prints a table: seeds recovered, then the median and the largest number of evaluations and seconds of those.
+Searches that FILE.json has already are kept, so that a long measurement can be made in parts; each has its commit.
+
+Prints a table: seeds recovered, then the evaluations and seconds of those.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from machine import about
+from machine import about, commit
 
 from symevo.genomes.expression import Expression
 from symevo.rules.probe import KINDS, directions, gradients
@@ -76,12 +78,12 @@ def one(name: str, seed: int) -> dict[str, Any]:
     started = [clock() for clock in clocks]
     found = recover(
         genome, directions, target, kinds=len(KINDS), seed=seed, budget=BUDGET,
-        stop=lambda: clocks[0]() - started[0] > SECONDS,
+        stop=lambda: clocks[1]() - started[1] > SECONDS,
     )  # fmt: skip
     seconds, cpu = (clock() - start for clock, start in zip(clocks, started, strict=True))
     rule = genome.express(found.tree)
     return {
-        "rule": name, "seed": seed, "constants": hyper, "recovered": found.equal and seconds <= SECONDS,
+        "rule": name, "seed": seed, "commit": commit(), "constants": hyper, "recovered": found.equal and cpu <= SECONDS,
         "evaluations": found.evaluations, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1),
         "error": found.error, "held": held(program, hyper, rule), "nodes": len(found.tree),
         "program": list(rule.program.lines), "numbers": {k: v for k, v in rule.hyper.items() if k != "lr"},
@@ -111,8 +113,8 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """The summary as text."""
-    heads = ["rule", "recovered", "seeds", "goal", "evaluations_median", "evaluations_max", "seconds_median",
-             "seconds_max", "held_median"]  # fmt: skip
+    heads = ["rule", "recovered", "seeds", "goal", "evaluations_median", "evaluations_max",
+             "cpu_seconds_median", "cpu_seconds_max", "seconds_max", "held_median"]  # fmt: skip
     cells = [
         [head.replace("_", " ") for head in heads],
         *[[str(line.get(head, "-")) for head in heads] for line in lines],
@@ -133,10 +135,12 @@ def main() -> None:
         parser.error(f"--rules takes some of {', '.join(HIDDEN)}; --seeds 1 or more")
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes below
     jobs = [(name, seed) for name in names for seed in range(options.seeds)]
-    rows = []
+    rows = json.loads(options.out.read_text())["searches"] if options.out and options.out.exists() else []
+    done = {(row["rule"], row["seed"]) for row in rows}
+    jobs = [job for job in jobs if job not in done]
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
-        for row in pool.map(one, *zip(*jobs, strict=True)):
-            rows.append(row)
+        for row in pool.map(one, [name for name, _ in jobs], [seed for _, seed in jobs]):
+            rows = sorted([*rows, row], key=lambda row: (list(HIDDEN).index(row["rule"]), row["seed"]))
             shown = ("rule", "seed", "recovered", "evaluations", "seconds", "cpu_seconds", "held", "program")
             print(json.dumps({key: row[key] for key in shown}), file=sys.stderr, flush=True)
             if options.out:
@@ -146,7 +150,7 @@ def main() -> None:
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
     """The results so far."""
-    limits = {"evaluations": BUDGET, "seconds": SECONDS, "processes": PROCESSES}
+    limits = {"evaluations": BUDGET, "seconds": SECONDS, "processes": PROCESSES, "seconds_are": "of one core"}
     load = dict(zip(("1 min", "5 min", "15 min"), np.round(os.getloadavg(), 1).tolist(), strict=True))
     report = {"about": about(), "limits": limits, "load": load, "summary": summary(rows), "searches": rows}
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -5,8 +5,9 @@ steps under the probe's gradients are all that the search is given: no training,
 whole grammar within the default limits. A rule is recovered when one positive factor takes the steps of a found tree to
 the hidden rule's, within 1e-5 of the largest step under each kind of gradient.
 
-An evaluation is one tree with one set of numbers. A search has 200,000 of them and 300 s of one core's time, which other
-programs on the machine do not lengthen; seconds by the clock are reported beside them. Two searches run side by side. ``held`` is the share of equal steps (by the same measure) under the probe's gradients in reversed order, which
+An evaluation is one tree with one set of numbers. A search has 200,000 of them and 300 s of one core's time, which
+other programs on the machine do not lengthen; seconds by the clock are reported beside them. Two searches run side by
+side. ``held`` is the share of equal steps (by the same measure) under the probe's gradients in reversed order, which
 the search does not see: steps that are signs do not determine their rule's constants any further than the signs do.
 
     python paper/benchmarks/recovery.py [--rules a,b] [--seeds 10] [--out FILE.json]

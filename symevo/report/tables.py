@@ -142,8 +142,9 @@ def front_table(
         lines += _wrapped(_shortest(one.rule), width)
     if len(front) > rows:
         lines.append(f"and {len(front) - rows} more: symevo show RUN --json")
-    if any(one is pick for one in front[:rows]):
-        lines.append(" *  the pick: it gains most for what it adds in size")
+    for rank in (rank for rank, one in enumerate(front, 1) if one is pick):
+        shown = "it gains most for what it adds in size" if rank <= rows else f"symevo show RUN --rank {rank}"
+        lines.append(f" *  the pick: {shown}")
     return "\n".join(lines)
 
 

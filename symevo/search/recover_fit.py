@@ -16,6 +16,7 @@ _DAMPING = (0.1, 1.0, 10.0)
 """Factors of the last damping that a round tries side by side."""
 _LARGEST = 1e4
 _PATIENCE = 6
+_STARTS, _PROMISING = 8, 0.3
 
 
 @dataclass
@@ -113,17 +114,27 @@ class _Point(list):
 def evolve(run: Evaluator, fit: Fit, *, rounds: int) -> Fit:
     """CMA-ES (Hansen & Ostermeier 2001) from where a fit stands, for steps that jump, as signs do.
 
+    Between two jumps nothing tells where to go, and a strategy comes to rest there. So one that ends near starts again.
+
     Args:
         run: Evaluates trees.
         fit: The start.
-        rounds: Most generations; it ends earlier where several bring nothing.
+        rounds: Most generations of one strategy; it ends earlier where several bring nothing.
 
     Returns:
         The best.
     """
+    for start in range(_STARTS):
+        if run.over or (start and fit.error > _PROMISING):
+            break
+        fit = _evolved(run, fit, rounds, sigma=0.3 if start % 2 == 0 else 0.1)
+    return fit
+
+
+def _evolved(run: Evaluator, fit: Fit, rounds: int, sigma: float) -> Fit:
     # DEAP draws from numpy's global generator, which is to depend on the search's seed alone.
     np.random.seed(random.getrandbits(32))
-    strategy = cma.Strategy(centroid=fit.point, sigma=0.3, lambda_=8 + 2 * len(fit.point))
+    strategy = cma.Strategy(centroid=fit.point, sigma=sigma, lambda_=8 + 2 * len(fit.point))
     low, high = fit.shape.bounds
     stale = 0
     for _ in range(rounds):

@@ -71,16 +71,30 @@ class Score:
         signs = (np.sign(found) != np.sign(self._target)).mean(axis=1)
         return np.concatenate([shape, np.abs(residuals[:, -1]), signs], axis=1)
 
-    def same(self, found: np.ndarray) -> np.ndarray:
-        """For each step whether it is the target's up to :data:`EQUAL`, given the rule's best positive factor."""
-        scaled, wanted = _over(found, self._largest), _over(self._target, self._largest)
-        with np.errstate(all="ignore"):
-            factor = (scaled * wanted).sum(axis=(1, 2), keepdims=True) / (scaled**2).sum(axis=(1, 2), keepdims=True)
-            return (factor > 0) & (np.abs(factor * scaled - wanted) <= EQUAL)
-
     def equal(self, found: np.ndarray) -> np.ndarray:
-        """For each rule whether one positive factor takes all its steps to the target's."""
-        return np.array([one.all() for one in self.same(found)], bool)
+        """For each rule whether one positive factor takes all its steps to the target's, up to :data:`EQUAL`."""
+        with np.errstate(all="ignore"):
+            scaled, wanted = self._scaled(found)
+            factors = (scaled * wanted).sum(axis=(1, 2)) / (scaled**2).sum(axis=(1, 2))
+            same = self._same(scaled, wanted, factors)
+        return np.array([one.all() for one in same], bool)
+
+    def same(self, found: np.ndarray) -> np.ndarray:
+        """For each step whether it is the target's, up to the factor that most steps agree on."""
+        with np.errstate(all="ignore"):
+            scaled, wanted = self._scaled(found)
+            both = (scaled != 0) & (wanted != 0)
+            ratios = [aim[one] / row[one] for aim, row, one in zip(wanted, scaled, both, strict=True)]
+            factors = np.array([np.median(one) if one.size else 0.0 for one in ratios])
+            return self._same(scaled, wanted, factors)
+
+    def _scaled(self, found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rules' and target's steps over the target's largest of their kind of gradient."""
+        return _over(found, self._largest), np.broadcast_to(_over(self._target, self._largest), found.shape)
+
+    def _same(self, scaled: np.ndarray, wanted: np.ndarray, factors: np.ndarray) -> np.ndarray:
+        factor = factors[:, None, None]
+        return (factor > 0) & (np.abs(factor * scaled - wanted) <= EQUAL)
 
 
 @dataclass(frozen=True, eq=False)

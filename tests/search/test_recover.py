@@ -70,6 +70,14 @@ def test_what_is_not_equal() -> None:
         assert np.isinf(score.errors(score.residuals(np.full_like(target, np.nan)[None]))).all()
 
 
+def test_one_wrong_step_leaves_the_others_the_same() -> None:
+    target = steps(SIGNUM)
+    found = -0.5 * target * np.where(np.arange(target.size).reshape(target.shape) == 0, 1, -1)
+    score = Score(target, len(KINDS))
+    assert np.count_nonzero(~score.same(found[None])) == 1
+    assert not score.equal(found[None])[0]
+
+
 @pytest.mark.parametrize(
     ("tree", "fit"),
     [

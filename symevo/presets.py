@@ -36,6 +36,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "tasks": ["digits-mlp", "digits-deep"],
             "population": 50,
             "generations": 30,
+            "polish": 4,
             "steps": 300,
         },
     },

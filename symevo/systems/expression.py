@@ -3,7 +3,8 @@
 The genome is a typed tree over the rule language's total primitives and a few forms with memory; NSGA-II keeps quality,
 size and states apart, so the result is a front from the shortest rule to the best. A child is trained only if it reads
 the gradient, is finite, varies, goes downhill on average, and makes steps that no rule before it has made. Any mix of
-rules trains in one stack, in the interpreter: a search compiles nothing.
+rules trains in one stack, in the interpreter: a search compiles nothing. The last generations (setting ``polish``) tune
+the numbers of the front's rules by CMA-ES.
 """
 
 from __future__ import annotations

@@ -33,9 +33,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {**_EXPRESSION, "tasks": ["digits-mlp"], "population": 24, "generations": 6, "steps": 100},
         "default": {
             **_EXPRESSION,
-            "tasks": ["digits-mlp", "digits-deep"],
+            # A valley beside two nets: on the digits alone the shortest rules are nearly the best, and fronts are short.
+            "tasks": ["digits-mlp", "digits-deep", "rosenbrock"],
             "population": 50,
-            "generations": 30,
+            "generations": 40,
             "polish": 4,
             "steps": 300,
         },

@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "quick": {**_EXPRESSION, "tasks": ["digits-mlp"], "population": 24, "generations": 6, "steps": 100},
         "default": {
             **_EXPRESSION,
-            # A valley beside two nets: on the digits alone the shortest rules are nearly the best, and fronts are short.
+            # A valley beside two nets: on digits alone the shortest rules are nearly the best, and fronts are short.
             "tasks": ["digits-mlp", "digits-deep", "rosenbrock"],
             "population": 50,
             "generations": 40,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from symevo.errors import UserError
 
 T = TypeVar("T")
+Thing = TypeVar("Thing")  # what a decorator gets, it returns, of the same type
 
 
 def nearest(name: str, known: list[str]) -> str:
@@ -37,8 +38,8 @@ class Registry(Generic[T]):
     @overload
     def register(self, name: str, value: T) -> T: ...
     @overload
-    def register(self, name: str) -> Callable[[T], T]: ...
-    def register(self, name: str, value: T | None = None) -> T | Callable[[T], T]:
+    def register(self, name: str) -> Callable[[Thing], Thing]: ...
+    def register(self, name: str, value: Any = None) -> Any:
         """Adds ``value`` under ``name``; without a value, returns a decorator that does.
 
         Raises:

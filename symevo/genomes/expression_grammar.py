@@ -1,6 +1,6 @@
 """The grammar of free-form rules: which forms a tree may hold, and what each means in the rule language.
 
-Three types: a *signal* has a value for each weight, a *rate* lies in [0, 1) and a *number* is positive. A plain form is
+Three types: a *signal* has a value for each weight, a *rate* lies in (0, 1) and a *number* is positive. A plain form is
 a total primitive of :mod:`symevo.rules.primitives` or a formula; a form with memory keeps one state per weight, which
 equal sub-trees share. Meanings are text of the rule language in x, y, z (the arguments) and s (the state), so a form is
 one row, and a total primitive that a user registers is a form at once.
@@ -40,14 +40,14 @@ class Signal:
 
 
 class Rate:
-    """A share in [0, 1), such as a β."""
+    """A share in (0, 1), such as a β."""
 
 
 class Number:
     """A positive number."""
 
 
-RANGES = {Rate: (0.0, 0.9999), Number: (1e-8, 100.0)}
+RANGES = {Rate: (1e-4, 0.9999), Number: (1e-8, 100.0)}
 """Lowest and highest value of each type of number."""
 
 OLD = "s_last"

@@ -203,7 +203,7 @@ def plan_lines(settings: Settings, *, evaluations: int, trainings: int, steps: i
     return [
         f"{settings.system}, preset {settings.preset}, on {', '.join(settings.tasks)}; seed {settings.seed}",
         f"at most {evaluations:,} candidates × {tasks} × {seeds} = {trainings:,} trainings of {steps} steps",
-        f"{settings.engine} engine, {workers}; device {settings.device}; run folder {near}",
+        f"{settings.engine} engine, {workers}; updates {settings.backend} on {settings.device}; run folder {near}",
     ]
 
 

@@ -129,13 +129,17 @@ def _statements(rule: Rule, numbers: bool, simplified: bool) -> list[tuple[str, 
 
 
 def _neutral(expr: Expr) -> Expr:
-    """``expr`` without terms that a hyperparameter of 0 switches off, such as ``+ 0*theta``."""
+    """``expr`` without terms that a hyperparameter of 0 switches off, such as ``+ 0*theta``, and factors of 1."""
     if not isinstance(expr, Op):
         return expr
     args = tuple(map(_neutral, expr.args))
     zero = [argument == Num(0.0) for argument in args]
     if expr.name == "*" and any(zero):
         return Num(0.0)
+    if expr.name in ("*", "/") and args[1] == Num(1.0):
+        return args[0]
+    if expr.name == "*" and args[0] == Num(1.0):
+        return args[1]
     if expr.name in ("+", "-") and zero[1]:
         return args[0]
     return args[1] if expr.name == "+" and zero[0] else Op(expr.name, args)

@@ -173,7 +173,7 @@ def test_an_engine_with_another_preparation_replaces_the_children(start: Start) 
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_a_signal_leaves_nothing_behind(start: Start, tmp_path: Path, number: int, code: int) -> None:
     log = tmp_path / "log"

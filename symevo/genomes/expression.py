@@ -7,6 +7,7 @@ lr·tree(g) is the step. Momentum, RMSProp, Adam, Lion and signum are trees of a
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Hashable, Iterable
 from functools import lru_cache
@@ -30,6 +31,7 @@ from symevo.genomes.expression_match import genes_for
 from symevo.genomes.expression_numbers import NumberVector, structure
 from symevo.genomes.expression_operators import ExpressionOperators
 from symevo.genomes.expression_rule import express
+from symevo.rules.catalogue import Catalogue
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
@@ -85,6 +87,7 @@ class Expression(Genome):
     ) -> None:
         super().__init__(preset)
         self.limits, self.grammar = limits or Limits(), Grammar(primitives)
+        self._catalogue = Catalogue()
         ops = ExpressionOperators(self.grammar, self.limits)
         self.operators = {name: getattr(ops, name) for name in ("mate_subtrees", "mate_numbers", *RATES)}
 
@@ -128,17 +131,21 @@ class Expression(Genome):
         return express(individual)
 
     def identity(self, candidate: Rule) -> str:
-        """Fingerprint of the direction and the numbers that ride along, see :func:`symevo.rules.probe.probe`.
+        """The direction and the numbers that ride along, as the first equal candidate of this search had them.
 
-        A factor of the direction counts as one of the learning rate, for that is all it does.
+        Equal are directions and numbers within 1e-5, see :mod:`symevo.rules.catalogue`. A factor of the direction
+        counts as one of the learning rate, for that is all it does.
         """
         found = _probed(candidate)
         if found.reason is not None:
             return candidate.identity
-        pull = candidate.lr * candidate.hyper.get("weight_decay", 0.0)
-        numbers = [f"{value:.8e}" for value in (candidate.lr * found.scale, pull)]
-        parts = [found.fingerprint, *numbers, candidate.schedule.to_json()]
-        return blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
+        rate, pull = candidate.lr * found.scale, candidate.lr * candidate.hyper.get("weight_decay", 0.0)
+        schedule = candidate.schedule
+        parts = [found.fingerprint, f"{rate:.8e}", f"{pull:.8e}", schedule.to_json()]
+        exact = blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
+        positive = [value for value in (rate, pull, *found.sizes) if value > 0]
+        kind = (schedule.decay, schedule.warmup >= 1, *(value > 0 for value in (pull, *found.sizes)))
+        return self._catalogue.name(exact, kind, [*map(math.log, positive), schedule.warmup], found.steps)
 
     def reject(self, individual: Any) -> str | None:
         """What the probe has against it, such as ``"climbs"``; None for what may learn."""

@@ -11,7 +11,7 @@ convex loss has them, tiny, huge, sparse and sign-alternating ones. From the dir
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
 
@@ -37,11 +37,15 @@ class Probe:
         reason: Why the rule is not worth training, or None.
         fingerprint: Hash of the directions up to a positive factor; empty where there is a reason.
         scale: That factor: the largest step under convex gradients.
+        sizes: Of each kind of gradient, the largest step relative to the scale.
+        steps: All steps, each relative to the largest of its kind, float32.
     """
 
     reason: str | None
     fingerprint: str = ""
     scale: float = 0.0
+    sizes: tuple[float, ...] = ()
+    steps: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32), compare=False, repr=False)
 
 
 @cache
@@ -102,9 +106,11 @@ def _judge(program: Program, steps: np.ndarray) -> Probe:
     scale = float(largest[0] or largest.max())
     # Each kind of gradient by its own largest step: a rule may take huge gradients for a million times what it takes
     # others for. Zeros are added because -0 and 0 are one number.
-    shape = np.rint(groups / np.where(largest > 0, largest, 1.0)[:, None, None] * _DIGITS) + 0.0
-    sizes = " ".join(f"{size / scale:.7e}" for size in largest)
-    return Probe(None, blake2b(shape.tobytes() + sizes.encode(), digest_size=12).hexdigest(), scale)
+    shape = groups / np.where(largest > 0, largest, 1.0)[:, None, None]
+    sizes = tuple(float(size / scale) for size in largest)
+    exact = (np.rint(shape * _DIGITS) + 0.0).tobytes() + " ".join(f"{size:.7e}" for size in sizes).encode()
+    digest = blake2b(exact, digest_size=12).hexdigest()
+    return Probe(None, digest, scale, sizes, shape.reshape(-1).astype(np.float32))
 
 
 def _reason(program: Program, steps: np.ndarray) -> str | None:

@@ -77,6 +77,10 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     settings = _validated({**own.get(preset, {}), **said})
     if own and preset not in own:
         raise SettingError("preset", f"{preset} is none of {system}'s: use {' or '.join(own)}")
+    most = settings.generations // 2  # a preset's share shrinks with its run; what was said is meant
+    if said.get("polish") and settings.polish > most:
+        why = f"{settings.polish} of generations {settings.generations} leaves too few to search"
+        raise SettingError("polish", f"{why}: polish at most half of them, {most}")
     missing = [path for path in settings.tasks_from if not os.path.isfile(path)]
     if missing:
         raise SettingError("tasks_from", f"{missing[0]} is no file: give a Python file that makes tasks")

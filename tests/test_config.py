@@ -237,3 +237,9 @@ def test_resume_reads_settings_as_a_new_run_does() -> None:
 def test_resume_on_other_engines(start: dict, flags: dict, wanted: tuple[str, int]) -> None:
     after = resumed(recorded(resolve(start)), flags)
     assert (after.engine, after.workers) == wanted
+
+
+def test_polishing_leaves_half_of_the_generations_to_search():
+    with pytest.raises(UserError, match=r"polish 5 of generations 8 leaves too few to search: .* half of them, 4"):
+        resolve({"system": "expression", "generations": 8, "polish": 5})
+    assert resolve({"system": "expression", "generations": 2}).generations == 2  # the preset's 4 shrink

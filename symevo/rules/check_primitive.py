@@ -111,6 +111,8 @@ def _torch(row: Primitive, args: Sequence[np.ndarray], dtype: torch.dtype = torc
         raise _wrong(row, f"its torch form makes shape {tuple(found.shape)} of {shape}: make it element-wise")
     if not all(torch.equal(one.nan_to_num(), old.nan_to_num()) for one, old in zip(tensors, before, strict=True)):
         raise _wrong(row, "its torch form changes its arguments: give a new tensor instead")
+    if not torch.equal(found.nan_to_num(), row.torch(*tensors).nan_to_num()):  # type: ignore[operator]
+        raise _wrong(row, "its torch form gives another value each time: it must depend on its arguments alone")
     return found.double().numpy()
 
 

@@ -64,7 +64,9 @@ class Rule:
                 raise RuleError(f"hyperparameter {name} is too large an integer; write it as a float")
         missing = [name for name in known if name not in values]
         if missing:
-            raise RuleError(f"no value for {', '.join(missing)}: give each as a keyword, or in hyper")
+            raise RuleError(
+                f"no value for {', '.join(missing)}: give each as a keyword or in hyper, or write the number"
+            )
         object.__setattr__(self, "hyper", {name: float(values[name]) for name in known})
 
     def __hash__(self) -> int:

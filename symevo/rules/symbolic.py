@@ -83,7 +83,7 @@ def inlined(rule: Rule) -> list[tuple[str, Expr]]:
 
 
 def latex(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> str:
-    """The equations as an ``aligned`` environment.
+    """The equations as an ``aligned`` environment; a last row tells the schedule, if there is one.
 
     Args:
         rule: What to print.
@@ -91,7 +91,15 @@ def latex(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> str
         simplified: :func:`simplify` first.
     """
     statements = _statements(rule, numbers, simplified)
-    return Latex(_bases(statements), digits=DIGITS if numbers else None).lines(statements)
+    printer = Latex(_bases(statements), digits=DIGITS if numbers else None)
+    text = printer.lines(statements)
+    if rule.schedule.is_constant:
+        return text
+    factors = [part.replace("·T", " $T$").replace(" T ", " $T$ ") for part in describe(rule.schedule).split(" × ")]
+    rate = printer.number(rule.lr) if numbers else printer.name("lr")
+    row = r" \times ".join([rate, *(rf"\text{{{factor}}}" for factor in factors)])
+    end = "\n\\end{aligned}"
+    return f"{text.removesuffix(end)} \\\\\n{printer.name('lr_{t}')} &= {row}{end}"
 
 
 def unicode(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> str:

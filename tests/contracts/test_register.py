@@ -113,6 +113,11 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a sum": (lambda x: x + x.sum(), {}, "on all of them .*make it element-wise"),
     "shape": (lambda x: x[:1], {}, "element-wise"),
     "single precision": (lambda x: x.float(), {"numpy": lambda x: x}, "torch.float32 of torch.float64"),
+    "random": (
+        lambda x: x * (1 + 1e-14 * torch.rand_like(x)),
+        {"numpy": lambda x: x, "sympy": lambda x: x},
+        "another value each time",
+    ),
     "in place": (lambda x: x.mul_(2), {"numpy": lambda x: 2 * x}, "changes its arguments"),
     "sympy differs": (lambda x: x + x, {"sympy": lambda x: 3 * x}, "sympy gives .*mend sympy="),
     "sympy fails": (lambda x: torch.tanh(x), {"numpy": np.tanh}, "its sympy form fails .*give sympy="),

@@ -139,3 +139,11 @@ def test_simplified_rules_print(program):
     made = Rule(program, dict.fromkeys(program.hyper_names, 0.5))
     assert made.unicode(simplified=True)
     assert made.latex(simplified=True, numbers=True)
+
+
+def test_latex_tells_the_schedule():
+    one = rule("adamw")
+    scheduled = Rule(one.program, one.hyper, Schedule(0.1, "cosine"))
+    assert r"\eta_{t} &= 0.001 \times \text{linear warmup over 0.1 $T$ steps} \times" in scheduled.latex(numbers=True)
+    assert r"\text{cosine decay over $T$ steps}" in scheduled.latex()
+    assert r"\eta_{t}" not in one.latex()

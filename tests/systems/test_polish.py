@@ -121,7 +121,7 @@ def test_what_cannot_be_is_said_before_anything_is_written(wrong, said, tmp_path
 
 @pytest.mark.parametrize(("generations", "polish", "last"), [(30, 4, 4), (3, 4, 1), (1, 4, 0), (8, 0, 0)])
 def test_at_most_half_of_the_generations_polish(generations, polish, last):
-    settings = resolve({"system": "expression", "generations": generations, "polish": polish})
+    settings = resolve({"system": "expression"}).model_copy(update={"generations": generations, "polish": polish})
     assert polishing(settings) == last
 
 

@@ -36,7 +36,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             # A valley beside two nets: on digits alone the shortest rules are nearly the best, and fronts are short.
             "tasks": ["digits-mlp", "digits-deep", "rosenbrock"],
             "population": 50,
-            "generations": 40,
+            "generations": 30,
             "polish": 4,
             "steps": 300,
         },

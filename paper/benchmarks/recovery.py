@@ -40,8 +40,8 @@ from machine import about, commit
 from symevo.genomes.expression import Expression
 from symevo.rules.probe import KINDS, directions, gradients
 from symevo.rules.program import Program
-from symevo.search.recover import recover
-from symevo.search.recover_score import Score
+from symevo.search.recovery.score import Score
+from symevo.search.recovery.search import recover
 
 BUDGET, SECONDS, PROCESSES = 200_000, 300.0, 2
 HIDDEN: dict[str, tuple[str, dict[str, tuple[float, float]], int]] = {

@@ -8,8 +8,9 @@ picks it up by itself.
 from __future__ import annotations
 
 import copy
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar
 
 from deap import base, creator
@@ -124,6 +125,16 @@ class Genome(ABC):
 
 GENOMES: Registry[type[Genome]] = Registry("genome")
 """Genome kinds by the name that users write."""
+
+
+def cross_uniformly(a: Individual, b: Individual, names: Iterable[str]) -> tuple[Individual, Individual]:
+    """Uniform crossover of named genes, in place: each changes places with p = ½ (Syswerda 1989)."""
+    for name in names:
+        if random.random() < 0.5:
+            first, second = getattr(a, name), getattr(b, name)
+            setattr(a, name, second)
+            setattr(b, name, first)
+    return a, b
 
 
 def clone(individual: Individual) -> Individual:

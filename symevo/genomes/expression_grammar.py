@@ -50,6 +50,9 @@ class Number:
 RANGES = {Rate: (1e-4, 0.9999), Number: (1e-8, 100.0)}
 """Lowest and highest value of each type of number."""
 
+LEAST = 1e-4
+"""Of 1 − β, on whose logarithm a rate is drawn, moved and tuned."""
+
 OLD = "s_last"
 """In a form's value, the state before this step's update; ``s`` is the state after it."""
 

@@ -7,11 +7,9 @@ from math import log10
 from typing import Any
 
 from symevo.genomes.expression_genes import BOUNDS, FLAGS, ExpressionGenes
-from symevo.genomes.expression_grammar import RANGES, Rate, Signal, constant
+from symevo.genomes.expression_grammar import LEAST, RANGES, Rate, Signal, constant
 
 _ALONG = ("lr", "weight_decay")
-_RATE_FLOOR = 1e-4
-"""1 − β is no smaller: the upper end of a rate's range."""
 
 
 class NumberVector:
@@ -34,7 +32,7 @@ class NumberVector:
     def read(self, genes: ExpressionGenes) -> list[float]:
         """The vector of an individual."""
         tree = [_decades(kind, genes[found[0]].value) for kind, found in self._places]
-        return tree + [log10(max(getattr(genes, name), BOUNDS[name][0] or _RATE_FLOOR)) for name in self._along]
+        return tree + [log10(max(getattr(genes, name), BOUNDS[name][0] or LEAST)) for name in self._along]
 
     def write(self, genes: ExpressionGenes, vector: Sequence[float]) -> None:
         """Sets an individual's numbers, each within its range."""
@@ -57,5 +55,5 @@ def structure(genes: ExpressionGenes) -> tuple[Any, ...]:
 
 def _decades(kind: type, value: float) -> float:
     if kind is Rate:
-        return log10(max(1 - value, _RATE_FLOOR))
+        return log10(max(1 - value, LEAST))
     return log10(max(value, RANGES[kind][0]))

@@ -10,8 +10,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from symevo.genomes.base import cross_uniformly
 from symevo.genomes.expression_genes import BOUNDS, FLAGS, ExpressionGenes, Limits, family
-from symevo.genomes.expression_grammar import G, Grammar, Rate, Signal, all_forms, constant
+from symevo.genomes.expression_grammar import LEAST, Grammar, Rate, Signal, all_forms, constant
 
 _TRIES = 8
 _NEW_DEPTH, _NEW_SIZE = 3, 10
@@ -42,12 +43,7 @@ class ExpressionOperators:
 
     def mate_numbers(self, a: ExpressionGenes, b: ExpressionGenes) -> tuple[Any, Any]:
         """Uniform crossover of the numbers and flags that ride along."""
-        for name in (*BOUNDS, *FLAGS):
-            if random.random() < 0.5:
-                first, second = getattr(a, name), getattr(b, name)
-                setattr(a, name, second)
-                setattr(b, name, first)
-        return a, b
+        return cross_uniformly(a, b, (*BOUNDS, *FLAGS))
 
     # --- mutation of the tree
 
@@ -61,7 +57,7 @@ class ExpressionOperators:
         """One form becomes another with arguments of the same types, or one number is drawn anew."""
 
         def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if node is not G and node.name != "g"]
+            places = [at for at, node in enumerate(genes) if node.name != "g"]
             if not places:
                 return None
             at = random.choice(places)
@@ -183,7 +179,7 @@ class ExpressionOperators:
 def moved(node: Any, decades: float) -> Any:
     """A number moved on its scale."""
     if node.ret is Rate:
-        return constant(Rate, 1 - max(1 - node.value, 1e-4) * 10**decades)
+        return constant(Rate, 1 - max(1 - node.value, LEAST) * 10**decades)
     return constant(node.ret, node.value * 10**decades)
 
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from symevo.genomes.base import cross_uniformly
 from symevo.genomes.term_sum_genes import (
     ADAM,
     FLAGS,
@@ -93,12 +94,7 @@ class PaperOperators:
 
     def mate_hyper(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
         """Uniform crossover: every number and flag changes places with p = ½."""
-        for name in (*NUMBERS, *FLAGS):
-            if random.random() < 0.5:
-                x, y = getattr(a, name), getattr(b, name)
-                setattr(a, name, y)
-                setattr(b, name, x)
-        return a, b
+        return cross_uniformly(a, b, (*NUMBERS, *FLAGS))
 
     def mutate_hyper(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
         """Each with p = 0.35d: lr, eps, weight decay ·10^N(0, σ); β1 + N(0, 0.2σ), β2 + N(0, 0.1σ)."""

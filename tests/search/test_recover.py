@@ -12,10 +12,10 @@ from symevo.genomes.expression import Expression
 from symevo.genomes.expression_genes import Nested, flat, nested
 from symevo.genomes.expression_rule import direction
 from symevo.rules.probe import KINDS, directions
-from symevo.search.recover import Found, recover
-from symevo.search.recover_fit import evolve, least_squares
-from symevo.search.recover_score import Evaluator, Fit, Score
-from symevo.search.recover_shape import Shape
+from symevo.search.recovery.fit import evolve, least_squares
+from symevo.search.recovery.score import Evaluator, Fit, Score
+from symevo.search.recovery.search import Found, recover
+from symevo.search.recovery.shape import Shape
 
 ADAM: Nested = ("ratio", ("ema", "g", 0.85), ("root", ("ema", ("square", "g"), 0.97)))
 SIGNUM: Nested = ("sign", ("ema", "g", 0.85))

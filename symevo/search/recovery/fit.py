@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from deap import base, cma
 
-from symevo.search.recover_score import Evaluator, Fit
+from symevo.search.recovery.score import Evaluator, Fit
 
 _STEP = 1e-6
 _DAMPING = (0.1, 1.0, 10.0)

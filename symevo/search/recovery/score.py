@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from symevo.search.recover_shape import Shape
+from symevo.search.recovery.shape import Shape
 
 if TYPE_CHECKING:
     from symevo.rules.program import Program

@@ -6,8 +6,8 @@
 
 Parents are chosen by ε-lexicase selection (La Cava, Spector & Danai 2016): what a rule does to one weight is a task of
 its own, so that a tree which has one part of the hidden rule right breeds although others are closer on average. A tree
-is tried once in its life, apart from its numbers (:mod:`symevo.search.recover_shape`); these are fitted by damped least
-squares, and by CMA-ES where steps jump (:mod:`symevo.search.recover_fit`).
+is tried once in its life, apart from its numbers (:mod:`.shape`); these are fitted by damped least
+squares, and by CMA-ES where steps jump (:mod:`.fit`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from symevo.search.recover_fit import evolve, least_squares
-from symevo.search.recover_score import Directions, Evaluator, Fit, Score
-from symevo.search.recover_shape import Shape
+from symevo.search.recovery.fit import evolve, least_squares
+from symevo.search.recovery.score import Directions, Evaluator, Fit, Score
+from symevo.search.recovery.shape import Shape
 
 POPULATION = 300
 CHILDREN = 200
@@ -223,7 +223,7 @@ class Lexicase:
 
 
 def survivors(members: list[Member], count: int) -> list[Member]:
-    """Members that behave differently: a third of them the closest, the others by lexicase selection."""
+    """Members that behave differently: a fifth of them the closest, the others by lexicase selection."""
     different: dict[tuple[int, ...], Member] = {}
     for one in sorted(members, key=lambda one: one.rank):
         different.setdefault(one.fit.behaviour, one)

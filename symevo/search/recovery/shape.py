@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from symevo.genomes.expression_genes import Nested, family, nested
-from symevo.genomes.expression_grammar import RANGES, Rate, constant
+from symevo.genomes.expression_grammar import LEAST, RANGES, Rate, constant
 from symevo.genomes.expression_rule import direction
 from symevo.rules.program import Program
-
-_LEAST = 1e-4  # of 1 − β
 
 
 class Shape:
@@ -84,11 +82,11 @@ def _numbers(tree: Nested) -> Iterator[tuple[int, Any]]:
 
 def _range(kind: type) -> tuple[float, float]:
     low, high = RANGES[kind]
-    return (log(_LEAST), 0.0) if kind is Rate else (log(low), log(high))
+    return (log(LEAST), 0.0) if kind is Rate else (log(low), log(high))
 
 
 def _coordinate(kind: type, value: float) -> float:
-    return log(max(1 - value, _LEAST)) if kind is Rate else log(value)
+    return log(max(1 - value, LEAST)) if kind is Rate else log(value)
 
 
 def _value(kind: type, point: float) -> float:

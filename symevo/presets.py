@@ -42,4 +42,4 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-"""Settings by system and preset; what a preset leaves out has the default of `symevo.config.Settings`."""
+"""Settings by system and preset; what a preset leaves out has the default of `symevo.settings.Settings`."""

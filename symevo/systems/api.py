@@ -145,7 +145,7 @@ def evolve(
             process alone, so the search then trains here (one worker, no time limits); put it in a file and use
             ``tasks_from`` for the engines.
         progress: Who is told; nobody by default.
-        **settings: Any field of :class:`symevo.config.Settings`.
+        **settings: Any field of :class:`symevo.settings.Settings`.
 
     Returns:
         The finished run: ``.best``, ``.front``, ``.history``, ``.path``.

@@ -66,9 +66,7 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
         said = request.resume or request.all_flags().get("out") or result.path
         _print_json(result.summary() | {"run": str(said)})
     else:
-        from symevo.report.tables import run_report
-
-        print(run_report(result))
+        print(result)
     return 0
 
 
@@ -94,13 +92,13 @@ def show(path: Path, *, rank: int | None, latex: bool, as_json: bool, files: Seq
     if as_json:
         _print_json(result.summary() if rank is None else result.entry(rank))
         return 0
-    from symevo.report.tables import candidate_report, run_report
+    from symevo.report.tables import candidate_report
 
     one = result.best if rank is None else result.ranked(rank)
     if latex:
         print(one.rule.latex(numbers=True))
     elif rank is None:
-        print(run_report(result))
+        print(result)
     else:
         print(candidate_report(one, title=f"rank {rank} of {len(result.front)}"))
     return 0

@@ -170,12 +170,13 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
         store.moved(settings.tasks_from)
     evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
     trainings = evaluations * len(planned.plans) * settings.seeds
+    system = SYSTEMS.get(settings.system)
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
         driver = Driver(
-            SYSTEMS.get(settings.system),
+            system,
             settings,
             tasks=planned.plans,
             prints=planned.prints,
@@ -184,9 +185,12 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
             engine=engine,
         )
         driver.run()
+        run = Run(store.folder)
+        if system.finish is not None:
+            system.finish(run, progress.message)
     except KeyboardInterrupt:
         raise Interrupted(store.folder) from None
     finally:
         progress.close()
         store.close()
-    return Run(store.folder)
+    return run

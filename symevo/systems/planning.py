@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,11 @@ from symevo.explain import SettingError
 from symevo.presets import PRESETS
 from symevo.rules.primitives import Primitive
 from symevo.settings import Settings
-from symevo.systems.base import SPECIAL, System
+from symevo.systems.base import SPECIAL, Say, System
 from symevo.systems.evaluation import TaskPlan
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
-
-Say = Callable[[str], object]
 
 
 def register_task(task: Any) -> str:

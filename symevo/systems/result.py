@@ -10,13 +10,13 @@ from typing import Any
 from symevo.errors import UserError
 from symevo.explain import SettingError
 from symevo.report.pick import pick
-from symevo.report.tables import run_report
 from symevo.report.totals import operators, proposals
 from symevo.rules.language import RuleError
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
 from symevo.settings import Settings
 from symevo.store import FILE, Store
+from symevo.systems.base import SYSTEMS
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ class Run:
 
     def __str__(self) -> str:
         """The closing report, as ``symevo show`` prints it."""
-        return run_report(self) if self.candidates else f"{self.path}: no finished candidate yet"
+        if not self.candidates:
+            return f"{self.path}: no finished candidate yet"
+        return SYSTEMS.get(self.settings.system).report(self)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, candidates={len(self.candidates)})"

@@ -10,6 +10,7 @@ import pytest
 
 from symevo import cli
 from symevo.config import resolve
+from symevo.report.tables import run_report
 from symevo.rules.rule import Rule, rule
 from symevo.settings import Settings
 
@@ -51,6 +52,9 @@ class FakeRun:
         counts = {"proposals": {"count": 8, "shares": {"trained": 0.5, "climbs": 0.496, "known": 0.004}}}
         counts["operators"] = {"mutate_hoist": {"tried": 1200, "valid": 4, "improved": 1}}
         return {"system": "term-sum", "evaluations": 4, "seconds": 1.0, "generations": generations, **counts}
+
+    def __str__(self) -> str:
+        return run_report(self)
 
 
 class FakeApi:

@@ -2,7 +2,7 @@
 
 Outputs are ``[R, ..., B]``: rows first, the batch last. With the batch innermost, a softmax over the classes
 and every sum run over whole vectors of samples, which was measured to be faster than torch's usual ``[R, B,
-classes]``.
+classes]``. Targets are ``[1, B, ...]`` where all rows share a batch, ``[R, B, ...]`` where each has its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from symevo.registry import Registry
 class Loss(NamedTuple):
     """A loss in two parts, so that evaluation does not pay for gradients.
 
-    ``value(outputs [R, ..., B], target [B, ...]) -> (losses [R, B], saved)``; ``gradient(outputs, target,
+    ``value(outputs [R, ..., B], target [1 or R, B, ...]) -> (losses [R, B], saved)``; ``gradient(outputs, target,
     saved)`` is the derivative of the sum over rows of the mean over the batch, of the shape of the outputs.
     """
 
@@ -33,28 +33,28 @@ LOSSES: Registry[Loss] = Registry("loss")
 
 def _cross_entropy(outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     log_p = torch.log_softmax(outputs, 1)
-    index = target.view(1, 1, -1).expand(outputs.shape[0], 1, -1)
+    index = target.unsqueeze(1).expand(outputs.shape[0], 1, -1)
     return log_p.gather(1, index).squeeze(1).neg_(), log_p
 
 
 def _cross_entropy_gradient(outputs: Tensor, target: Tensor, log_p: Tensor) -> Tensor:
     """(softmax − one-hot) / B."""
-    one_hot = log_p.new_zeros(log_p.shape[1:]).scatter_(0, target.view(1, -1), 1.0)
-    return log_p.exp_().sub_(one_hot).div_(target.shape[0])
+    one_hot = log_p.new_zeros(len(target), *log_p.shape[1:]).scatter_(1, target.unsqueeze(1), 1.0)
+    return log_p.exp_().sub_(one_hot).div_(target.shape[1])
 
 
 LOSSES.register("cross_entropy", Loss(_cross_entropy, _cross_entropy_gradient))
 
 
 def _squared_error(outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    difference = outputs - target.movedim(0, -1)
+    difference = outputs - target.movedim(1, -1)
     squared = difference * difference
     return (squared if squared.dim() == 2 else squared.flatten(1, -2).mean(1)), difference
 
 
 def _squared_error_gradient(outputs: Tensor, target: Tensor, difference: Tensor) -> Tensor:
     """2 (output − target) / (outputs of a sample · B)."""
-    return difference.mul_(2.0 / target.numel())
+    return difference.mul_(2.0 / target[0].numel())
 
 
 LOSSES.register("mse", Loss(_squared_error, _squared_error_gradient))
@@ -69,10 +69,11 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     def value(outputs: Tensor, target: Tensor) -> tuple[Tensor, Any]:
         with torch.enable_grad():
             leaf = outputs.detach().requires_grad_()
-            each = [function(row.movedim(-1, 0), target) for row in leaf.unbind(0)]
-            if not isinstance(each[0], Tensor) or each[0].shape != target.shape[:1]:
+            targets = target.expand(len(leaf), *target.shape[1:])
+            each = [function(row.movedim(-1, 0), one) for row, one in zip(leaf, targets, strict=True)]
+            if not isinstance(each[0], Tensor) or each[0].shape != target.shape[1:2]:
                 shape = list(getattr(each[0], "shape", ()))
-                raise UserError(f"the loss returned {shape}; it must return one loss per sample, [{len(target)}]")
+                raise UserError(f"the loss returned {shape}; it must return one loss per sample, [{target.shape[1]}]")
             losses = torch.stack(each)
         return losses.detach(), (leaf, losses)
 

@@ -1,9 +1,9 @@
 """How the rows of a chunk are trained as one model: three ways behind one interface.
 
-A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch; their weights
-are the rows of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R, W]``. Each parameter
-starts at a multiple of 16 elements there (`symevo.tasks.layers` says why); the few elements between are 0,
-and their gradients too.
+A row is one candidate optimizer's copy of the model. All rows of a chunk see the same batch, or each one of its
+own; their weights are the rows of one flat tensor ``theta [R, W]``, their gradients the rows of ``grad [R,
+W]``. Each parameter starts at a multiple of 16 elements there (`symevo.tasks.layers` says why); the few
+elements between are 0, and their gradients too.
 
 - ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest
   for small nets on a CPU.
@@ -38,11 +38,13 @@ class Stack(Protocol):
         random: Whether a training pass draws random numbers (so that a seed must be given).
         theta: Weights ``[R, W]``; whoever trains changes them in place.
         grad: Gradients ``[R, W]``, filled by `gradient`.
+        buffers: What the model keeps besides weights (running statistics), by name, each ``[R, ...]``.
     """
 
     random: bool
     theta: Tensor
     grad: Tensor
+    buffers: dict[str, Tensor]
 
     def __init__(self, model: nn.Module, rows: int) -> None:
         """Stacks ``rows`` copies of ``model``, on its device, in its dtype; the caller fills ``theta``."""
@@ -58,7 +60,7 @@ class Stack(Protocol):
         ...
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
-        """Inputs ``x [B, ...]`` -> outputs ``[R, ..., B]``.
+        """Inputs ``x [1, B, ...]``, shared by all rows, or ``[R, B, ...]`` -> outputs ``[R, ..., B]``.
 
         With a seed in training mode, its randomness drawn from that seed; `gradient` may then be called once.
         Without one (None) in evaluation mode.
@@ -102,6 +104,7 @@ class Products:
         self.theta, self.grad = theta[:rows], grad[:rows]
         self._initial = model
         self._buffers = _stacked_buffers(model, padded)
+        self.buffers = {name: b[:rows] for name, b in self._buffers.items()}
         self._masks = Masks(like.device, like.dtype)
         self._layers: list[Layer] = []
         for prefix, module in _leaves(model):
@@ -142,8 +145,8 @@ class Products:
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         if seed is not None and self.random:
             self._masks.seed(seed)
-        # [B, ...] -> [1, ..., B]: one leading row that all share until the first layer with weights.
-        activation = x.movedim(0, -1).unsqueeze(0)
+        # A leading axis of 1 is shared by all rows until the first layer with weights.
+        activation = x.movedim(1, -1)
         for layer in self._layers:
             activation = layer.forward(activation, train=seed is not None, mask=self._masks)
         return activation[: self._rows]
@@ -195,8 +198,9 @@ class Vmap:
         self._weights = {n: v.detach().requires_grad_() for n, v in views(self._theta, segments).items()}
         self._grads = list(views(grad, segments).values())
         self._buffers = _stacked_buffers(model, padded)
+        self.buffers = {name: b[:rows] for name, b in self._buffers.items()}
         self._initial = model
-        self._rows = rows
+        self._rows, self._padded = rows, padded
         self._outputs: Tensor | None = None
 
     @staticmethod
@@ -217,7 +221,9 @@ class Vmap:
             self._model.train(train)
         if seed is not None and self.random:
             self._masks.seed(seed)
-        run = torch.func.vmap(self._call, in_dims=(0, 0, None), randomness="same")
+        own = len(x) > 1
+        x = torch.cat([x, x[:1].expand(self._padded - len(x), *x.shape[1:])]) if own else x[0]
+        run = torch.func.vmap(self._call, in_dims=(0, 0, 0 if own else None), randomness="same")
         with torch.set_grad_enabled(train), _private_randomness(seed if self.random else None, self._device):
             outputs = run(self._weights, self._buffers, x)[: self._rows].movedim(1, -1)
         self._outputs = outputs if train else None
@@ -252,6 +258,7 @@ class Single:
         self._grads = [view[0] for view in views(self.grad, segments).values()]
         for weight, view in zip(self._weights, views(self.theta, segments).values(), strict=True):
             weight.data = view[0]
+        self.buffers = {name: buffer.unsqueeze(0) for name, buffer in self._model.named_buffers()}
         self._initial = model
         self._outputs: Tensor | None = None
 
@@ -260,9 +267,8 @@ class Single:
         return None
 
     def restart(self) -> None:
-        buffers = dict(self._model.named_buffers())
         for name, initial in self._initial.named_buffers():
-            buffers[name].copy_(initial)
+            self.buffers[name].copy_(initial)
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
@@ -274,7 +280,7 @@ class Single:
             torch.set_grad_enabled(train),
             _private_randomness(seed if self.random else None, self.theta.device),
         ):
-            outputs = self._model(x).movedim(0, -1).unsqueeze(0)
+            outputs = self._model(x[0]).movedim(0, -1).unsqueeze(0)
         self._outputs = outputs if train else None
         return outputs.detach()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 _BLOCK_ELEMENTS = {"products": 2**16, "vmap": 2**16, "single": 2**23}
 # Products of 256 columns were measured fastest.
 _BLOCK_SAMPLES = {"products": 256, "vmap": 256, "single": 1024}
-_ORDERS_KEPT = 8
+_ORDERS_KEPT = 64
 
 
 class Scores(NamedTuple):
@@ -180,6 +181,19 @@ class Workload:
             x = self._augment(x, generator)
         return Pair(x, y)
 
+    def sample(self, split: str, count: int, seed: int) -> Pair:
+        """``count`` samples of a split, drawn without replacement; all of it, in order, where it has no more.
+
+        Raises:
+            UserError: The task has no such split.
+        """
+        x, y = self.split(split)
+        if count >= len(x):
+            return Pair(x, y)
+        generator = torch.Generator().manual_seed(self.seed(seed, f"sample {split}", count))
+        index = torch.randperm(len(x), generator=generator)[:count].to(self.device)
+        return Pair(x.index_select(0, index), y.index_select(0, index))
+
     def seed(self, seed: int, purpose: str, step: int) -> int:
         """The seed of one stream of this workload."""
         return seed_for(self.run_seed, self.task.name, seed, purpose, step)
@@ -206,12 +220,13 @@ class Rows:
     Attributes:
         theta: Weights ``[R, W]``, contiguous; an update changes them in place.
         grad: Gradients ``[R, W]``, contiguous, filled by `losses_and_grad`.
+        buffers: What else the model keeps (running statistics), by name, each ``[R, ...]``.
     """
 
     def __init__(self, workload: Workload, stack: Stack) -> None:
         self.workload = workload
         self._stack = stack
-        self.theta, self.grad = stack.theta, stack.grad
+        self.theta, self.grad, self.buffers = stack.theta, stack.grad, stack.buffers
 
     def start(self, seed: int) -> None:
         """Puts every row at the initial weights and buffers of training seed ``seed``."""
@@ -219,14 +234,23 @@ class Rows:
         self.grad.zero_()
         self._stack.restart()
 
-    def losses_and_grad(self, seed: int, step: int) -> Tensor:
+    def losses_and_grad(self, seed: int, step: int, *, orders: Sequence[int] | None = None) -> Tensor:
         """Mean training loss ``[R]`` of the batch of ``step`` (0, 1, …) under ``theta``; fills ``grad``.
 
         ``grad[r]`` is the derivative of loss r with respect to ``theta[r]``. A row that overflows gives inf
         or NaN here and leaves the others as they are.
+
+        Args:
+            seed: Training seed: order of the data, and dropout masks.
+            step: Where in that order.
+            orders: For each row the seed of an order of its own; masks stay shared.
         """
         workload = self.workload
-        x, y = workload.batch(seed, step)
+        if orders is None:
+            x, y = (part.unsqueeze(0) for part in workload.batch(seed, step))
+        else:
+            pairs = [workload.batch(order, step) for order in orders]
+            x, y = (torch.stack(parts) for parts in zip(*pairs, strict=True))
         draw = workload.seed(seed, "dropout", step) if self._stack.random else 0
         outputs = self._stack.outputs(x, seed=draw)
         losses, saved = workload.loss.value(outputs, y)
@@ -239,14 +263,17 @@ class Rows:
         Raises:
             UserError: The task has no such split.
         """
-        workload = self.workload
-        x, y = workload.split(split)
+        return self.scores(self.workload.split(split))
+
+    def scores(self, samples: Pair) -> Scores:
+        """Mean loss and accuracy of every row over ``samples`` (on the device), in evaluation mode."""
+        workload, (x, y) = self.workload, samples
         count_right = workload.task.metric == "accuracy"
         loss = torch.zeros(len(self.theta), dtype=torch.float64, device=workload.device)
         right = torch.zeros_like(loss)
         for start in range(0, len(x), workload.block):
-            target = y[start : start + workload.block]
-            outputs = self._stack.outputs(x[start : start + workload.block], seed=None)
+            target = y[start : start + workload.block].unsqueeze(0)
+            outputs = self._stack.outputs(x[start : start + workload.block].unsqueeze(0), seed=None)
             losses, _ = workload.loss.value(outputs, target)
             loss += losses.sum(1, dtype=torch.float64)
             if count_right:  # max and not argmax: the same index, five times faster along this axis

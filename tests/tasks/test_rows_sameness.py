@@ -30,6 +30,9 @@ def bits(workload: Workload, members: list[int], *, steps: int = STEPS) -> dict[
     for step in [*range(steps - 1), last]:
         losses.append(rows.losses_and_grad(1, step))
         rows.theta.sub_(rates * rows.grad)
+    for step in (0, last):
+        losses.append(rows.losses_and_grad(1, step, orders=[100 + member for member in members]))
+        rows.theta.sub_(rates * rows.grad)
     scores = rows.evaluate()
     accuracy = torch.zeros(len(members)) if scores.accuracy is None else scores.accuracy
     found = torch.cat([torch.stack(losses, 1), rows.theta, rows.grad, scores.loss[:, None], accuracy[:, None]], 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -76,9 +78,10 @@ def alone(model: nn.Module, weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tens
     return loss.detach(), gradient, model.eval()(x).detach(), dict(model.named_buffers())
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["shared batch", "own batches"])
 @pytest.mark.parametrize("stacking", ["products", "vmap", "single"])
 @pytest.mark.parametrize("case", CASES)
-def test_rows_equal_models_trained_alone(case: str, stacking: str) -> None:
+def test_rows_equal_models_trained_alone(case: str, stacking: str, own: bool) -> None:
     if stacking == "vmap" and case == "everything":
         pytest.skip("torch's batch norm with momentum=None reads a number out of a tensor, which vmap forbids")
     rows = 1 if stacking == "single" else 4
@@ -86,12 +89,14 @@ def test_rows_equal_models_trained_alone(case: str, stacking: str) -> None:
     stack = STACKINGS.get(stacking)(model, rows)
     stack.theta.copy_(weights)
     stack.restart()
-    outputs = stack.outputs(x, seed=SEED)
-    losses, saved = LOSSES.get("cross_entropy").value(outputs, y)
-    stack.gradient(LOSSES.get("cross_entropy").gradient(outputs, y, saved))
-    evaluated = stack.outputs(x, seed=None)
+    xs, ys = (torch.stack([part.roll(row, 0) for row in range(rows if own else 1)]) for part in (x, y))
+    outputs = stack.outputs(xs, seed=SEED)
+    losses, saved = LOSSES.get("cross_entropy").value(outputs, ys)
+    stack.gradient(LOSSES.get("cross_entropy").gradient(outputs, ys, saved))
+    evaluated = stack.outputs(xs, seed=None)
     for row in range(rows):
-        loss, gradient, plain, _ = alone(model, weights[row], x, y)
+        at = row if own else 0
+        loss, gradient, plain, _ = alone(model, weights[row], xs[at], ys[at])
         assert torch.allclose(losses[row].mean(), loss, rtol=1e-10, atol=0)
         assert (stack.grad[row] - gradient).norm() <= 1e-10 * gradient.norm()
         # Evaluation uses the running statistics, so this also compares their update.
@@ -103,11 +108,11 @@ def test_restart_forgets_running_statistics() -> None:
     stack = STACKINGS.get("products")(model, 2)
     stack.theta.copy_(weights)
     stack.restart()
-    before = stack.outputs(x, seed=None).clone()
-    stack.outputs(x, seed=SEED)
-    assert not torch.equal(stack.outputs(x, seed=None), before)
+    before = stack.outputs(x[None], seed=None).clone()
+    stack.outputs(x[None], seed=SEED)
+    assert not torch.equal(stack.outputs(x[None], seed=None), before)
     stack.restart()
-    assert torch.equal(stack.outputs(x, seed=None), before)
+    assert torch.equal(stack.outputs(x[None], seed=None), before)
 
 
 @pytest.mark.parametrize("stacking", ["products", "vmap"])
@@ -115,7 +120,7 @@ def test_dropout_mask_is_shared_by_rows_and_drawn_by_seed(stacking: str) -> None
     model = nn.Sequential(nn.Linear(40, 30), nn.Dropout(0.4), nn.Linear(30, 20)).double()
     stack = STACKINGS.get(stacking)(model, 3)
     stack.theta.copy_(0.1 * torch.ones(1, stack.theta.shape[1]))
-    x = torch.randn(16, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 16, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     first = stack.outputs(x, seed=1).clone()
     assert torch.equal(first[0], first[1])
     assert torch.equal(first[0], first[2])
@@ -130,7 +135,7 @@ def test_all_ways_draw_the_same_dropout_mask() -> None:
     for stacking in ("products", "single"):
         stack = STACKINGS.get(stacking)(model, 1)
         stack.theta.copy_(weights)
-        found.append(stack.outputs(x, seed=77))
+        found.append(stack.outputs(x[None], seed=77))
     assert torch.allclose(found[0], found[1], rtol=1e-10, atol=1e-12)
 
 
@@ -152,9 +157,9 @@ def test_nan_stays_in_its_row() -> None:
     weights[1, 5] = float("nan")
     stack = STACKINGS.get("products")(model, 3)
     stack.theta.copy_(weights)
-    outputs = stack.outputs(x, seed=1)
-    losses, saved = LOSSES.get("cross_entropy").value(outputs, y)
-    stack.gradient(LOSSES.get("cross_entropy").gradient(outputs, y, saved))
+    outputs = stack.outputs(x[None], seed=1)
+    losses, saved = LOSSES.get("cross_entropy").value(outputs, y[None])
+    stack.gradient(LOSSES.get("cross_entropy").gradient(outputs, y[None], saved))
     assert losses.mean(1).isnan().tolist() == [False, True, False]
     assert stack.grad.isnan().any(1).tolist() == [False, True, False]
 
@@ -162,11 +167,12 @@ def test_nan_stays_in_its_row() -> None:
 def test_mse_and_custom_losses_equal_torch() -> None:
     generator = torch.Generator().manual_seed(3)
     outputs = torch.randn(4, 6, 9, generator=generator, dtype=torch.float64)
-    target = torch.randn(9, 6, generator=generator, dtype=torch.float64)
-    by_hand = custom(lambda output, wanted: (output - wanted).square().mean(1))
-    for loss in (LOSSES.get("mse"), by_hand):
+    own = torch.randn(4, 9, 6, generator=generator, dtype=torch.float64)
+    by_hand = custom(lambda output, right: (output - right).square().mean(1))
+    for loss, target in itertools.product((LOSSES.get("mse"), by_hand), (own, own[:1])):
         leaf = outputs.clone().requires_grad_()
-        plain = torch.stack([functional.mse_loss(row.t(), target) for row in leaf])
+        wanted = target.expand(4, 9, 6)
+        plain = torch.stack([functional.mse_loss(row.t(), one) for row, one in zip(leaf, wanted, strict=True)])
         (expected,) = torch.autograd.grad(plain.sum(), leaf)
         value, saved = loss.value(outputs, target)
         assert torch.allclose(value.mean(1), plain, rtol=1e-12)
@@ -175,7 +181,7 @@ def test_mse_and_custom_losses_equal_torch() -> None:
 
 def test_custom_loss_must_be_per_sample() -> None:
     with pytest.raises(UserError, match="one loss per sample"):
-        custom(lambda output, target: (output - target).mean()).value(torch.ones(1, 2, 3), torch.ones(3, 2))
+        custom(lambda output, target: (output - target).mean()).value(torch.ones(1, 2, 3), torch.ones(1, 3, 2))
 
 
 @pytest.mark.parametrize(

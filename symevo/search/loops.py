@@ -95,7 +95,8 @@ class Generational(Loop):
         kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
         for one in kept:
             one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
-        return kept + [_child(toolbox, population, progress) for _ in range(len(population) - elites)]
+        pairs = (toolbox.select(population, 2) for _ in range(len(population) - elites))
+        return kept + [child_of(toolbox, *pair, progress=progress) for pair in pairs]
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
         """Elites and children."""
@@ -152,12 +153,11 @@ def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int) -> None:
         individual.origin = [gen, place]
 
 
-def _child(toolbox: Any, population: list[Any], progress: float) -> Any:
-    first, second = toolbox.select(population, 2)
-    bar = max(first.fitness.values[0], second.fitness.values[0])
+def child_of(toolbox: Any, first: Any, second: Any, *, progress: float) -> Any:
+    """A pair's child, crossed and mutated; its ``bar`` is the better parent's fitness."""
     child, _ = toolbox.mate(toolbox.clone(first), toolbox.clone(second))
     (child,) = toolbox.mutate(child, progress=progress)
+    child.bar = max(first.fitness.values[0], second.fitness.values[0])
     del child.fitness.values
-    child.bar = bar
     child.birth = {"parents": [first.origin, second.origin], "operator": "mate+mutate"}
     return child

@@ -78,8 +78,19 @@ def paper_score(outcome: Outcome) -> float:
     return outcome["accuracy"] + 0.05 * max(0.0, 1.0 - outcome["train_loss"])
 
 
+def loss_score(outcome: Outcome) -> float:
+    """exp(−loss) on the validation split: only the loss counts; :func:`progress` where the task has no accuracy.
+
+    It is the geometric mean probability of the right class, in (0, 1].
+    """
+    if outcome["metric"] != "accuracy":
+        return progress(outcome)
+    return math.exp(-outcome["loss"])
+
+
 FITNESS: Registry[Fitness] = Registry("fitness")
 FITNESS.register("default", Fitness("default", default_score, 0.0, "validation"))
+FITNESS.register("loss", Fitness("loss", loss_score, 0.0, "validation"))
 FITNESS.register("paper", Fitness("paper", paper_score, -1.0, "test"))
 
 

@@ -55,7 +55,7 @@ class _Reader:
         genes["cosine"], genes["use_warmup"] = schedule.decay == "cosine", schedule.warmup > 0
         if schedule.warmup > 0:
             genes["warmup"] = schedule.warmup
-        if schedule.decay not in ("constant", "cosine"):
+        if schedule.decay not in ("constant", "cosine") or schedule.every:
             raise NoTreeError
         low, high = BOUNDS["lr"]
         if not low <= self.rule.lr <= high:

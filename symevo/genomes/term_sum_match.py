@@ -56,7 +56,7 @@ def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
 
 def _schedule_genes(rule: Rule, limits: Limits) -> dict[str, Any] | None:
     warmup, decay = rule.schedule.warmup, rule.schedule.decay
-    if decay not in ("constant", "cosine"):
+    if decay not in ("constant", "cosine") or rule.schedule.every:
         return None
     genes: dict[str, Any] = {"cosine": decay == "cosine", "use_warmup": warmup > 0}
     if not warmup:

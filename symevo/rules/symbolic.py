@@ -125,6 +125,7 @@ def describe(schedule: Schedule) -> str:
     span = f"{rounded(warmup, DIGITS)}·T" if 0 < warmup < 1 else f"{warmup:.0f}"
     parts = [f"linear warmup over {span} steps"] if warmup else []
     parts += [f"{schedule.decay} decay over T steps"] if schedule.decay != "constant" else []
+    parts += [f"{rounded(schedule.gamma, DIGITS)} after every {schedule.every} steps"] if schedule.every else []
     return " × ".join(parts) or "1"
 
 

@@ -39,6 +39,16 @@ def test_default_fitness_reads_validation_and_survives_one_divergence():
     assert verdict.reason == "training loss not finite at step 2"
 
 
+def test_loss_fitness_orders_by_the_validation_loss_alone():
+    loss = FITNESS.get("loss")
+    assert loss.split == "validation"
+    scores = [judge(loss, {"a": [ended(accuracy, found)]}).fitness for accuracy, found in ((0.2, 0.4), (0.9, 0.5))]
+    assert scores == pytest.approx([math.exp(-0.4), math.exp(-0.5)])
+    assert judge(loss, {"a": [ended(loss=50.0)]}).fitness > judge(loss, {"a": [DIVERGED]}).fitness == 0.0
+    no_accuracy = ended(None, 1.0) | {"metric": "loss", "initial_loss": 100.0, "decades": 4.0}
+    assert judge(loss, {"a": [no_accuracy]}).fitness == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("name", list(FITNESS))
 def test_a_candidate_that_could_not_be_evaluated_is_below_every_other(name):
     verdict = judge(FITNESS.get(name), {"a": [ended(), CRASHED], "b": [DIVERGED]})

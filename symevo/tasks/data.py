@@ -5,6 +5,8 @@ directory, ``/usr/share/datasets`` (where Debian's ``dataset-fashion-mnist`` lie
 into the cache directory, unless ``$SYMEVO_OFFLINE`` is set. In each place the folders of torchvision
 (``FashionMNIST/raw``), of Debian (``fashion-mnist``) and the place itself are looked at.
 
+Nothing downloads the ORL faces, nor the tables of `symevo.tasks.tables`: they must lie in one of the places itself.
+
 Nothing here unpickles: images are IDX or npz files. The one exception is the full CIFAR-10, which
 torchvision's own loader reads after it has checked the files' MD5 sums.
 """
@@ -22,7 +24,7 @@ import sys
 import textwrap
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +48,7 @@ _WANTED = {
     "mnist": f"MNIST/raw/{_IDX_FILES[0]}[.gz] and its three companions",
     "cifar10": "cifar10_subset.npz or cifar-10-batches-py",
 }
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
 
@@ -79,6 +82,32 @@ def places(data_dir: Path | None = None) -> list[tuple[str, Path]]:
         found.append((f"$SYMEVO_DATA {variable}", Path(variable)))
     found += [(str(path), path) for path in (cache_dir(), Path("/usr/share/datasets"))]
     return found
+
+
+def locate(files: Sequence[str], data_dir: Path | None, *, name: str, source: str) -> Path:
+    """The first of ``files`` that is there, place by place, for data that nothing downloads.
+
+    Args:
+        files: File names, any of which will do.
+        data_dir: The directory that the user names.
+        name: What a message calls the data.
+        source: What a message says about where the data can be had.
+
+    Raises:
+        UserError: None of them is there.
+    """
+    for _, place in places(data_dir):
+        for file in files:
+            if (place / file).is_file():
+                return place / file
+    advice = f"symevo does not download it: get it from {source}, and put it into one of these"
+    raise _missing(name, " or ".join(files), data_dir, advice)
+
+
+def _missing(name: str, wanted: str, data_dir: Path | None, advice: str) -> UserError:
+    tried = ", ".join(label for label, _ in places(data_dir))
+    unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
+    return UserError(f"no data for {name}: looked in {tried} for {wanted}{unset}; {advice}")
 
 
 def grey_images(name: str, data_dir: Path | None = None) -> RawImages:
@@ -123,16 +152,17 @@ def read_idx(path: Path) -> Tensor:
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, str(error)) from None
+        raise damaged(path, str(error)) from None
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
-        raise _damaged(path, "it does not start as an IDX file of bytes")
+        raise damaged(path, "it does not start as an IDX file of bytes")
     shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
     if len(raw) - 4 - 4 * raw[3] != math.prod(shape):
-        raise _damaged(path, f"it holds {len(raw)} bytes, which does not fit its shape {list(shape)}")
+        raise damaged(path, f"it holds {len(raw)} bytes, which does not fit its shape {list(shape)}")
     return torch.from_numpy(np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
 
 
-def _damaged(path: Path, reason: str) -> UserError:
+def damaged(path: Path, reason: str) -> UserError:
+    """The error for a file that is not what its name says."""
     return UserError(f"{path} is damaged ({reason}): delete it or fetch it again")
 
 
@@ -154,21 +184,51 @@ def cifar10(data_dir: Path | None = None) -> RawImages:
     return _torchvision_cifar10(cache_dir() / _FOLDERS["cifar10"][0])
 
 
+def _arrays(path: Path, names: Sequence[str]) -> list[Tensor]:
+    """Arrays of numbers from an npz file, by name."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return [torch.from_numpy(arrays[name]) for name in names]
+    # The second line: no zip file at all, a shape that no memory holds, another compression, arrays of text.
+    except (
+        OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile,
+        AttributeError, MemoryError, RuntimeError, TypeError,
+    ) as error:  # fmt: skip
+        raise damaged(path, " ".join(str(error).split())) from None
+
+
 def read_npz(path: Path) -> RawImages:
     """Colour images from an npz file (see `cifar10`).
 
     Raises:
         UserError: The file is damaged, or lacks an array.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            x_train, y_train, x_test, y_test = (torch.from_numpy(arrays[key]) for key in RawImages._fields)
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-        raise _damaged(path, str(error)) from None
+    x_train, y_train, x_test, y_test = _arrays(path, RawImages._fields)
     for x, y in ((x_train, y_train), (x_test, y_test)):
         if x.dim() != 4 or x.dtype != torch.uint8 or len(x) != len(y):
-            raise _damaged(path, "images must be uint8 [N, 3, 32, 32], one label each")
+            raise damaged(path, "images must be uint8 [N, 3, 32, 32], one label each")
     return RawImages(x_train, y_train.long(), x_test, y_test.long())
+
+
+def orl_faces(data_dir: Path | None = None) -> tuple[Tensor, Tensor]:
+    """The ORL faces: ten images of each of 40 people, uint8 ``[400, 28, 23]``, and who it is, int64 ``[400]``.
+
+    They are ``x`` and ``y`` of ``orl_faces.npz``: the 112×92 pixels of the original, shrunk to a quarter.
+
+    Raises:
+        UserError: The file is in none of the places, or is damaged.
+    """
+    path = locate(
+        ["orl_faces.npz"], data_dir, name="orl",
+        source="cam-orl.co.uk/facedatabase.html (AT&T's Database of Faces), as x uint8 [400, 28, 23] and y [400]",
+    )  # fmt: skip
+    x, y = _arrays(path, ("x", "y"))
+    if x.dtype != torch.uint8 or x.shape != (400, 28, 23) or y.dtype not in _WHOLE or y.shape != (400,):
+        raise damaged(path, "x must be uint8 [400, 28, 23], y whole numbers [400]")
+    y = y.long()
+    if not torch.equal(y.sort().values, torch.arange(40).repeat_interleave(10)):
+        raise damaged(path, "y must hold each of 0 to 39 ten times")
+    return x, y
 
 
 def _torchvision_cifar10(folder: Path) -> RawImages:
@@ -177,7 +237,7 @@ def _torchvision_cifar10(folder: Path) -> RawImages:
     try:
         parts = [CIFAR10(str(folder), train=train, download=False) for train in (True, False)]
     except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise _damaged(folder / "cifar-10-batches-py", " ".join(str(error).split())) from None
+        raise damaged(folder / "cifar-10-batches-py", " ".join(str(error).split())) from None
     train, test = (torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in parts)
     return RawImages(train, torch.tensor(parts[0].targets), test, torch.tensor(parts[1].targets))
 
@@ -234,9 +294,4 @@ def _download(name: str, data_dir: Path | None) -> None:
         finally:
             if sys.stderr.isatty():
                 print("\r\x1b[K", end="", file=sys.stderr)
-    tried = ", ".join(label for label, _ in places(data_dir))
-    unset = "" if os.environ.get("SYMEVO_DATA") else "; $SYMEVO_DATA is not set"
-    raise UserError(
-        f"no data for {name}: looked in {tried} for {_WANTED[name]}{unset}, and {reason}; "
-        "put the files into one of these"
-    )
+    raise _missing(name, _WANTED[name], data_dir, f"{reason}; put the files into one of these")

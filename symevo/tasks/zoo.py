@@ -1,5 +1,7 @@
 """The registered tasks on real images. To add one, register a function that returns a `Task`.
 
+Those of GADAM are in `symevo.tasks.gadam_zoo`.
+
 Splits, the same in every run:
 
 - digits (1,797 images): 1,197 train, 300 validation, 300 test, after one fixed permutation.
@@ -26,7 +28,7 @@ from torch.nn import functional
 from symevo.seeds import seed_for
 from symevo.tasks import data
 from symevo.tasks.augment import AUGMENTS, FlipCrop
-from symevo.tasks.models import cifar_cnn, digits_cnn, mlp, small_cnn
+from symevo.tasks.models import cifar_cnn, digits_cnn, hyper_cnn, mlp, small_cnn
 from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
 
 # Mean and standard deviation of the pixels, in units of full white.
@@ -183,4 +185,13 @@ def cifar10_cnn() -> Task:
     return Task(
         "cifar10-cnn", model=cifar_cnn, data=cifar_splits, batch=128, steps=500, augment="cifar10-flip-crop",
         description="CIFAR-10, CifarCNN of arXiv 2512.11853 (2,168,554 weights), flip and crop",
+    )  # fmt: skip
+
+
+@built_in("fashion-hyper")
+def fashion_hyper() -> Task:
+    """The task of "Evolving Hyperparameters"; 782 steps are an epoch, 1,564 two (the paper does not say how many)."""
+    return Task(
+        "fashion-hyper", model=hyper_cnn, data=grey_splits("fashion-mnist", FASHION), batch=64, steps=1564,
+        description="Fashion-MNIST 50,000/10,000/10,000, CNN of Evolving Hyperparameters (1,199,882 weights), batch 64",
     )  # fmt: skip

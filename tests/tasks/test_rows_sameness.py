@@ -14,7 +14,10 @@ from symevo.errors import UserError
 from symevo.tasks import TASKS, Rows, Task, Workload, find_task
 
 torch.set_num_threads(1)
-HEAVY = {"fashion-cnn", "mnist-cnn", "cifar10-cnn"}
+HEAVY = {
+    "fashion-cnn", "fashion-hyper", "mnist-cnn", "cifar10-cnn", "lenet5-mnist", "orl-cnn", "orl-cnn-7", "orl-cnn-9",
+}  # fmt: skip
+SLOW_VMAP = {"digits-cnn", "letter-mlp", "adult-mlp"}
 STEPS = 3
 
 
@@ -60,7 +63,7 @@ def cases() -> list:
     found = []
     for name in TASKS:
         for stacking in ("products", "vmap"):
-            heavy = name in HEAVY or (name == "digits-cnn" and stacking == "vmap")
+            heavy = name in HEAVY or (name in SLOW_VMAP and stacking == "vmap")
             found.append(
                 pytest.param(name, stacking, marks=[pytest.mark.slow] if heavy else [], id=f"{name}-{stacking}")
             )

@@ -39,7 +39,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about
 
-from symevo.evaluate.population import lockstep, slot_table
+from symevo.evaluate.population import Course, lockstep, slot_table
 from symevo.genomes.base import Genome
 from symevo.genomes.expression import Expression
 from symevo.genomes.term_sum import TermSum
@@ -158,7 +158,7 @@ class Contestant:
         for session, update, slots in self.chunks:
             session.start(0)
             start = time.process_time()
-            lockstep(session, update, slots[first : first + steps], seed=0, limit=float("inf"), live=slots.shape[2])
+            lockstep(session, update, slots[first : first + steps], Course(0), limit=float("inf"), live=slots.shape[2])
             passed += time.process_time() - start
         return passed / steps
 

@@ -37,7 +37,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from symevo.engines import make_engine
 from symevo.errors import UserError
-from symevo.evaluate.population import lockstep, slot_table
+from symevo.evaluate.population import Course, lockstep, slot_table
 from symevo.genomes.term_sum import TermSum
 from symevo.rules.kernel import kernel_for
 from symevo.rules.rule import Rule
@@ -59,7 +59,7 @@ def stacked(workload: Workload, rules: list[Rule], steps: int) -> int:
         padded = [*chunk, *[chunk[0]] * (rows - len(chunk))]
         session.start(0)
         lockstep(
-            session, kernel, slot_table(kernel, padded, steps).to(session.theta), seed=0, limit=1e30, live=len(chunk)
+            session, kernel, slot_table(kernel, padded, steps).to(session.theta), Course(0), limit=1e30, live=len(chunk)
         )
     return len(rules) * steps
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,20 @@ WINDOW = 50
 """Steps at the end of a training whose mean loss is reported."""
 CURVE_POINTS = 50
 _CHECK_EVERY = 25
+
+
+class Course(NamedTuple):
+    """Which batches a training sees.
+
+    Attributes:
+        seed: Training seed: order of the data, and dropout masks.
+        first: Where in that order the first step is.
+        orders: For each row the seed of an order of its own; masks stay shared.
+    """
+
+    seed: int
+    first: int = 0
+    orders: Sequence[int] | None = None
 
 
 def train(
@@ -59,9 +73,9 @@ def train(
     update = update_for(programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend)
     session.start(seed)
     slots = slot_table(update, stack, steps).to(theta)
-    curve, died = lockstep(session, update, slots, seed=seed, limit=workload.task.diverged_above, live=len(rules))
+    curve, died = lockstep(session, update, slots, Course(seed), limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
-    return [_outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
+    return [outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
 
 
 def slot_table(update: Update, rules: Sequence[Rule], steps: int) -> torch.Tensor:
@@ -71,9 +85,25 @@ def slot_table(update: Update, rules: Sequence[Rule], steps: int) -> torch.Tenso
 
 
 def lockstep(
-    session: Rows, update: Update, slots: torch.Tensor, *, seed: int, limit: float, live: int
+    session: Rows,
+    update: Update,
+    slots: torch.Tensor,
+    course: Course,
+    *,
+    limit: float,
+    live: int,
+    states: Sequence[torch.Tensor] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The training loop.
+
+    Args:
+        session: Rows, at the weights to start from.
+        update: What makes the steps.
+        slots: Its scalars, ``[steps, slots, rows, 1]``.
+        course: The batches.
+        limit: A loss above it counts as diverged.
+        live: How many rows are no padding.
+        states: The update's, changed in place; None: new ones, at 0.
 
     Returns:
         Losses ``[steps, rows]``, NaN where nothing was trained any more, and the step at which each row died
@@ -81,11 +111,11 @@ def lockstep(
     """
     steps, rows = slots.shape[0], slots.shape[2]
     theta = session.theta
-    states = [torch.zeros_like(theta) for _ in range(update.states)]
+    states = new_states(update, theta) if states is None else states
     alive = (torch.arange(rows, device=theta.device) < live).unsqueeze(1)
     curve = torch.full((steps, rows), math.nan, dtype=theta.dtype, device=theta.device)
     for step in range(steps):
-        losses = session.losses_and_grad(seed, step)
+        losses = session.losses_and_grad(course.seed, course.first + step, orders=course.orders)
         curve[step] = losses
         alive &= (losses <= limit).unsqueeze(1)  # false for NaN too
         if step % _CHECK_EVERY == 0 and not bool(alive.any()):
@@ -97,7 +127,13 @@ def lockstep(
     return losses, died
 
 
-def _outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, row: int) -> dict[str, Any]:
+def new_states(update: Update, theta: torch.Tensor) -> list[torch.Tensor]:
+    """The states of an update before its first step."""
+    return [torch.zeros_like(theta) for _ in range(update.states)]
+
+
+def outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, row: int) -> dict[str, Any]:
+    """What became of one row, as plain data; see :func:`train`."""
     task, steps, loss = workload.task, len(curve), float(scores.loss[row])
     reason = None
     if died < steps:
@@ -111,14 +147,14 @@ def _outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, r
         "reason": reason,
         "metric": task.metric,
         "decades": task.decades,
-        "loss": _plain(loss),
+        "loss": plain(loss),
         "accuracy": None if scores.accuracy is None else float(scores.accuracy[row]),
-        "train_loss": _plain(float(np.mean(seen[-WINDOW:]))) if died else None,
-        "initial_loss": _plain(float(curve[0])),
-        "curve": [_plain(float(part.mean())) for part in np.array_split(seen, min(CURVE_POINTS, steps)) if len(part)],
+        "train_loss": plain(float(np.mean(seen[-WINDOW:]))) if died else None,
+        "initial_loss": plain(float(curve[0])),
+        "curve": [plain(float(part.mean())) for part in np.array_split(seen, min(CURVE_POINTS, steps)) if len(part)],
     }
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
     """A number that JSON can hold."""
     return value if math.isfinite(value) else None

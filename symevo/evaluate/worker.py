@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from symevo.errors import UserError
+from symevo.evaluate.growth import Member, grow
 from symevo.evaluate.population import train
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Task, Workload
@@ -24,22 +25,20 @@ def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
     """Trains one chunk.
 
     Args:
-        item: ``task``, ``seed``, ``steps``, ``rules`` (rule JSON, one program), ``rows``, ``backend``, ``split`` and
-            the keys of :func:`workload_of`.
+        item: ``task``, ``seed``, ``steps``, ``candidates``, ``rows``, ``backend``, ``split`` and the keys of
+            :func:`workload_of`. Candidates are rule JSON, of one program; or, where ``weights`` names a folder of
+            snapshots, members of a population of networks, see :class:`symevo.evaluate.growth.Member`.
 
     Returns:
-        One outcome a rule, see :func:`symevo.evaluate.population.train`.
+        One outcome a candidate, see :func:`symevo.evaluate.population.train` and :func:`symevo.evaluate.growth.grow`.
     """
     torch.set_num_threads(item["threads"])
-    return train(
-        workload_of(item),
-        [Rule.from_json(data) for data in item["rules"]],
-        seed=item["seed"],
-        steps=item["steps"],
-        rows=item["rows"],
-        backend=item["backend"],
-        split=item["split"],
-    )
+    workload, how = workload_of(item), {name: item[name] for name in ("steps", "rows", "backend")}
+    if item["weights"] is not None:
+        members = [Member.from_json(data) for data in item["candidates"]]
+        return grow(workload, members, folder=item["weights"], **how)
+    rules = [Rule.from_json(data) for data in item["candidates"]]
+    return train(workload, rules, seed=item["seed"], split=item["split"], **how)
 
 
 def warm(items: list[dict[str, Any]]) -> None:
@@ -49,7 +48,8 @@ def warm(items: list[dict[str, Any]]) -> None:
         UserError: A task is not the one of ``prints``, its fingerprints by name: its file was edited during the run.
     """
     for item in items:
-        train_chunk({**item, "steps": 2})
+        rules = [data.get("rule", data) for data in item["candidates"]]  # a member warms up as its rule alone
+        train_chunk({**item, "steps": 2, "candidates": rules, "weights": None})
         expected = item.get("prints", {}).get(item["task"])
         if expected and not same(fingerprint(workload_of(item), ("train", item["split"])), expected):
             raise UserError(

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, Protocol
 
 from symevo.engines.base import SETUP_FAILED, Engine
 from symevo.engines.base import Outcome as EngineOutcome
 from symevo.errors import RunFailed
 from symevo.evaluate.fitness import Fitness, Verdict, judge
 from symevo.rules.backends import MIXING
-from symevo.rules.rule import Rule
+from symevo.rules.program import Program
 from symevo.store import Store
 
 TRAIN = "symevo.evaluate.worker:train_chunk"
@@ -28,6 +28,16 @@ WARM = "symevo.evaluate.worker:warm"
 BARREN_ROUNDS = 3
 """So often all trainings that wait are sent once more although none of them got a worker that lived."""
 Advance = Callable[[int, int], None]
+
+
+class Trainee(Protocol):
+    """What a worker trains: a rule on a new network, or a network that goes on."""
+
+    @property
+    def program(self) -> Program: ...
+    @property
+    def identity(self) -> str: ...
+    def to_json(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,8 @@ class Plan:
         tasks: The tasks, in order.
         seeds: Training seeds of each task.
         steps: Training steps.
-        common: The item's other keys: ``device``, ``backend``, ``threads``, ``split``, ``run_seed``, ``data_dir``.
+        common: The item's other keys: ``device``, ``backend``, ``threads``, ``split``, ``run_seed``, ``data_dir``,
+            ``weights``.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -61,10 +72,10 @@ class Plan:
     steps: int
     common: dict[str, Any]
 
-    def item(self, task: TaskPlan, seed: int, rules: Sequence[Rule]) -> dict[str, Any]:
+    def item(self, task: TaskPlan, seed: int, candidates: Sequence[Trainee]) -> dict[str, Any]:
         """The plain data that a worker gets."""
         chunk = {"task": task.name, "stacking": task.stacking, "rows": task.rows, "seed": seed, "steps": self.steps}
-        return {**self.common, **chunk, "rules": [rule.to_json() for rule in rules]}
+        return {"weights": None, **self.common, **chunk, "candidates": [one.to_json() for one in candidates]}
 
     @property
     def mixed(self) -> bool:
@@ -80,7 +91,7 @@ class Plan:
 class _Chunk:
     task: TaskPlan
     seed: int
-    rules: tuple[Rule, ...]
+    candidates: tuple[Trainee, ...]
 
 
 class Evaluator:
@@ -103,7 +114,7 @@ class Evaluator:
 
     def __init__(
         self,
-        express: Callable[[Any], Rule],
+        express: Callable[[Any], Trainee],
         plan: Plan,
         *,
         fitness: Fitness,
@@ -111,7 +122,7 @@ class Evaluator:
         make_engine: Callable[[tuple[str, Any]], Engine],
         advance: Advance = lambda trained, total: None,
         timeout: float | None = None,
-        identify: Callable[[Rule], str] = attrgetter("identity"),
+        identify: Callable[[Any], str] = attrgetter("identity"),
     ) -> None:
         self.express, self.plan, self.fitness, self.store = express, plan, fitness, store
         self.identify = identify
@@ -129,7 +140,7 @@ class Evaluator:
         """The fitness of each individual; equal candidates are trained once, and never again."""
         candidates = [self.express(individual) for individual in individuals]
         identities = [self.identify(one) for one in candidates]
-        fresh: dict[str, Rule] = {}
+        fresh: dict[str, Trainee] = {}
         for identity, one in zip(identities, candidates, strict=True):
             if identity not in self.verdicts:
                 fresh.setdefault(identity, one)
@@ -154,25 +165,25 @@ class Evaluator:
             self._engine.close()
             self._engine = None
 
-    def _outcomes(self, fresh: dict[str, Rule]) -> dict[tuple[str, str, int], dict[str, Any]]:
+    def _outcomes(self, fresh: dict[str, Trainee]) -> dict[tuple[str, str, int], dict[str, Any]]:
         """Outcomes by (identity, task, seed): stored ones, and those trained now."""
         found: dict[tuple[str, str, int], dict[str, Any]] = {}
         chunks: list[_Chunk] = []
         for task, seed in self.plan.trainings():
-            waiting: list[Rule] = []
-            for identity, rule in fresh.items():
+            waiting: list[Trainee] = []
+            for identity, one in fresh.items():
                 stored = self.store.training(identity, task.name, seed)
                 if stored is None:
-                    waiting.append(rule)
+                    waiting.append(one)
                 else:
                     found[identity, task.name, seed] = stored
-            chunks += [_Chunk(task, seed, rules) for rules in cut(waiting, task.rows, mixed=self.plan.mixed)]
+            chunks += [_Chunk(task, seed, part) for part in cut(waiting, task.rows, mixed=self.plan.mixed)]
         self._train(chunks, found)
         return found
 
     def _train(self, chunks: list[_Chunk], found: dict[tuple[str, str, int], dict[str, Any]]) -> None:
         """Trains chunks; the members of a chunk that failed run again one by one, so that only the guilty one pays."""
-        total = sum(len(chunk.rules) for chunk in chunks)
+        total = sum(len(chunk.candidates) for chunk in chunks)
         done, barren = 0, 0
         self._advance(0, total)
         while chunks:
@@ -186,16 +197,16 @@ class Evaluator:
                     self._no_start(outcome, barren)  # noqa: B023
                     unborn.append(chunk)  # noqa: B023
                     return
-                if outcome.status != "ok" and len(chunk.rules) > 1:
-                    again.extend(_Chunk(chunk.task, chunk.seed, (rule,)) for rule in chunk.rules)  # noqa: B023
+                if outcome.status != "ok" and len(chunk.candidates) > 1:
+                    again.extend(_Chunk(chunk.task, chunk.seed, (one,)) for one in chunk.candidates)  # noqa: B023
                     return
-                rows = [(self.identify(rule), chunk.task.name, chunk.seed, row) for rule, row in _rows(chunk, outcome)]
+                rows = [(self.identify(one), chunk.task.name, chunk.seed, row) for one, row in _rows(chunk, outcome)]
                 self.store.save_trainings(rows)
                 found.update({(identity, task, seed): row for identity, task, seed, row in rows})
                 done += len(rows)
                 self._advance(done, total)
 
-            items = [self.plan.item(chunk.task, chunk.seed, chunk.rules) for chunk in chunks]
+            items = [self.plan.item(chunk.task, chunk.seed, chunk.candidates) for chunk in chunks]
             engine = self._engine_for(chunks)
             engine.map(TRAIN, items, timeout=self.timeout, retries=1, on_result=receive)
             barren = barren + 1 if len(unborn) == len(chunks) else 0
@@ -214,23 +225,23 @@ class Evaluator:
 
     def _engine_for(self, chunks: list[_Chunk]) -> Engine:
         if self._engine is None:
-            first = chunks[0].rules[0]
+            first = chunks[0].candidates[0]
             warm = [self.plan.item(task, self.plan.seeds[0], [first]) for task in self.plan.tasks]
             self._engine = self._make_engine((WARM, warm))
         return self._engine
 
 
-def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Rule, dict[str, Any]]]:
+def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Trainee, dict[str, Any]]]:
     if outcome.status != "ok":
         failed = {"status": outcome.status, "reason": outcome.value, "seconds": outcome.seconds}
-        return [(chunk.rules[0], failed)]
-    seconds = outcome.seconds / len(chunk.rules)
-    return [(rule, row | {"seconds": seconds}) for rule, row in zip(chunk.rules, outcome.value, strict=True)]
+        return [(chunk.candidates[0], failed)]
+    seconds = outcome.seconds / len(chunk.candidates)
+    return [(one, row | {"seconds": seconds}) for one, row in zip(chunk.candidates, outcome.value, strict=True)]
 
 
-def cut(rules: Sequence[Rule], rows: int, *, mixed: bool = False) -> list[tuple[Rule, ...]]:
-    """Cuts rules into chunks of at most ``rows``, of one program each unless programs may be mixed."""
-    groups: dict[tuple[str, ...], list[Rule]] = {}
-    for rule in rules:
-        groups.setdefault(() if mixed else rule.program.lines, []).append(rule)
+def cut(candidates: Sequence[Any], rows: int, *, mixed: bool = False) -> list[tuple[Any, ...]]:
+    """Cuts candidates into chunks of at most ``rows``, of one program each unless programs may be mixed."""
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for one in candidates:
+        groups.setdefault(() if mixed else one.program.lines, []).append(one)
     return [tuple(group[at : at + rows]) for group in groups.values() for at in range(0, len(group), rows)]

@@ -28,7 +28,7 @@ class FakeEngine:
     def map(self, fn, items, *, timeout, retries, on_result):
         self.items += items
         for index in reversed(range(len(items))):  # outcomes arrive in any order
-            lrs = [one["hyper"]["lr"] for one in items[index]["rules"]]
+            lrs = [one["hyper"]["lr"] for one in items[index]["candidates"]]
             if 13.0 in lrs:
                 on_result(index, Outcome(self.status, "killed by SIGSEGV", 1.0, 0, 2))
             else:
@@ -73,7 +73,7 @@ def test_only_the_guilty_member_of_a_chunk_pays(setting):
 def test_equal_candidates_train_once_and_never_again(setting):
     first = setting.evaluator.many(people(0.1, 0.1, 0.2, 0.1))
     assert [value for (value,) in first] == pytest.approx([0.1, 0.1, 0.2, 0.1])
-    assert sum(len(item["rules"]) for item in setting.engine.items) == 2 * 2 * 2  # 2 candidates, 2 tasks, 2 seeds
+    assert sum(len(item["candidates"]) for item in setting.engine.items) == 2 * 2 * 2  # 2 candidates, 2 tasks, 2 seeds
     setting.engine.items.clear()
     assert setting.evaluator.many(people(0.2, 0.1)) == [first[2], first[0]]
     assert setting.engine.items == []

@@ -1,0 +1,180 @@
+"""Training that goes on: networks start from others' weights and rule states, are trained further, and are kept.
+
+Populations of networks are trained this way: a member is a network to be, named by all that decides its bits. It may
+begin anew, go on from another, or be a child of two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from symevo.evaluate import snapshots
+from symevo.evaluate.heredity import begin
+from symevo.evaluate.population import Course, lockstep, new_states, outcome, plain
+from symevo.evaluate.snapshots import Snapshot
+from symevo.rules.backends import Update, update_for
+from symevo.rules.program import Program
+from symevo.rules.rule import Rule
+from symevo.tasks.workload import Rows, Workload
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of training that all members of a generation go through together.
+
+    Attributes:
+        seed: Training seed: dropout masks, and the order of the data for members without one of their own.
+        first: Where in the order of the data it begins.
+        clock: Steps of the rule's schedule that have passed.
+        total: T, the steps of the whole schedule.
+        probes: Scores wanted at its end, each (split, samples to draw, seed of the draw); the last is the member's own.
+    """
+
+    seed: int
+    first: int
+    clock: int
+    total: int
+    probes: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network to be: what decides its bits.
+
+    Attributes:
+        rule: Trains it.
+        start: Where it starts from, see :func:`symevo.evaluate.heredity.begin`.
+        order: Seed of its own order of the data; None: that of the stretch.
+        stretch: What it goes through.
+    """
+
+    rule: Rule
+    start: Mapping[str, Any]
+    order: int | None
+    stretch: Stretch
+
+    @property
+    def program(self) -> Program:
+        """The rule's program."""
+        return self.rule.program
+
+    @cached_property
+    def identity(self) -> str:
+        """The name of its snapshot: equal for members that train alike, and for no others."""
+        return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=12).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "rule": self.rule.to_json(),
+            "start": dict(self.start),
+            "order": self.order,
+            "stretch": asdict(self.stretch),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Member:
+        """Reads :meth:`to_json`'s form."""
+        stretch = {**data["stretch"], "probes": tuple(map(tuple, data["stretch"]["probes"]))}
+        return cls(Rule.from_json(data["rule"]), data["start"], data["order"], Stretch(**stretch))
+
+
+def grow(
+    workload: Workload,
+    members: Sequence[Member],
+    *,
+    folder: str | None,
+    steps: int,
+    rows: int | None = None,
+    backend: str = "compiled",
+) -> list[dict[str, Any]]:
+    """Trains members of one stretch, of one program unless the backend mixes, and keeps what they have become.
+
+    Args:
+        workload: The task, on its device.
+        members: Networks to be.
+        folder: Of the snapshots that they start from, and of those that they become; None: nothing is written.
+        steps: Steps to train.
+        rows: Rows of the stack, at least ``len(members)``; the rest is padding.
+        backend: Kernel backend.
+
+    Returns:
+        For each member an outcome as of :func:`symevo.evaluate.population.train`, with ``probes``, the scores in the
+        order of the stretch's, and ``digest``, that of the snapshot's file.
+    """
+    stretch, count = members[0].stretch, rows or len(members)
+    if any(member.stretch != stretch for member in members):
+        raise ValueError("members of one chunk go through one stretch")
+    stack = [*members, *[members[0]] * (count - len(members))]
+    session = workload.rows(count)
+    theta = session.theta
+    update = update_for(
+        [member.program for member in stack], workload.width, dtype=theta.dtype, device=theta.device, backend=backend
+    )
+    session.start(0)
+    states = new_states(update, theta)
+    ages = [_put_in(session, states, row, begin(workload, member.start, folder)) for row, member in enumerate(stack)]
+    orders = None if stack[0].order is None else [member.order or 0 for member in stack]
+    curve, died = lockstep(
+        session,
+        update,
+        slot_table(update, [member.rule for member in stack], ages, stretch, steps).to(theta),
+        Course(stretch.seed, stretch.first, orders),
+        limit=workload.task.diverged_above,
+        live=len(members),
+        states=states,
+    )
+    scores = [session.scores(workload.sample(*probe)) for probe in stretch.probes]
+    found = []
+    for row, member in enumerate(members):
+        one = outcome(workload, curve[:, row], int(died[row]), scores[-1], row)
+        one["probes"] = [
+            {"loss": plain(float(s.loss[row])), "accuracy": None if s.accuracy is None else float(s.accuracy[row])}
+            for s in scores
+        ]
+        if one["status"] == "ok" and folder is not None:
+            snapshot = _taken_out(session, states, row, ages[row] + steps)
+            one["digest"] = snapshots.put(folder, member.identity, snapshot)
+        found.append(one)
+    return found
+
+
+def slot_table(
+    update: Update, rules: Sequence[Rule], ages: Sequence[int], stretch: Stretch, steps: int
+) -> torch.Tensor:
+    """The scalars of every step of a stretch, float64 ``[steps, slots, rows, 1]``.
+
+    Each row's t goes on from its age, while the schedule goes by the clock, which all rows share.
+    """
+    longest = max(ages) + steps
+    factors = np.asarray(stretch.clock + np.arange(steps))
+    lrs = []
+    for rule, age in zip(rules, ages, strict=True):
+        lr = np.full(longest, rule.lr)
+        lr[age : age + steps] = rule.lr * rule.schedule.factor(factors, stretch.total)
+        lrs.append(lr)
+    table = update.table([rule.hyper for rule in rules], lrs, stretch.total)
+    return torch.stack([table[age : age + steps, :, row] for row, age in enumerate(ages)], dim=2)
+
+
+def _put_in(session: Rows, states: Sequence[Tensor], row: int, snapshot: Snapshot) -> int:
+    session.theta[row] = snapshot.theta
+    for state, value in zip(states, snapshot.states, strict=False):  # a new network's are none: all 0
+        state[row] = value
+    for name, value in snapshot.buffers.items():
+        session.buffers[name][row] = value
+    return snapshot.age
+
+
+def _taken_out(session: Rows, states: Sequence[Tensor], row: int, age: int) -> Snapshot:
+    buffers = {name: buffer[row].clone() for name, buffer in session.buffers.items()}
+    return Snapshot(session.theta[row].clone(), tuple(state[row].clone() for state in states), buffers, age)

@@ -1,0 +1,195 @@
+"""Lines: what changes from generation to generation, and learning curves."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite, nan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from symevo.report.figures.scales import any_place, drawable, set_scale, thinned
+from symevo.report.figures.sheet import GREY, PALETTE, colours, label, legend, save, say_empty, sheet, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+_MARKED = 30
+"""Up to so many points of a line are marked one by one."""
+_COLOURED = 14
+"""More curves than that are grey."""
+_POINTS = 40_000
+"""More than these are drawn of no figure: their SVG would be slow to open, and the eye cannot tell."""
+_ABOVE = 10.0
+"""A learning curve is followed up to so many times the loss at which curves begin."""
+
+
+def by_generation(
+    folder: Path,
+    name: str,
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    ylabel: str,
+    title: str,
+    logy: bool = False,
+    bands: Mapping[str, tuple[Sequence[float | None], Sequence[float | None]]] | None = None,
+) -> list[Path]:
+    """One line for each series, over generations 0, 1, ….
+
+    Args:
+        folder: Is made where there is none.
+        name: Of the files, without a suffix.
+        series: Values by generation; where one is None or not finite, its line has a gap.
+        ylabel: What the values are.
+        title: Of the figure.
+        logy: A logarithmic axis; it leaves out what is not above 0, and is linear if that is everything.
+        bands: Low and high ends by generation, drawn behind the series of the same name.
+
+    Returns:
+        The files: PNG and SVG.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    with styled():
+        figure, (axes,) = sheet(title)
+        scale = _scale(logy, series.values())
+        drawn = _lines(axes, _over_generations(series, scale))
+        for key, (low, high) in (bands or {}).items():
+            if key in drawn:
+                ends = drawable(low, scale), drawable(high, scale)
+                color = drawn[key].get_color()
+                axes.fill_between(range(len(low)), *ends, color=color, alpha=0.18, linewidth=0)
+        _finish(axes, drawn, scale)
+        label(axes, x="generation", y=ylabel)
+        legend(figure, drawn)
+        return save(figure, folder, name)
+
+
+def shares(
+    folder: Path, name: str, series: Mapping[str, Sequence[float | None]], *, ylabel: str, title: str
+) -> list[Path]:
+    """As :func:`by_generation`, for values in [0, 1]: the axis shows all of that range."""
+    with styled():
+        figure, (axes,) = sheet(title)
+        drawn = _lines(axes, _over_generations(series, "linear"))
+        _finish(axes, drawn, "linear")
+        if drawn:
+            axes.set_ylim(-0.02, 1.02)
+        label(axes, x="generation", y=ylabel)
+        legend(figure, drawn)
+        return save(figure, folder, name)
+
+
+def by_step(
+    folder: Path,
+    name: str,
+    series: Mapping[str, tuple[Sequence[int], Sequence[float | None]]],
+    *,
+    ylabel: str,
+    title: str,
+    logy: bool = True,
+    highlight: str | None = None,
+) -> list[Path]:
+    """Learning curves, which may be many: then they are grey, and only the highlighted one has a name.
+
+    Args:
+        folder: Is made where there is none.
+        name: Of the files, without a suffix.
+        series: Steps of training, and the loss at each; where it is None or not finite, the curve has a gap.
+        ylabel: What the losses are.
+        title: Of the figure.
+        logy: As of :func:`by_generation`. The axis ends a little above where curves begin: one that diverges leaves it.
+        highlight: The series that is drawn on top.
+
+    Returns:
+        The files: PNG and SVG.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    with styled():
+        from matplotlib.lines import Line2D
+
+        figure, (axes,) = sheet(title)
+        scale = _scale(logy, (losses for _, losses in series.values()))
+        curves = {
+            key: thinned(steps, drawable(losses, scale), max(_POINTS // len(series), 100))
+            for key, (steps, losses) in series.items()
+        }
+        top = {key: curve for key, curve in curves.items() if key == highlight}
+        rest = {key: curve for key, curve in curves.items() if key != highlight}
+        drawn = _lines(axes, {**top, **rest}, many=len(rest) > _COLOURED)
+        for line in (drawn[key] for key in top):
+            line.set(linewidth=2.6, alpha=1, zorder=4, color=PALETTE[0])
+        _finish(axes, drawn, scale)
+        left = _end_above_the_starts(axes, curves, highlight) if scale == "log" else 0
+        set_scale(axes, "y", scale)
+        label(axes, x="training step" + f" ({left} leave at the top)" * bool(left), y=ylabel)
+        if len(rest) > _COLOURED:
+            others = f"{len(rest)} {'others' if top else 'curves'}"
+            drawn = {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
+        legend(figure, drawn)
+        return save(figure, folder, name)
+
+
+def _over_generations(
+    series: Mapping[str, Sequence[float | None]], scale: str
+) -> dict[str, tuple[Sequence[int], list[float]]]:
+    return {key: (range(len(values)), drawable(values, scale)) for key, values in series.items()}
+
+
+def _scale(logy: bool, values: Iterable[Iterable[float | None]]) -> str:
+    return "log" if logy and any(any_place(drawable(one, "log")) for one in values) else "linear"
+
+
+def _lines(
+    axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], *, many: bool = False
+) -> dict[str, Line2D]:
+    """Draws them; a point without neighbours, which no line passes through, has a marker."""
+    faint = {"color": GREY, "linewidth": 0.7, "alpha": 0.5}
+    looks = dict.fromkeys(curves, faint) if many else colours(list(curves))
+    found = {}
+    for key, (places, values) in curves.items():
+        all_marked = not many and len(values) <= _MARKED
+        marks = None if all_marked else _lonely(values)
+        (found[key],) = axes.plot(places, values, marker="o", markersize=3.5, markevery=marks, **looks[key])
+    return found
+
+
+def _lonely(values: Sequence[float]) -> list[int]:
+    padded = [nan, *values, nan]
+    return [
+        at for at, value in enumerate(values) if isfinite(value) and not isfinite(padded[at]) | isfinite(padded[at + 2])
+    ]
+
+
+def _finish(axes: Axes, drawn: Mapping[str, Line2D], scale: str) -> None:
+    """Scale and ticks, once everything is drawn."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not any(any_place(line.get_ydata()) for line in drawn.values()):  # type: ignore[arg-type]
+        say_empty(axes)
+        return
+    places = {place for line in drawn.values() for place in line.get_xdata()}  # type: ignore[union-attr]
+    if len(places) == 1:
+        axes.set_xlim(min(places) - 0.5, min(places) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    set_scale(axes, "y", scale)
+
+
+def _end_above_the_starts(
+    axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], highlight: str | None
+) -> int:
+    """Lowers the top of the axis if a few curves diverge, which would press all others flat; returns how many do."""
+    finite = {key: [value for value in values if isfinite(value)] for key, (_, values) in curves.items()}
+    finite = {key: values for key, values in finite.items() if values}
+    usual = statistics.median(values[0] for values in finite.values())
+    top = max([_ABOVE * usual, *finite.get(highlight or "", [])])
+    left = sum(max(values) > top for values in finite.values())
+    if max(map(max, finite.values())) <= _ABOVE * top or 2 * left >= len(finite):
+        return 0
+    low = min(map(min, finite.values()))
+    axes.set_ylim(low / (top / low) ** 0.05, top)
+    return left

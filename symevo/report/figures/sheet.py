@@ -1,0 +1,190 @@
+"""An empty figure in the one style of all figures, and how it becomes files.
+
+Matplotlib is loaded when the first figure is drawn, so that commands that draw none start fast; pyplot never is, since
+its list of open figures is state of the whole process.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from symevo.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that the colour-blind tell apart: Okabe and Ito (2008), without the yellow, which is faint on white."""
+DASHES = ("-", "--", ":", "-.")
+GREY = "#8C8C8C"
+WIDTH, HEIGHT = 6.4, 4.0
+"""Inches of a figure of one panel; its legend comes on top of that."""
+LEGEND_ROWS = 14
+
+_STYLE: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-4, 6),
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "figure.constrained_layout.w_pad": 0.1,  # inches around every panel
+    "figure.constrained_layout.h_pad": 0.1,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "text.parse_math": False,  # a name may hold a $
+    "svg.fonttype": "none",  # text stays text: it can be searched and edited
+    "svg.hashsalt": "symevo",  # else every file has ids of its own
+}
+_NAME_LENGTH = 100
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style of all figures, whatever the user's own matplotlib is set to; drawing and saving happen in here."""
+    import matplotlib
+
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore", UserWarning)  # a letter that the font lacks, a panel too small for its labels
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
+        yield
+
+
+def sheet(
+    title: str, *, rows: int = 1, columns: int = 1, width: float = WIDTH, height: float = HEIGHT, **shared: Any
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure and its panels, row by row.
+
+    Args:
+        title: Is wrapped to the figure's width; may be empty.
+        rows: Of panels.
+        columns: Of panels.
+        width: Inches.
+        height: Inches.
+        shared: ``sharex`` and ``sharey``, as of matplotlib's ``subplots``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    if columns > 1 and title:
+        figure.suptitle(wrapped(title, int(11 * width) - 4), x=0.1 / width, ha="left", fontsize=11)
+    elif title:
+        panels[0].set_title(wrapped(title, int(11 * width) - 11), pad=8)
+    return figure, panels
+
+
+def wrapped(text: str, width: int, lines: int = 3) -> str:
+    """The text on a few lines; "…" stands for the middle of a longer one, and spaces for what cannot be printed.
+
+    Args:
+        text: A label.
+        width: Letters a line.
+        lines: At most so many.
+    """
+    clean = "".join(letter if letter.isprintable() else " " for letter in text)
+    rows = textwrap.wrap(clean, max(width, 8))
+    return "\n".join(rows if len(rows) <= lines else [*rows[: lines - 2], rows[lines - 2][:-2] + " …", rows[-1]])
+
+
+def label(axes: Axes, *, x: str, y: str) -> None:
+    """Names the axes; long names are wrapped."""
+    inches = axes.get_figure().get_size_inches()  # type: ignore[union-attr]
+    axes.set_xlabel(wrapped(x, int(inches[0] * 9)))
+    axes.set_ylabel(wrapped(y, int(inches[1] * 9)))
+
+
+def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
+    """A legend beside the panels, for which the figure is made wider, and higher if need be.
+
+    Args:
+        figure: Of which the panels are drawn.
+        entries: What was drawn, by name; those beyond :data:`LEGEND_ROWS` are counted only.
+    """
+    from matplotlib.lines import Line2D
+
+    if not entries:
+        return
+    names, handles = [wrapped(name, 26) for name in entries], list(entries.values())
+    if len(entries) > LEGEND_ROWS:
+        names[LEGEND_ROWS:] = [f"… and {len(entries) - LEGEND_ROWS} more"]
+        handles[LEGEND_ROWS:] = [Line2D([], [], linestyle="none")]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    figure.set_figwidth(figure.get_figwidth() + 0.7 + 0.075 * longest)
+    rows = sum(1 + name.count("\n") for name in names)
+    figure.set_figheight(max(figure.get_figheight(), 0.4 + 0.2 * rows))
+    figure.legend(handles, names, loc="outside right upper")
+
+
+def say_empty(axes: Axes) -> None:
+    """Says in the middle of a panel that there is nothing to draw."""
+    axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=GREY)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def file_name(name: str) -> str:
+    """The name with letters, digits and ``._+-`` only: every file system takes it, and it stays in its folder."""
+    return re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII)[:_NAME_LENGTH].strip("-.") or "figure"
+
+
+def save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes the figure as PNG and SVG, each whole from the moment that it has its name.
+
+    Args:
+        figure: What was drawn.
+        folder: Is made where there is none.
+        name: Of both files, without the suffix; see :func:`file_name`.
+
+    Raises:
+        UserError: The folder or a file cannot be written.
+    """
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=150)
+    figure.set_layout_engine("none")  # all has its place by now
+    figure.savefig(svg, format="svg", metadata={"Date": None})
+    written = {folder / f"{file_name(name)}.{kind}": file for kind, file in (("png", png), ("svg", svg))}
+    for path, file in written.items():
+        _write(path, file.getvalue())
+    return list(written)
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, path)
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            part.unlink(missing_ok=True)
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in the way" if in_the_way else (getattr(error, "strerror", None) or str(error)).lower()
+        raise UserError(f"cannot write figure {path}: {why}; choose a folder that can be written") from None
+
+
+def colours(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes of each name: the dashes change once all colours are used."""
+    return {
+        name: {"color": PALETTE[at % len(PALETTE)], "linestyle": DASHES[at // len(PALETTE) % len(DASHES)]}
+        for at, name in enumerate(names)
+    }

@@ -87,7 +87,12 @@ def test_bars_say_their_means(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "tick"),
-    [([1e-30, 1.0], ">1e-27<"), ([1e308, 0.3, 1e-320], ">0.2<"), ([0.0, -1.0], ">−1.0<")],
+    [
+        ([1e-30, 1.0], ">1e-27<"),
+        ([1e308, 0.3, 1e-320], ">0.2<"),
+        ([0.0, -1.0], ">−1.0<"),
+        ([0.30001, 0.30002], ">0.300015<"),
+    ],
 )
 def test_logarithmic_axes_of_odd_values_have_ticks(tmp_path, values, tick):
     text = svg(figures.by_generation(tmp_path, "x", {"a": values}, ylabel="y", title="", logy=True))
@@ -114,9 +119,9 @@ def test_names_stay_in_the_folder():
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"^cannot write figure .*x\.png: a file is in the way; choose a folder") as caught:
+    line = r"^cannot write figure .*x\.png: a file is in the way; choose a folder that can be written$"
+    with pytest.raises(UserError, match=line):
         figures.shares(tmp_path / "file", "x", {}, ylabel="", title="")
-    assert "\n" not in str(caught.value)
 
 
 def test_numbers_and_labels_are_short():

@@ -173,8 +173,8 @@ def _finish(axes: Axes, drawn: Mapping[str, Line2D], scale: str) -> None:
         say_empty(axes)
         return
     places = {place for line in drawn.values() for place in line.get_xdata()}  # type: ignore[union-attr]
-    if len(places) == 1:
-        axes.set_xlim(min(places) - 0.5, min(places) + 0.5)
+    margin = 0.04 * (max(places) - min(places)) or 0.5
+    axes.set_xlim(min(places) - margin, max(places) + margin)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     set_scale(axes, "y", scale)
 

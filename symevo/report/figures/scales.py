@@ -83,12 +83,13 @@ def _log_ticks(axis: Axis, *, complement: bool) -> None:
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.5 else (1, 3) if decades < 3 else (1,)))
     axis.set_minor_locator(LogLocator(subs=range(2, 10)) if 1 <= decades < 10 else NullLocator())  # type: ignore[arg-type]
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: one_minus(value) if complement else short(value)))
+    digits = 5 + max(math.ceil(-math.log10(max(decades, 1e-9))), 0)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: one_minus(value) if complement else short(value, digits)))
 
 
-def short(value: float) -> str:
+def short(value: float, digits: int = 5) -> str:
     """``0.001``, ``1e-8``, ``30``: as short as it can be without loss that matters."""
-    text = f"{value:.5g}"
+    text = f"{value:.{digits}g}"
     mantissa, exponent, power = text.partition("e")
     return f"{mantissa}e{int(power)}" if exponent else text
 

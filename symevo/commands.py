@@ -74,7 +74,7 @@ def _settings(request: Request) -> Settings:
     """The settings of the run; those of a resumed run come from its folder."""
     if request.resume is None:
         said = request.all_flags()
-        if said.get("seed_rules") and isinstance(files := said.get("tasks_from"), list):
+        if (said.get("seed_rules") or said.get("rule")) and isinstance(files := said.get("tasks_from"), list):
             _import([Path(path) for path in files if isinstance(path, str) and Path(path).is_file()])
         return resolve(request.flags, toml=request.config)
     from symevo.systems import api

@@ -120,7 +120,7 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
         if name == "out" and old is not None and new is not None:
             old, new = old.resolve(), new.resolve()
         if not kept and not automatic and old != new:
-            shown = "has another" if name == "seed_rules" else f"was started with {_shown(old)}"
+            shown = "has another" if name in ("seed_rules", "rule", "schedule") else f"was started with {_shown(old)}"
             raise SettingError(name, f"cannot change on resume: the run {shown}; leave it out")
     return after.model_copy(update={"device": before.device, "backend": before.backend, "out": before.out})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 _EXPRESSION: dict[str, Any] = {"loop": "nsga2", "classics": False, "elites": 0}
+_HYPERPARAMETERS: dict[str, Any] = {"fitness": "loss", "elites": 2}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "term-sum": {
@@ -39,6 +40,30 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "generations": 30,
             "polish": 4,
             "steps": 300,
+        },
+    },
+    "hyperparameters": {
+        "quick": {**_HYPERPARAMETERS, "tasks": ["digits-mlp"], "population": 16, "generations": 6, "steps": 150},
+        "default": {
+            **_HYPERPARAMETERS,
+            "tasks": ["digits-mlp", "digits-deep"],
+            "population": 30,
+            "generations": 15,
+            "steps": 300,
+        },
+        # What "Evolving Hyperparameters" states of its second run; it leaves the number of epochs open: two here.
+        "paper": {
+            "tasks": ["fashion-hyper"],
+            "population": 10,
+            "generations": 3,
+            "steps": 1564,
+            "seeds": 1,
+            "elites": 0,
+            "loop": "truncation",
+            "fitness": "loss",
+            "schedule": "step:782:0.7",
+            "classics": False,
+            "eval_timeout": 7200.0,
         },
     },
 }

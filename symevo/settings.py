@@ -31,10 +31,15 @@ class SearchSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, strict=True)
     elites: int = Field(3, ge=0, strict=True)
     tournament: int = Field(4, ge=1, strict=True)
-    fitness: Literal["default", "paper"] = "default"
+    fitness: Literal["default", "loss", "paper"] = "default"
     seed_rules: tuple[dict[str, Any], ...] = ()
     classics: bool = True
     loop: str = "generational"
+    rule: dict[str, Any] | None = None
+    tune: tuple[str, ...] | None = Field(None, min_length=1)
+    mode: Literal["static", "dynamic"] = "static"
+    mutation: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    schedule: dict[str, Any] | None = None
     primitives: tuple[str, ...] | None = Field(None, min_length=1)
     max_depth: int = Field(7, ge=1, le=50, strict=True)
     max_size: int = Field(24, ge=2, le=500, strict=True)
@@ -58,6 +63,26 @@ class SearchSettings(BaseModel):
 
         # A recorded rule is read where it is used: its primitives may come from a file that is imported by then.
         return tuple(source if isinstance(source, dict) else rule(source).to_json() for source in value)
+
+    @field_validator("rule", mode="before")
+    @classmethod
+    def _rule_as_json(cls, value: Any) -> Any:
+        """Likewise for the one rule."""
+        if value is None or isinstance(value, dict):
+            return value
+        from symevo.rules.rule import rule
+
+        return rule(value).to_json()
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _schedule_as_json(cls, value: Any) -> Any:
+        """A schedule as rule JSON has it, whichever way it was said."""
+        if value is None:
+            return value
+        from symevo.rules.schedule import schedule
+
+        return schedule(value).to_json()
 
     @field_validator("tasks")
     @classmethod

@@ -28,6 +28,7 @@ Examples:
   symevo run                            two minutes on embedded data
   symevo run --tasks fashion-mlp --population 50 --generations 20
   symevo run expression                 free-form rules, in two minutes
+  symevo run hyperparameters            a known rule's numbers, tuned
   symevo run --scoop --workers 4        on SCOOP, started for you
   symevo run --resume runs/term-sum-…   go on with an interrupted run
   symevo show runs/term-sum-… --rank 2  a rule of the front in full
@@ -41,6 +42,7 @@ SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which b
 Examples:
   symevo run expression --preset quick
   symevo run expression --max-states 1 --primitives ema,sign,mix,ratio,root
+  symevo run hyperparameters --rule adamw --tune lr,weight_decay,beta1
   symevo run --preset paper --device cuda --out runs/paper
   symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
   symevo run --tasks-from my_task.py --tasks my-task --steps 500
@@ -97,7 +99,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     seed: Annotated[int | None, _option("Seed of the whole run.", metavar="N")] = None,
     elites: Annotated[int | None, _option("Best candidates that pass on unchanged.", metavar="N")] = None,
     tournament: Annotated[int | None, _option("Candidates drawn to pick a parent.", metavar="N")] = None,
-    fitness: Annotated[str | None, _option("default or paper.")] = None,
+    fitness: Annotated[str | None, _option("default, loss or paper.")] = None,
     seed_rules: Annotated[
         list[str] | None,
         _option("Rule for the first population: a name, rule JSON file, or text.", metavar="RULE"),
@@ -117,6 +119,19 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     max_depth: Annotated[int | None, _option("Levels of a rule's tree below its root.", metavar="N")] = None,
     max_size: Annotated[int | None, _option("Nodes of a rule's tree.", metavar="N")] = None,
     max_states: Annotated[int | None, _option("Numbers that a rule keeps per weight.", metavar="N")] = None,
+    rule: Annotated[
+        str | None, _option("The rule that is tuned: a name, rule JSON file, or text.", metavar="RULE")
+    ] = None,
+    tune: Annotated[
+        list[str] | None,
+        _option("Its numbers that are, as lr,beta1 or lr=1e-4:1:log; scales linear, log, complement.", metavar="A,B,…"),
+    ] = None,
+    mode: Annotated[str | None, _option("static, or dynamic: numbers that change while a model trains.")] = None,
+    mutation: Annotated[float | None, _option("Probability that a number is mutated.", metavar="P")] = None,
+    schedule: Annotated[
+        str | None,
+        _option("Its learning rate's: constant, cosine, linear or step:STEPS:FACTOR.", metavar="SCHEDULE"),
+    ] = None,
     engine: Annotated[str | None, _option("serial, process (default) or scoop.")] = None,
     scoop: Annotated[bool, _option("The same as --engine scoop.", "--scoop")] = False,
     workers: Annotated[int | None, _option("Worker processes; default: all cores.", metavar="N")] = None,
@@ -148,7 +163,7 @@ def _flags(params: dict[str, Any]) -> dict[str, Any]:
         if params["engine"] not in (None, "scoop"):
             raise UserError(f"--scoop and --engine {params['engine']} exclude each other: keep one of them")
         flags["engine"] = "scoop"
-    for name in ("tasks", "primitives"):
+    for name in ("tasks", "primitives", "tune"):
         said = params[name]
         flags[name] = [one.strip() for one in ",".join(said).split(",") if one.strip()] if said else None
     for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent

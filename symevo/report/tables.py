@@ -53,22 +53,39 @@ class Reported(Protocol):
 
 def run_report(run: Reported) -> str:
     """The closing report: what was done, the best rules, and the winner in full."""
+    summary = run.summary()
+    parts = [
+        "\n".join([*headline(run), *proposals_lines(summary.get("proposals", {}))]),
+        front_table(run.front, pick=run.pick),
+        f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
+        operators_table(summary.get("operators", {})),
+        f"{usage(run)}\nanother     symevo show {shlex.quote(_shown(run.path))} --rank N",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def headline(run: Reported) -> list[str]:
+    """What was done, in a line or two."""
     summary, settings = run.summary(), run.settings
-    path = os.path.relpath(run.path) if Path.cwd() in run.path.absolute().parents else str(run.path)
     head = (
         f"{settings.system}: {len(summary['generations'])} of {settings.generations} generations, "
         f"{summary['evaluations']:,} evaluations, {summary['seconds']:.0f} s, seed {settings.seed}"
     )
-    parts = [
-        "\n".join([*textwrap.wrap(head, WIDTH), *proposals_lines(summary.get("proposals", {}))]),
-        front_table(run.front, pick=run.pick),
-        f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
-        operators_table(summary.get("operators", {})),
+    return textwrap.wrap(head, WIDTH)
+
+
+def usage(run: Reported) -> str:
+    """Where the run is, and the two lines of code that use its best rule."""
+    path = _shown(run.path)
+    return (
         f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
-        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})\n"
-        f"another     symevo show {shlex.quote(path)} --rank N",
-    ]
-    return "\n\n".join(part for part in parts if part)
+        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})"
+    )
+
+
+def _shown(path: Path) -> str:
+    """As seen from the current folder, if it lies in that."""
+    return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
 
 
 def candidate_report(one: Ranked, *, title: str) -> str:

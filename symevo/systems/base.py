@@ -36,7 +36,9 @@ class System:
     finish: Callable[[Any, Say], None] | None = None
 
 
-SPECIAL = frozenset({"primitives", "max_depth", "max_size", "max_states", "polish"})
+SPECIAL = frozenset(
+    {"primitives", "max_depth", "max_size", "max_states", "polish", "rule", "tune", "mode", "mutation", "schedule"}
+)
 """Settings that a system reads only if it says so."""
 
 SYSTEMS: Registry[System] = Registry("system")

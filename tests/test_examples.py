@@ -65,3 +65,11 @@ def test_own_task_trains_in_this_process_when_it_lives_here(tmp_path):
     run = evolve(tasks=[parity], population=6, generations=2, elites=1, steps=30, backend="eager", out=tmp_path / "run")
     assert run.best.fitness > 0.3
     assert len(run.history) == 2
+
+
+def test_hyperparameters_tunes_and_its_best_learns_the_digits():
+    source = "import hyperparameters; print('accuracy', hyperparameters.main(population=8, generations=3, steps=60))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "default numbers: loss " in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.5

@@ -7,6 +7,8 @@ from typing import Any
 _EXPRESSION: dict[str, Any] = {"loop": "nsga2", "classics": False, "elites": 0}
 _HYPERPARAMETERS: dict[str, Any] = {"fitness": "loss", "elites": 2}
 
+_GADAM: dict[str, Any] = {"fitness": "loss", "seeds": 1, "elites": 0, "tournament": 1, "classics": False}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "term-sum": {
         "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
@@ -64,6 +66,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "schedule": "step:782:0.7",
             "classics": False,
             "eval_timeout": 7200.0,
+        },
+    },
+    "gadam": {
+        "quick": {**_GADAM, "tasks": ["digits-mlp"], "population": 6, "generations": 5, "steps": 30},
+        "default": {**_GADAM, "tasks": ["digits-cnn"], "population": 10, "generations": 15, "steps": 40},
+        # 80,000 steps of each line of descent, as published; how they divide into generations is left open.
+        "paper": {
+            **_GADAM,
+            "tasks": ["lenet5-mnist"],
+            "population": 10,
+            "generations": 10,
+            "steps": 4000,
+            "score_batch": 128,
+            "score_split": "train",
+            "eval_timeout": 36000.0,
         },
     },
 }

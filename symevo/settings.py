@@ -40,6 +40,12 @@ class SearchSettings(BaseModel):
     mode: Literal["static", "dynamic"] = "static"
     mutation: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     schedule: dict[str, Any] | None = None
+    noise: Literal["uniform", "gaussian"] | None = None
+    noise_scale: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False)
+    inherit: Literal["none", "fitter", "both"] | None = None
+    score_batch: int | None = Field(None, ge=1, le=100_000_000, strict=True)
+    score_split: Literal["train", "validation"] = "validation"
+    stop_below: float | None = Field(None, ge=0, allow_inf_nan=False)
     primitives: tuple[str, ...] | None = Field(None, min_length=1)
     max_depth: int = Field(7, ge=1, le=50, strict=True)
     max_size: int = Field(24, ge=2, le=500, strict=True)

@@ -132,6 +132,18 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
         str | None,
         _option("Its learning rate's: constant, cosine, linear or step:STEPS:FACTOR.", metavar="SCHEDULE"),
     ] = None,
+    noise: Annotated[str | None, _option("What mutation does to a weight: uniform or gaussian.")] = None,
+    noise_scale: Annotated[float | None, _option("How much of it.", metavar="S")] = None,
+    inherit: Annotated[
+        str | None, _option("The optimizer's state in a child: none, fitter or both (each weight brings its own).")
+    ] = None,
+    score_batch: Annotated[
+        int | None, _option("Samples that networks are scored on; default: all.", metavar="N")
+    ] = None,
+    score_split: Annotated[str | None, _option("train or validation.")] = None,
+    stop_below: Annotated[
+        float | None, _option("Stop where the population's summed loss changes by less.", metavar="THETA")
+    ] = None,
     engine: Annotated[str | None, _option("serial, process (default) or scoop.")] = None,
     scoop: Annotated[bool, _option("The same as --engine scoop.", "--scoop")] = False,
     workers: Annotated[int | None, _option("Worker processes; default: all cores.", metavar="N")] = None,

@@ -6,11 +6,8 @@ begin anew, go on from another, or be a child of two.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,7 +21,8 @@ from symevo.evaluate.snapshots import Snapshot
 from symevo.rules.backends import Update, update_for
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
-from symevo.tasks.workload import Rows, Workload
+from symevo.tasks.flat import views
+from symevo.tasks.workload import Rows, Scores, Workload
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,14 @@ class Member:
     """A network to be: what decides its bits.
 
     Attributes:
+        name: That of its snapshot: equal for members that train alike, and for no others.
         rule: Trains it.
         start: Where it starts from, see :func:`symevo.evaluate.heredity.begin`.
         order: Seed of its own order of the data; None: that of the stretch.
         stretch: What it goes through.
     """
 
+    name: str
     rule: Rule
     start: Mapping[str, Any]
     order: int | None
@@ -67,14 +67,15 @@ class Member:
         """The rule's program."""
         return self.rule.program
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """The name of its snapshot: equal for members that train alike, and for no others."""
-        return hashlib.blake2b(json.dumps(self.to_json(), sort_keys=True).encode(), digest_size=12).hexdigest()
+        """Its name."""
+        return self.name
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
+            "name": self.name,
             "rule": self.rule.to_json(),
             "start": dict(self.start),
             "order": self.order,
@@ -85,7 +86,7 @@ class Member:
     def from_json(cls, data: Mapping[str, Any]) -> Member:
         """Reads :meth:`to_json`'s form."""
         stretch = {**data["stretch"], "probes": tuple(map(tuple, data["stretch"]["probes"]))}
-        return cls(Rule.from_json(data["rule"]), data["start"], data["order"], Stretch(**stretch))
+        return cls(data["name"], Rule.from_json(data["rule"]), data["start"], data["order"], Stretch(**stretch))
 
 
 def grow(
@@ -133,19 +134,46 @@ def grow(
         live=len(members),
         states=states,
     )
-    scores = [session.scores(workload.sample(*probe)) for probe in stretch.probes]
+    probes = [session.scores(workload.sample(*probe)) for probe in stretch.probes]
     found = []
     for row, member in enumerate(members):
-        one = outcome(workload, curve[:, row], int(died[row]), scores[-1], row)
-        one["probes"] = [
-            {"loss": plain(float(s.loss[row])), "accuracy": None if s.accuracy is None else float(s.accuracy[row])}
-            for s in scores
-        ]
+        one = outcome(workload, curve[:, row], int(died[row]), probes[-1], row)
+        one["probes"] = [_plain_scores(probe, row) for probe in probes]
         if one["status"] == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
             one["digest"] = snapshots.put(folder, member.identity, snapshot)
         found.append(one)
     return found
+
+
+def scores(workload: Workload, snapshot: Snapshot, *, threads: int) -> dict[str, Any]:
+    """Loss and accuracy of a network on the whole of ``validation`` and, where the task has one, of ``test``.
+
+    Args:
+        workload: The task.
+        snapshot: The network.
+        threads: Bits depend on them.
+    """
+    torch.set_num_threads(threads)
+    session = workload.rows(1)
+    session.start(0)
+    _put_in(session, [], 0, snapshot.to(workload.device))
+    found: dict[str, Any] = {"test": None}
+    for split in ("validation", "test") if workload.has("test") else ("validation",):
+        found[split] = _plain_scores(session.evaluate(split), 0)
+    return found
+
+
+def named(workload: Workload, snapshot: Snapshot) -> dict[str, Tensor]:
+    """What ``load_state_dict`` of the task's model takes: weights, running statistics, and what is not trained."""
+    found = {name: tensor.detach() for name, tensor in workload.model.state_dict().items()}
+    found |= {name: view[0] for name, view in views(snapshot.theta.unsqueeze(0), workload.segments).items()}
+    return found | dict(snapshot.buffers)
+
+
+def _plain_scores(found: Scores, row: int) -> dict[str, Any]:
+    accuracy = None if found.accuracy is None else float(found.accuracy[row])
+    return {"loss": plain(float(found.loss[row])), "accuracy": accuracy}
 
 
 def slot_table(

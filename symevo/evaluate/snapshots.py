@@ -63,7 +63,7 @@ def put(folder: str, name: str, snapshot: Snapshot) -> str:
     tensors = {"theta": snapshot.theta, "age": torch.tensor(snapshot.age)}
     tensors |= {f"state.{index}": state for index, state in enumerate(snapshot.states)}
     tensors |= {f"buffer.{key}": buffer for key, buffer in snapshot.buffers.items()}
-    data = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
+    data = packed(tensors)
     write_atomically(path_of(folder, name), data)
     _keep(folder, name, snapshot)
     return digest(data)
@@ -120,6 +120,11 @@ def read_tensors(path: Path, *, expected: str | None = None) -> dict[str, Tensor
         return load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
+
+
+def packed(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as the bytes of a safetensors file."""
+    return save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
 
 
 def digest(data: bytes) -> str:

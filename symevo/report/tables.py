@@ -59,7 +59,7 @@ def run_report(run: Reported) -> str:
         front_table(run.front, pick=run.pick),
         f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
         operators_table(summary.get("operators", {})),
-        f"{usage(run)}\nanother     symevo show {shlex.quote(_shown(run.path))} --rank N",
+        f"{usage(run)}\nanother     symevo show {shlex.quote(shown(run.path))} --rank N",
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -76,15 +76,15 @@ def headline(run: Reported) -> list[str]:
 
 def usage(run: Reported) -> str:
     """Where the run is, and the two lines of code that use its best rule."""
-    path = _shown(run.path)
+    path = shown(run.path)
     return (
         f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
         f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})"
     )
 
 
-def _shown(path: Path) -> str:
-    """As seen from the current folder, if it lies in that."""
+def shown(path: Path) -> str:
+    """A path as seen from the current folder, if it lies in that."""
     return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
 
 

@@ -143,14 +143,21 @@ def evolve(
         yield Generation(gen, islands.merged(parts), evaluated)
 
 
-def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int) -> None:
-    """Gives a fitness to those that have none, and to all their ``origin``: generation, and place in it."""
+def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int, *, place: int = 0) -> None:
+    """Gives a fitness to those that have none, and to all their ``origin``: generation, and place in it.
+
+    Args:
+        toolbox: With ``map`` and ``evaluate``.
+        individuals: What is evaluated.
+        gen: The generation.
+        place: Of the first of them.
+    """
     individuals = list(individuals)
     waiting = [individual for individual in individuals if not individual.fitness.valid]
     for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):
         individual.fitness.values = values
-    for place, individual in enumerate(individuals):
-        individual.origin = [gen, place]
+    for at, individual in enumerate(individuals, place):
+        individual.origin = [gen, at]
 
 
 def child_of(toolbox: Any, first: Any, second: Any, *, progress: float) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -67,6 +67,28 @@ class _Record(_Row, extra="allow"):
     elapsed: float
     dropped: dict[str, int] = {}
     operators: dict[str, dict[str, int]] = {}
+
+
+class _Scores(_Row):
+    loss: float | None
+    accuracy: float | None
+
+
+class _Ranked(_Row):
+    identity: str
+    origin: list[int] = Field(min_length=2, max_length=2)
+    validation: _Scores
+    test: _Scores | None
+    digest: str
+
+
+def check_ranking(ranking: Any, identities: Container[str]) -> None:
+    """Raises ValueError where a ranking is not one of networks that were trained to their end."""
+    if not isinstance(ranking, list):
+        raise ValueError("its ranking is no list")
+    for one in ranking:
+        if _Ranked.model_validate(one).identity not in identities:
+            raise ValueError("its ranking names a network that was not evaluated")
 
 
 def check_facts(data: Any) -> Settings:

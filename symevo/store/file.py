@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from symevo.errors import UserError
-from symevo.store.checks import check_facts, check_generations, check_outcomes, one_line
+from symevo.store.checks import check_facts, check_generations, check_outcomes, check_ranking, one_line
 
 try:
     import fcntl
@@ -135,7 +135,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
 
     def about(self, key: str) -> Any:
-        """A recorded fact: ``"settings"``, ``"versions"`` or ``"schema"``.
+        """A recorded fact: ``"settings"``, ``"versions"``, ``"schema"`` or ``"ranking"``.
 
         Raises:
             KeyError: Not recorded.
@@ -151,6 +151,18 @@ class Store:
         settings["search"]["tasks_from"] = list(tasks_from)
         self._write_about("settings", settings)
         self._db.commit()
+
+    def conclude(self, ranking: list[dict[str, Any]]) -> None:
+        """Records what a finished search has concluded of its last population, best first."""
+        self._write_about("ranking", ranking)
+        self._db.commit()
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """What :meth:`conclude` recorded; empty before."""
+        try:
+            return self.about("ranking")
+        except KeyError:
+            return []
 
     def _check(self) -> None:
         """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be.
@@ -168,6 +180,7 @@ class Store:
         query = "SELECT gen, record, population FROM generations ORDER BY gen"
         closed = [(gen, json.loads(record), json.loads(people)) for gen, record, people in self._db.execute(query)]
         check_generations(settings, closed, self.evaluations())
+        check_ranking(self.ranking(), {one["identity"] for one in self.evaluations() if one["status"] == "ok"})
 
     # trainings: one candidate, one task, one training seed
 

@@ -17,8 +17,9 @@ from symevo.search.loops import LOOPS
 from symevo.settings import Settings
 from symevo.store import Store
 from symevo.systems import SYSTEMS
-from symevo.systems.driver import Driver, seeded_individuals
+from symevo.systems.driver import Driver
 from symevo.systems.evaluation import TaskPlan
+from symevo.systems.living import LiveDriver
 from symevo.systems.planning import (
     Planned,
     import_plugins,
@@ -28,6 +29,7 @@ from symevo.systems.planning import (
     register_task,
     with_tasks,
 )
+from symevo.systems.preparing import seeded_individuals
 from symevo.systems.result import Candidate as Candidate
 from symevo.systems.result import Run as Run
 from symevo.systems.result import run_folder
@@ -168,14 +170,16 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     store.claim()
     if list(settings.tasks_from) != store.about("settings")["search"]["tasks_from"]:
         store.moved(settings.tasks_from)
-    evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
-    trainings = evaluations * len(planned.plans) * settings.seeds
     system = SYSTEMS.get(settings.system)
+    evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
+    if networks := system.networks(settings):
+        evaluations = settings.generations * settings.population * networks.stretches
+    trainings = evaluations * len(planned.plans) * settings.seeds
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
-        driver = Driver(
+        driver = (LiveDriver if networks else Driver)(
             system,
             settings,
             tasks=planned.plans,

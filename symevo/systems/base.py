@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from symevo.registry import Registry
 from symevo.report.tables import run_report
+from symevo.search.loops import Generation
 from symevo.settings import Settings
 
 Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a system adds whose individuals are networks in training, which go on from generation to generation.
+
+    Attributes:
+        search: ``(toolbox, population, *, generations, seed, start)`` -> generations.
+        stretch: What the networks of a phase go through, from settings and phase: the fields of
+            :class:`symevo.evaluate.growth.Stretch`.
+        stretches: Stretches of training in a generation, each of as many networks as the population has.
+        facts: ``(toolbox, generation)`` -> what else its record holds.
+        enough: ``(settings, records)`` -> whether nothing more is to be expected.
+    """
+
+    search: Callable[..., Iterator[Generation]]
+    stretch: Callable[[Settings, int], dict[str, Any]]
+    stretches: int
+    facts: Callable[[Any, Generation], dict[str, Any]]
+    enough: Callable[[Settings, Sequence[Mapping[str, Any]]], bool]
 
 
 @dataclass(frozen=True)
@@ -24,6 +45,7 @@ class System:
         backends: The update backend for each type of device, as measured; taken where the user names none.
         reads: Settings that only some systems have, and this one does.
         report: The closing report of a run, as text.
+        networks: What the system adds where its individuals are networks in training; None where they are not.
         finish: Called once when a run has ended: writes what it leaves in its folder beside the store.
     """
 
@@ -33,12 +55,14 @@ class System:
     backends: Mapping[str, str] = field(default_factory=lambda: {"cpu": "compiled", "cuda": "compiled"})
     reads: frozenset[str] = frozenset()
     report: Callable[[Any], str] = run_report
+    networks: Callable[[Settings], Networks | None] = lambda settings: None
     finish: Callable[[Any, Say], None] | None = None
 
 
 SPECIAL = frozenset(
-    {"primitives", "max_depth", "max_size", "max_states", "polish", "rule", "tune", "mode", "mutation", "schedule"}
-)
+    {"primitives", "max_depth", "max_size", "max_states", "polish", "rule", "tune", "mode", "mutation", "schedule",
+     "noise", "noise_scale", "inherit", "score_batch", "score_split", "stop_below"}
+)  # fmt: skip
 """Settings that a system reads only if it says so."""
 
 SYSTEMS: Registry[System] = Registry("system")

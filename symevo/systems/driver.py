@@ -8,21 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from deap import tools
 
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
-from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed
 from symevo.evaluate.fitness import FITNESS
-from symevo.explain import SettingError
 from symevo.report.progress import Progress
 from symevo.report.tables import one_line
-from symevo.rules.classic import CLASSICS
-from symevo.rules.rule import Rule
 from symevo.search.islands import Islands
 from symevo.search.loops import LOOPS, Generation, evolve
 from symevo.search.polish import polish
@@ -32,7 +27,8 @@ from symevo.seeds import seed_for
 from symevo.settings import Settings
 from symevo.store import Store
 from symevo.systems.base import System
-from symevo.systems.evaluation import Evaluator, Plan, TaskPlan
+from symevo.systems.evaluation import Evaluator, Memory, TaskPlan
+from symevo.systems.preparing import make_plan, polishing, seeded_individuals
 
 
 class Driver:
@@ -64,14 +60,14 @@ class Driver:
         self.engine = engine or settings.engine
         fitness = FITNESS.get(settings.fitness)
         self.evaluator = Evaluator(
-            self.genome.candidate,
-            make_plan(settings, tasks, prints, split=fitness.split),
+            self.trainee,
+            make_plan(settings, tasks, prints, split=fitness.split, weights=self.weights()),
             fitness=fitness,
-            store=store,
+            store=self.memory(),
             make_engine=self._make_engine,
             advance=progress.advance,
             timeout=settings.eval_timeout,
-            identify=self.genome.identity,
+            identify=self.identify,
         )
         self.gate = Gate(self.genome.reject, self._identity, self.evaluator.verdicts.__contains__)
         self.toolbox = make_toolbox(self.genome, self.evaluator, tournament=settings.tournament)
@@ -83,6 +79,22 @@ class Driver:
         self.logbook = tools.Logbook()
         self.hall = tools.HallOfFame(10, similar=lambda a, b: self._identity(a) == self._identity(b))
         self._statistics = statistics()
+
+    def trainee(self, individual: Any) -> Any:
+        """What a worker gets to train."""
+        return self.genome.candidate(individual)
+
+    def identify(self, trainee: Any) -> str:
+        """What counts as one candidate."""
+        return self.genome.identity(trainee)
+
+    def weights(self) -> str | None:
+        """The folder of the networks that go on, where a system has some."""
+        return None
+
+    def memory(self) -> Memory:
+        """Where outcomes are looked up."""
+        return self.store
 
     def run(self) -> None:
         """Runs to the end of the generations or of the time budget; every closed generation is stored.
@@ -98,6 +110,14 @@ class Driver:
         if not len(self.hall):
             reasons = sorted({v.reason for v in self.evaluator.verdicts.values() if v.reason})
             raise RunFailed(f"no candidate trained to its end: {reasons[0] if reasons else 'nothing was trained'}")
+
+    def enough(self) -> bool:
+        """Whether the closed generations are all that is needed."""
+        return False
+
+    def facts(self, generation: Generation) -> dict[str, Any]:
+        """What a generation's record holds besides what all records do."""
+        return {}
 
     def _generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
         """The search, and after it the polishing, from the first generation that is not stored."""
@@ -126,6 +146,8 @@ class Driver:
     def _follow(self, loop: Iterator[Generation], elapsed: float) -> None:
         known, budget = set(self.evaluator.verdicts), self.settings.time_budget
         began, first = time.perf_counter(), elapsed
+        if self.enough():
+            return
         for generation in loop:
             now = first + time.perf_counter() - began
             record = self._close(generation, known, seconds=now - elapsed, elapsed=now)
@@ -134,6 +156,9 @@ class Driver:
             last, elapsed = now - elapsed, now
             if budget and elapsed + last > budget and generation.gen + 1 < self.settings.generations:
                 self.progress.message(f"time budget of {budget:g} s: stopped after generation {generation.gen}")
+                return
+            if self.enough():
+                self.progress.message(f"nothing changes any more: stopped after generation {generation.gen}")
                 return
 
     def _begin(self) -> tuple[list[Any], list[list[Any]], float]:
@@ -181,7 +206,7 @@ class Driver:
         return fitness, rule.complexity, len(rule.states)
 
     def _identity(self, individual: Any) -> str:
-        return self.genome.identity(self.genome.candidate(individual))
+        return self.identify(self.trainee(individual))
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         gen, population, evaluated = generation
@@ -198,6 +223,7 @@ class Driver:
             "operators": self._operators(evaluated),
             "seconds": seconds,
             "elapsed": elapsed,
+            **self.facts(generation),
         }
         self.gate.open()
         self.logbook.record(**record)
@@ -243,44 +269,3 @@ class Driver:
         return make_engine(
             self.engine, workers=workers, setup=setup, threads=settings.threads, imports=settings.tasks_from
         )
-
-
-def make_plan(settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[str, Any], *, split: str) -> Plan:
-    """What decides an outcome, from the settings."""
-    common: dict[str, Any] = {
-        "device": settings.device,
-        "backend": settings.backend,
-        "threads": settings.threads,
-        "split": split,
-        "run_seed": settings.seed,
-        "prints": dict(prints),
-        "plugins": [PLUGIN_PREFIX + Path(path).stem for path in settings.tasks_from],
-        "data_dir": None if settings.data_dir is None else str(settings.data_dir),
-    }
-    return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
-
-
-def polishing(settings: Settings) -> int:
-    """How many of the last generations polish: as many as were asked for, but at most half of all."""
-    return min(settings.polish, settings.generations // 2)
-
-
-def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
-    """The user's own rules as individuals.
-
-    Raises:
-        UserError: The genome cannot hold one of them.
-    """
-    found = []
-    for data in settings.seed_rules:
-        rule = Rule.from_json(dict(data))
-        individual = genome.from_rule(rule)
-        if individual is None:
-            fit = [name for name in CLASSICS if genome.from_rule(CLASSICS.get(name)) is not None]
-            raise SettingError(
-                "seed_rules",
-                f": genome {settings.system} cannot hold rule {rule.name!r}; "
-                f"it holds {', '.join(fit) or 'none of the classics'}, and what is built like them",
-            )
-        found.append(individual)
-    return found

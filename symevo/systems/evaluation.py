@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Protocol
 
 from symevo.engines.base import SETUP_FAILED, Engine
@@ -21,7 +22,6 @@ from symevo.errors import RunFailed
 from symevo.evaluate.fitness import Fitness, Verdict, judge
 from symevo.rules.backends import MIXING
 from symevo.rules.program import Program
-from symevo.store import Store
 
 TRAIN = "symevo.evaluate.worker:train_chunk"
 WARM = "symevo.evaluate.worker:warm"
@@ -38,6 +38,15 @@ class Trainee(Protocol):
     @property
     def identity(self) -> str: ...
     def to_json(self) -> dict[str, Any]: ...
+
+
+class Memory(Protocol):
+    """Where outcomes are kept: a :class:`symevo.store.Store`, or what stands before one."""
+
+    @property
+    def folder(self) -> Path: ...
+    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None: ...
+    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,7 @@ class Evaluator:
         plan: Plan,
         *,
         fitness: Fitness,
-        store: Store,
+        store: Memory,
         make_engine: Callable[[tuple[str, Any]], Engine],
         advance: Advance = lambda trained, total: None,
         timeout: float | None = None,

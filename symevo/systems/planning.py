@@ -15,7 +15,7 @@ from symevo.explain import SettingError
 from symevo.presets import PRESETS
 from symevo.rules.primitives import Primitive
 from symevo.settings import Settings
-from symevo.systems.base import SPECIAL, Say, System
+from symevo.systems.base import SPECIAL, SYSTEMS, Say, System
 from symevo.systems.evaluation import TaskPlan
 
 if TYPE_CHECKING:
@@ -138,8 +138,14 @@ class Planned:
 
 
 def _rows(settings: Settings, most: int) -> int:
-    """As many as the table of measurements says, but no more than an even share of a population."""
-    return settings.rows or ceil(settings.population / ceil(settings.population / most))
+    """As many as the table of measurements says, but no more than an even share of a population.
+
+    Networks that go on train one population at a time, on one task: it is cut in two at least, for two workers.
+    """
+    chunks = ceil(settings.population / most)
+    if SYSTEMS.get(settings.system).networks(settings):
+        chunks = max(2, chunks)
+    return settings.rows or ceil(settings.population / chunks)
 
 
 @contextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symevo.errors import UserError
 from symevo.explain import SettingError
@@ -17,6 +17,12 @@ from symevo.search.archive import pareto_front
 from symevo.settings import Settings
 from symevo.store import FILE, Store
 from symevo.systems.base import SYSTEMS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NETWORK = "best.safetensors"
+"""The file of the best network's weights, in the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Candidate:
         identity: What it was trained as.
         gen: Generation in which it was first evaluated.
         genome: The genome that it was first expressed by, as stored.
+        network: Where candidates are networks and the run has ended: loss and accuracy on the whole ``validation``
+            and ``test`` splits.
     """
 
     rule: Rule
@@ -38,6 +46,7 @@ class Candidate:
     identity: str
     gen: int
     genome: Any = field(default=None, repr=False, compare=False)
+    network: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def complexity(self) -> int:
@@ -64,6 +73,7 @@ class Candidate:
             "per_task": self.per_task,
             "complexity": self.complexity,
             "states": self.memory,
+            **({"network": self.network} if self.network else {}),
         }
 
 
@@ -74,6 +84,7 @@ class Run:
         path: Its folder.
         settings: All settings, as recorded.
         history: The generations' records.
+        ranking: Where candidates are networks and the run has ended: what is left of them, best first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,6 +94,7 @@ class Run:
             about = store.about("settings")
             self.settings = Settings.model_validate({**about["search"], **about["execution"]})
             self.history = store.records()
+            self.ranking: list[dict[str, Any]] = store.ranking()
             first: dict[str, dict[str, Any]] = {}
             for one in store.evaluations():
                 first.setdefault(one["identity"], one)
@@ -101,8 +113,14 @@ class Run:
 
     @cached_property
     def candidates(self) -> list[Candidate]:
-        """Every distinct candidate that trained to its end, best first: by fitness, then by complexity, then by age."""
+        """Every distinct candidate that trained to its end, best first: by fitness, then by complexity, then by age.
+
+        Networks are those that are left at the end, best first by the loss on the whole validation split.
+        """
         found = [_candidate(one) for one in self._distinct if one["status"] == "ok"]
+        if self.ranking:
+            named = {one.identity: one for one in found}
+            return [replace(named[entry["identity"]], network=entry) for entry in self.ranking]
         return sorted(found, key=lambda one: (-one.fitness, one.complexity))
 
     @cached_property
@@ -123,8 +141,23 @@ class Run:
 
     @cached_property
     def front(self) -> list[Candidate]:
-        """Candidates that none beats in fitness, complexity and memory at once."""
-        return pareto_front(self.candidates)
+        """Candidates that none beats in fitness, complexity and memory at once; of networks, the best one."""
+        return self.candidates[:1] if self.ranking else pareto_front(self.candidates)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The best network's weights by name: ``model.load_state_dict(run.weights())``.
+
+        Raises:
+            UserError: The run has no network, or its file is damaged.
+        """
+        from symevo.evaluate.snapshots import read_tensors
+
+        if not self.ranking:
+            more = (
+                "it evolves rules" if not SYSTEMS.get(self.settings.system).networks(self.settings) else "go on with it"
+            )
+            raise UserError(f"{self.path} holds no network: {more}")
+        return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])
 
     @property
     def pick(self) -> Candidate | None:

@@ -154,6 +154,10 @@ class Workload:
             )
         return self._on_device[name]
 
+    def has(self, split: str) -> bool:
+        """Whether the task has a split of this name."""
+        return getattr(self._splits, split, None) is not None
+
     def order(self, seed: int, epoch: int) -> Tensor:
         """The permutation ``[N]`` of the training split in ``epoch`` (0, 1, …), on the device."""
         key = (seed, epoch)

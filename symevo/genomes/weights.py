@@ -1,0 +1,236 @@
+"""Networks in training as individuals: a genome of weights, of which the search holds names and recipes.
+
+A weight vector has thousands to millions of numbers and lives where it is trained. What crosses and mutates here is its
+*recipe*: which networks a new one descends from, with what probabilities, drawn from which seed. A worker that holds
+the parents' weights carries it out (:mod:`symevo.evaluate.heredity`), so weights move between generations without
+leaving the device, and an individual is a few numbers that fit into a store.
+
+Operators are those of GADAM (Zhang & Gouza, arXiv 1805.07500): crossover weight by weight, in favour of the fitter
+parent (equations 9 and 10), and mutation at a rate that falls with the parents' fitness (11 and 12).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deap import creator
+
+from symevo.errors import UserError
+from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.rules.rule import Rule, rule
+
+NOISES = ("uniform", "gaussian")
+INHERIT = ("none", "fitter", "both")
+_SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class Heredity:
+    """How children come of their parents; what the paper leaves open has a name here.
+
+    Attributes:
+        mutation: p, the base rate of mutation.
+        noise: What a mutated weight becomes: ``"uniform"``, a draw from U(0, scale), or ``"gaussian"``, itself and
+            noise of ``scale`` standard deviations of its tensor.
+        scale: How much.
+        inherit: The rule's states in a child: ``"none"``: new; ``"fitter"``: those of the fitter parent; ``"both"``:
+            each weight brings its own along.
+    """
+
+    mutation: float = 0.01
+    noise: str = "gaussian"
+    scale: float = 0.1
+    inherit: str = "both"
+
+
+PRESETS = {"default": Heredity(), "paper": Heredity(noise="uniform", scale=1.0, inherit="none")}
+
+
+def share(first: float, second: float) -> float:
+    """The probability that a weight is the first parent's: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
+
+    Args:
+        first: L̂ᵢ, its loss, normalised over the population; infinite for a network that failed.
+        second: L̂ⱼ.
+    """
+    if first == second:
+        return 0.5
+    return 1.0 / (1.0 + math.exp(max(-700.0, min(700.0, first - second))))
+
+
+def mutation_rate(base: float, first: float, second: float) -> float:
+    """The mutation rate of a child: p·max(0, 1 − P(i) − P(j)) (GADAM, equation 12).
+
+    The published rate turns negative where a likely parent is paired with itself; here it ends at 0.
+
+    Args:
+        base: p.
+        first: P(i), the probability with which the first parent is selected.
+        second: P(j).
+    """
+    return base * max(0.0, 1.0 - first - second)
+
+
+class Recipe:
+    """What a network starts from and goes through; the genes of an individual.
+
+    Attributes:
+        start: ``{"seed": n}``, ``{"copy": name}`` or ``{"cross": [name, name], …}``, see
+            :func:`symevo.evaluate.heredity.begin`.
+        order: Seed of the order in which it sees the data.
+        phase: Which stretch of training it goes through, 0 the first of a run.
+        loss: L̂, its loss normalised over the population, where a search has set it.
+        chance: P, the probability with which it is selected; of a child, the sum of its parents'.
+    """
+
+    loss: float = 0.5
+    chance: float = 0.0
+
+    def __init__(self, start: Mapping[str, Any], order: int, phase: int = 0) -> None:
+        self.start, self.order, self.phase = dict(start), order, phase
+
+
+creator.create("WeightsIndividual", Recipe, fitness=FITNESS)
+
+
+@GENOMES.register("weights")
+class Weights(Genome):
+    """Networks in training; see :class:`symevo.genomes.base.Genome`.
+
+    Args:
+        preset: ``"default"`` or ``"paper"``.
+        rule: Trains them; None: Adam.
+        heredity: Instead of the preset's.
+    """
+
+    individual = creator.WeightsIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
+
+    def __init__(self, preset: str = "default", *, rule: Rule | None = None, heredity: Heredity | None = None) -> None:
+        super().__init__(preset)
+        self.rule = rule or _adam()
+        self.heredity = heredity or PRESETS[preset]
+        self.operators: dict[str, Callable[..., tuple[Any, ...]]] = {
+            "mate_weights": self.mate,
+            "mutate_weights": self.mutate,
+        }
+
+    def create(self) -> Any:
+        """A new network."""
+        return self.individual({"seed": random.randrange(_SEEDS)}, random.randrange(_SEEDS))
+
+    def seeded(self) -> list[Any]:
+        """The network that training seed 0 starts from."""
+        return [self.individual({"seed": 0}, 0)]
+
+    def name(self, individual: Any) -> str:
+        """What its weights are kept under: equal for recipes that train alike within a run, and for no others."""
+        data = [self.express(individual).to_json(), self.to_json(individual)]
+        return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+    def further(self, individual: Any, phase: int) -> Any:
+        """The network that goes on from a trained one."""
+        found = copy.deepcopy(individual)
+        del found.fitness.values
+        found.start, found.order, found.phase = {"copy": self.name(individual)}, random.randrange(_SEEDS), phase
+        return found
+
+    def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
+        """Makes each the child of both; the first has the first parent's weights with probability :func:`share`."""
+        names, losses, chance = [self.name(a), self.name(b)], (a.loss, b.loss), a.chance + b.chance
+        for one, first, second in ((a, 0, 1), (b, 1, 0)):
+            parents = [names[first], names[second]]
+            one.start = self._cross(parents, share(losses[first], losses[second]))
+            one.order, one.chance = random.randrange(_SEEDS), chance
+        return a, b
+
+    def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
+        """Sets a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
+        if "cross" not in individual.start:
+            individual.start = self._cross([self.name(individual)] * 2, 1.0)
+        individual.start["rate"] = mutation_rate(self.heredity.mutation, individual.chance, 0.0)
+        return (individual,)
+
+    def express(self, individual: Any) -> Rule:
+        """The rule that trains it."""
+        return self.rule
+
+    def from_rule(self, rule: Rule) -> Any | None:
+        """A new network, where the rule is the one that trains them."""
+        return self.seeded()[0] if rule.identity == self.rule.identity else None
+
+    def to_json(self, individual: Any) -> dict[str, Any]:
+        """The recipe."""
+        return {"start": copy.deepcopy(individual.start), "order": individual.order, "phase": individual.phase}
+
+    def from_json(self, data: Any) -> Any:
+        """Reads :meth:`to_json`'s form and checks it."""
+        if not isinstance(data, dict) or set(data) != {"start", "order", "phase"}:
+            raise UserError("a recipe of weights is an object with the keys start, order and phase")
+        if not isinstance(data["start"], dict):
+            raise UserError("a recipe's start is an object with the key seed, copy or cross")
+        individual = self.individual(copy.deepcopy(data["start"]), data["order"], data["phase"])
+        self.validate(individual)
+        return individual
+
+    def validate(self, individual: Any) -> None:
+        """Checks the recipe."""
+        check_start(individual.start)
+        for gene in ("order", "phase"):
+            _whole(gene, getattr(individual, gene))
+
+    def _cross(self, parents: list[str], portion: float) -> dict[str, Any]:
+        how = self.heredity
+        return {
+            "cross": parents, "share": portion, "rate": 0.0, "noise": how.noise, "scale": how.scale,
+            "inherit": how.inherit, "draw": random.randrange(_SEEDS),
+        }  # fmt: skip
+
+
+def check_start(start: Any) -> None:
+    """Checks where a network starts from.
+
+    Raises:
+        UserError: It is none of the forms that :func:`symevo.evaluate.heredity.begin` reads.
+    """
+    keys = set(start) if isinstance(start, dict) else set()
+    if keys == {"seed"}:
+        _whole("seed", start["seed"])
+    elif keys == {"copy"}:
+        _name(start["copy"])
+    elif keys == {"cross", "share", "rate", "noise", "scale", "inherit", "draw"}:
+        parents = start["cross"]
+        if not isinstance(parents, list) or len(parents) != 2:
+            raise UserError("a recipe's cross is a list of two names")
+        for parent in parents:
+            _name(parent)
+        _whole("draw", start["draw"])
+        for gene, most in (("share", 1.0), ("rate", 1.0), ("scale", 1e6)):
+            value = start[gene]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                raise UserError(f"a recipe's {gene} is {value!r}; it must be a number from 0 to {most:g}")
+        for gene, known in (("noise", NOISES), ("inherit", INHERIT)):
+            if start[gene] not in known:
+                raise UserError(f"a recipe's {gene} is {start[gene]!r}; it must be {' or '.join(known)}")
+    else:
+        raise UserError("a recipe's start must be a seed, a copy of one network, or the cross of two")
+
+
+def _whole(gene: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")
+
+
+def _name(value: Any) -> None:
+    if not isinstance(value, str) or len(value) != 24 or set(value) - set("0123456789abcdef"):
+        raise UserError(f"{value!r} is no name of stored weights: 24 hexadecimal digits")
+
+
+def _adam() -> Rule:
+    return rule("adam")

@@ -1,0 +1,106 @@
+"""``gadam``: a population of networks that train, mate and compete (Zhang & Gouza, arXiv 1805.07500).
+
+What evolves is weights (:mod:`symevo.genomes.weights`), any rule trains them (setting ``rule``), the loop is
+:mod:`symevo.search.gadam`. The result is a network: ``best.safetensors`` in the run's folder holds its weights under
+the names of the user's model.
+
+The paper leaves open how long networks train between two selections (``steps``), how losses are normalised (by their
+range), θ (``stop_below``), the size of its batches for scoring (``score_batch``), what of Adam's state a child inherits
+(``inherit``), and how a negative mutation rate is meant (as 0). It scores on samples of the training set and mutates
+weights to draws from U(0, 1): so does preset ``paper``. Preset ``default`` scores on the validation split and mutates
+by small Gaussian noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from symevo.explain import SettingError
+from symevo.genomes.weights import PRESETS, Weights
+from symevo.report.networks import networks_report
+from symevo.search import gadam as loop
+from symevo.seeds import seed_for
+from symevo.settings import Settings
+from symevo.systems.base import SYSTEMS, Networks, System
+from symevo.systems.networks import finish
+from symevo.systems.preparing import trained_by
+
+WHOLE = 2**31 - 1
+"""More samples than a split has."""
+
+
+def genome(settings: Settings) -> Weights:
+    """The genome of a run.
+
+    Raises:
+        UserError: A setting that a population of networks cannot have, or a rule that is none.
+    """
+    one_population(settings)
+    preset = "paper" if settings.preset == "paper" else "default"
+    said = {"mutation": settings.mutation, "noise": settings.noise, "scale": settings.noise_scale}
+    said["inherit"] = settings.inherit
+    heredity = replace(PRESETS[preset], **{name: value for name, value in said.items() if value is not None})
+    return Weights(preset, rule=trained_by(settings, "adam"), heredity=heredity)
+
+
+def one_population(settings: Settings) -> None:
+    """Refuses settings that mean nothing where the individuals are networks in training.
+
+    Raises:
+        UserError: More than one task, seed or island.
+    """
+    if len(settings.tasks) > 1:
+        raise SettingError("tasks", f"names {len(settings.tasks)}: {settings.system} trains networks on one task")
+    for name, most in (("seeds", 1), ("islands", 1)):
+        if getattr(settings, name) > most:
+            raise SettingError(name, f"means nothing to {settings.system}, whose population is one of networks")
+
+
+def stretch(settings: Settings, phase: int) -> dict[str, Any]:
+    """What the networks of a phase go through: the older ones in the even phases, their children in the odd ones."""
+    gen, size = phase // 2, settings.score_batch or WHOLE
+    split = settings.score_split
+    drawn = [(split, size, seed_for("probe", which, gen) % 2**31) for which in ("selection", "survival")]
+    return {
+        "seed": seed_for("stretch", phase) % 2**31,
+        "first": 0,
+        "clock": phase * settings.steps,
+        "total": 2 * settings.generations * settings.steps,
+        "probes": tuple(drawn if phase % 2 == 0 else drawn[1:]),
+    }
+
+
+_HEREDITY = ("noise", "noise_scale", "inherit")
+_SCORES = ("score_batch", "score_split")
+
+SYSTEMS.register(
+    "gadam",
+    System(
+        name="gadam",
+        description="networks that train, mate and compete; the result is a network's weights",
+        genome=genome,
+        reads=frozenset(
+            {
+                "rule",
+                "schedule",
+                "mutation",
+                "noise",
+                "noise_scale",
+                "inherit",
+                "score_batch",
+                "score_split",
+                "stop_below",
+            }
+        ),
+        report=networks_report,
+        networks=lambda settings: Networks(
+            search=loop.gadam,
+            stretch=stretch,
+            stretches=2,
+            facts=loop.facts,
+            enough=lambda settings, records: loop.settled(records, settings.stop_below),
+        ),
+        finish=finish,
+    ),
+)

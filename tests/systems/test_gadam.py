@@ -1,0 +1,210 @@
+"""The system ``gadam``: networks evolve, survive interruption bit for bit, and load into a user's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+import symevo
+from symevo import cli
+from symevo.config import resolve
+from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.evaluate import snapshots
+from symevo.report.progress import SilentProgress
+from symevo.systems import api
+from symevo.tasks import DataRequest, find_task
+
+FEW = {"preset": "quick", "backend": "eager", "population": 4, "generations": 4, "steps": 10, "threads": 1}
+
+
+def run(out: Path, progress=None, **changes) -> symevo.Run:
+    settings = resolve({"system": "gadam", **FEW, "out": out, **changes})
+    return api.start(settings, progress=progress, engine="inline")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> symevo.Run:
+    return run(tmp_path_factory.mktemp("gadam") / "run")
+
+
+def test_the_best_network_loads_into_the_model_and_has_the_stated_scores(finished: symevo.Run) -> None:
+    task = find_task("digits-mlp")
+    model = task.model()
+    model.load_state_dict(symevo.load(finished.path).weights())
+    splits = task.splits(DataRequest())
+    for split, (x, y) in (("validation", splits.validation), ("test", splits.test)):
+        with torch.no_grad():
+            outputs = model.eval()(x)
+        stated = finished.ranking[0][split]
+        assert float(functional.cross_entropy(outputs, y)) == pytest.approx(stated["loss"], rel=1e-5)
+        assert float((outputs.argmax(1) == y).double().mean()) == pytest.approx(stated["accuracy"], abs=1e-12)
+
+
+def test_the_folder_holds_the_survivors_and_nothing_else(finished: symevo.Run) -> None:
+    held = {path.stem for path in (finished.path / "weights").iterdir()}
+    assert held == {one["identity"] for one in finished.ranking}
+    assert len(held) == 4
+    losses = [one["validation"]["loss"] for one in finished.ranking]
+    assert losses == sorted(losses)
+    assert finished.best.identity == finished.ranking[0]["identity"]
+    names = {path.name for path in (finished.path / "figures").iterdir()}
+    assert names == {f"{name}.{kind}" for name in ("loss", "scores", "adopted") for kind in ("png", "svg")}
+
+
+def test_the_report_and_the_json_tell_the_result(finished: symevo.Run) -> None:
+    text = str(finished)
+    assert max(map(len, text.splitlines()[:-1])) <= 80
+    assert "adopted" in text
+    assert f"{finished.ranking[0]['test']['loss']:.4f}" in text
+    assert ".weights())" in text
+    summary = finished.summary()
+    assert summary["best"]["network"]["digest"] == finished.ranking[0]["digest"]
+    assert summary["evaluations"] == 4 * 2 * 4
+    assert len(summary["front"]) == 1
+
+
+class Stopping(SilentProgress):
+    """Ctrl-C once so many trainings of a generation are done."""
+
+    def __init__(self, gen: int, trained: int) -> None:
+        self.left, self.trained = gen, trained
+
+    def generation(self, record) -> None:
+        self.left -= 1
+
+    def advance(self, trained: int, total: int) -> None:
+        if self.left == 0 and trained >= self.trained:
+            self.trained += 10**9
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("gen", "trained"), [(0, 2), (1, 2), (2, 4)])
+def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, finished: symevo.Run, gen: int, trained: int) -> None:
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", progress=Stopping(gen, trained))
+    snapshots._kept.clear()
+    again = api.resume(tmp_path / "run", {}, engine="inline")
+    assert again.ranking == finished.ranking
+    seconds = {"seconds", "elapsed"}
+    histories = [[{k: v for k, v in one.items() if k not in seconds} for one in r.history] for r in (again, finished)]
+    assert histories[0] == histories[1]
+
+
+def stopped(tmp_path: Path) -> Path:
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", progress=Stopping(2, 2))
+    snapshots._kept.clear()
+    return tmp_path / "run"
+
+
+def of_the_population(path: Path) -> list[Path]:
+    """Weights that the last closed generation left."""
+    store = api.Store.open(path)
+    last = store.last_generation()
+    store.close()
+    assert last is not None
+    genome = api.SYSTEMS.get("gadam").genome(symevo.load(path).settings)
+    return [path / "weights" / f"{genome.name(genome.from_json(one['genome']))}.safetensors" for one in last[1]]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone"])
+def test_damaged_weights_are_one_line_and_exit_code_2(tmp_path: Path, capsys, damage: str) -> None:
+    path = stopped(tmp_path)
+    file = of_the_population(path)[1]
+    data = bytearray(file.read_bytes())
+    if damage == "gone":
+        file.unlink()
+    else:
+        data[-9] ^= 1
+        file.write_bytes(data[:-40] if damage == "cut" else data)
+    assert cli.main(["run", "--resume", str(path), "--engine", "serial"]) == 2
+    out, err = capsys.readouterr()
+    line = err.strip().splitlines()[-1]
+    assert "weights file" in line
+    assert "restore it from a copy, or start anew" in line
+    assert not out
+
+
+def test_weights_of_an_unfinished_generation_are_made_once_more_if_damaged(
+    tmp_path: Path, finished: symevo.Run
+) -> None:
+    path = stopped(tmp_path)
+    kept = set(of_the_population(path))
+    new = [file for file in (path / "weights").iterdir() if file not in kept]
+    assert new
+    new[0].write_bytes(b"no weights")
+    assert api.resume(path, {}, engine="inline").ranking == finished.ranking
+
+
+def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path / "run", generations=1)
+    (done.path / "best.safetensors").write_bytes(b"{}" * 100)
+    with pytest.raises(UserError, match=r"weights file .*best\.safetensors cannot be used"):
+        done.weights()
+
+
+def test_a_run_of_rules_has_no_weights(tmp_path: Path) -> None:
+    settings = resolve({"tasks": ["quadratic"], "population": 4, "generations": 1, "steps": 5, "seeds": 1,
+                        "elites": 1, "backend": "eager", "out": tmp_path / "run"})  # fmt: skip
+    with pytest.raises(UserError, match="holds no network: it evolves rules"):
+        api.start(settings, engine="inline").weights()
+
+
+def test_it_stops_where_nothing_changes_and_stays_stopped(tmp_path: Path) -> None:
+    done = run(tmp_path / "run", stop_below=1e9)
+    assert len(done.history) == 2
+    assert api.resume(done.path, {}, engine="inline").ranking == done.ranking
+    assert len(symevo.load(done.path).history) == 2
+
+
+@pytest.mark.parametrize("inherit", ["none", "fitter", "both"])
+def test_any_rule_may_train(tmp_path: Path, inherit: str) -> None:
+    done = run(tmp_path / "run", generations=2, rule="lion", inherit=inherit, noise="uniform", schedule="cosine")
+    assert done.best.rule.name == "lion"
+    assert done.best.rule.schedule.decay == "cosine"
+    assert len(done.ranking) == 4
+
+
+def test_networks_that_fail_have_no_children_and_new_ones_take_their_place(tmp_path: Path) -> None:
+    done = run(tmp_path / "run", generations=4, rule="theta = theta - lr*g*where(g > 0.135, 1e30, 1)")
+    assert sum(record["failed"] for record in done.history) > 0
+    store = api.Store.open(done.path)
+    evaluations = list(store.evaluations())
+    store.close()
+    failed = {one["identity"] for one in evaluations if one["status"] != "ok"}
+    assert {one["status"] for one in evaluations} == {"ok", "diverged"}
+    for one in evaluations:
+        start = one["genome"]["start"]
+        assert not failed & {start.get("copy"), *start.get("cross", [])}
+
+
+def test_a_run_of_which_every_network_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RunFailed, match=r"training loss .* at step"):
+        run(tmp_path / "run", rule="theta = theta - lr*1e30*g")
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--tasks", "digits-mlp,digits-cnn"], "--tasks names 2: gadam trains networks on one task"),
+        (["--seeds", "2"], "--seeds means nothing to gadam"),
+        (["--population", "1"], "--population must be at least 2"),
+        (["--islands", "2"], "--islands means nothing to gadam"),
+        (["--mutation", "2"], "--mutation must be at most 1"),
+        (["--noise", "white"], "--noise must be"),
+        (["--score-split", "test"], "--score-split must be"),
+        (["--tune", "lr"], "--tune means nothing to system 'gadam'"),
+        (["--rule", "adamm"], "adam"),
+        (["--score-batch", "0"], "--score-batch must be at least 1"),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path: Path, capsys, argv: list[str], words: str) -> None:
+    assert cli.main(["run", "gadam", "--out", str(tmp_path / "run"), *argv]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert len(err.strip().splitlines()) == 1
+    assert words in err
+    assert not (tmp_path / "run").exists()

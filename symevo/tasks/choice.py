@@ -26,6 +26,16 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
     ("fashion-cnn", "cpu"): ("single", 1),
     ("mnist-cnn", "cpu"): ("single", 1),
     ("cifar10-cnn", "cpu"): ("single", 1),
+    # Times faster than one after the other, by rows, on a 2-core Intel Xeon (paper/results/lockstep.json): ratios
+    # of one run, as that machine was shared.
+    ("letter-mlp", "cpu"): ("products", 10),  # 5: 2.4, 10: 2.6, 25: 2.6, 50: 2.4
+    ("adult-mlp", "cpu"): ("products", 50),  # 5: 6.4, 10: 9.3, 25: 12.8, 50: 16.1
+    ("yeast-mlp", "cpu"): ("products", 50),  # 5: 6.2, 10: 8.3, 25: 11.8, 50: 13.5
+    ("lenet5-mnist", "cpu"): ("single", 1),  # 2: 0.98, 5: 0.98, 10: 0.94; vmap 0.07
+    ("fashion-hyper", "cpu"): ("single", 1),  # 2: 0.89, 5: 0.89
+    ("orl-cnn", "cpu"): ("single", 1),  # 2: 0.87, 5: 0.91, 10: 0.90; vmap 0.07
+    ("orl-cnn-7", "cpu"): ("single", 1),  # the same network and batches
+    ("orl-cnn-9", "cpu"): ("single", 1),
 }
 
 # For other models: above this many weights one at a time was as fast as anything on the CPU above.

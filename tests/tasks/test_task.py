@@ -8,6 +8,8 @@ from torch import nn
 
 from symevo.errors import UserError
 from symevo.tasks import TASKS, DataRequest, Pair, Splits, Task, Workload, find_task
+from symevo.tasks.choice import MEASURED
+from symevo.tasks.task import BUILT_IN
 
 X, Y = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3
 
@@ -119,3 +121,7 @@ def test_registered_tasks_carry_their_names() -> None:
         assert task.description
     with pytest.raises(UserError, match="did you mean 'fashion-mlp'"):
         find_task("fashion-mpl")
+
+
+def test_every_built_in_task_has_its_row_of_measurements() -> None:
+    assert {name for name, device in MEASURED if device == "cpu"} == BUILT_IN

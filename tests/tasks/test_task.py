@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -125,3 +127,12 @@ def test_registered_tasks_carry_their_names() -> None:
 
 def test_every_built_in_task_has_its_row_of_measurements() -> None:
     assert {name for name, device in MEASURED if device == "cpu"} == BUILT_IN
+
+
+def test_descriptions_count_the_weights() -> None:
+    stated = {name: re.search(r"([0-9,]+) weights", find_task(name).description) for name in BUILT_IN}
+    counts = {name: int(found[1].replace(",", "")) for name, found in stated.items() if found}
+    assert counts["lenet5-mnist"] == 61_706
+    assert len(counts) >= 11
+    for name, count in counts.items():
+        assert sum(p.numel() for p in find_task(name).model().parameters()) == count, name

@@ -59,6 +59,8 @@ class Range:
             raise UserError(f"unknown scale {self.scale!r}: {nearest(self.scale, list(SCALES))}")
         if not self.low < self.high:
             raise UserError(f"{self.low:g}:{self.high:g} is no range: its low must be less than its high")
+        if not math.isfinite(self.high - self.low):
+            raise UserError(f"{self.low:g}:{self.high:g} is too wide a range: give ends that are closer")
         scale = SCALES[self.scale]
         if not (scale.holds(self.low) and scale.holds(self.high)):
             raise UserError(f"{self.low:g}:{self.high:g} does not fit scale {self.scale}: it needs {scale.needs}")

@@ -108,6 +108,7 @@ def test_a_stated_range_is_taken():
         (["lr=0.1"], r"'lr=0.1' is no range: write NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:SCALE"),
         (["lr=0.1:1:log:x"], "is no range: write NAME"),
         (["lr=a:b"], "LOW and HIGH are numbers"),
+        (["weight_decay=-1e308:1e308:linear"], "too wide a range"),
         (["lr=nan:1"], "lr must be a finite number"),
         (["lr=0.1:inf"], "lr must be a finite number"),
         (["lr=0.1:1:lgo"], "unknown scale 'lgo': did you mean 'log'"),

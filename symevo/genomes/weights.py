@@ -131,8 +131,7 @@ class Weights(Genome):
 
     def name(self, individual: Any) -> str:
         """What its weights are kept under: equal for recipes that train alike within a run, and for no others."""
-        data = [self.express(individual).to_json(), self.to_json(individual)]
-        return hashlib.blake2b(json.dumps(data, sort_keys=True).encode(), digest_size=12).hexdigest()
+        return name_of(self.express(individual), self.to_json(individual))
 
     def further(self, individual: Any, phase: int) -> Any:
         """The network that goes on from a trained one."""
@@ -183,7 +182,7 @@ class Weights(Genome):
         """Checks the recipe."""
         check_start(individual.start)
         for gene in ("order", "phase"):
-            _whole(gene, getattr(individual, gene))
+            whole_number(gene, getattr(individual, gene))
 
     def _cross(self, parents: list[str], portion: float) -> dict[str, Any]:
         how = self.heredity
@@ -191,6 +190,12 @@ class Weights(Genome):
             "cross": parents, "share": portion, "rate": 0.0, "noise": how.noise, "scale": how.scale,
             "inherit": how.inherit, "draw": random.randrange(_SEEDS),
         }  # fmt: skip
+
+
+def name_of(rule: Rule, recipe: Mapping[str, Any]) -> str:
+    """A name for the weights that a rule makes by a recipe."""
+    data = json.dumps([rule.to_json(), recipe], sort_keys=True)
+    return hashlib.blake2b(data.encode(), digest_size=12).hexdigest()
 
 
 def check_start(start: Any) -> None:
@@ -201,7 +206,7 @@ def check_start(start: Any) -> None:
     """
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:
-        _whole("seed", start["seed"])
+        whole_number("seed", start["seed"])
     elif keys == {"copy"}:
         _name(start["copy"])
     elif keys == {"cross", "share", "rate", "noise", "scale", "inherit", "draw"}:
@@ -210,7 +215,7 @@ def check_start(start: Any) -> None:
             raise UserError("a recipe's cross is a list of two names")
         for parent in parents:
             _name(parent)
-        _whole("draw", start["draw"])
+        whole_number("draw", start["draw"])
         for gene, most in (("share", 1.0), ("rate", 1.0), ("scale", 1e6)):
             value = start[gene]
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -222,7 +227,8 @@ def check_start(start: Any) -> None:
         raise UserError("a recipe's start must be a seed, a copy of one network, or the cross of two")
 
 
-def _whole(gene: str, value: Any) -> None:
+def whole_number(gene: str, value: Any) -> None:
+    """Raises UserError where a gene is no whole number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")
 

@@ -87,6 +87,8 @@ class Run:
         ranking: Where candidates are networks and the run has ended: what is left of them, best first.
     """
 
+    ranking: list[dict[str, Any]] = []  # noqa: RUF012  (never changed in place)
+
     def __init__(self, path: Path) -> None:
         self.path = path
         store = Store.open(path)
@@ -94,7 +96,7 @@ class Run:
             about = store.about("settings")
             self.settings = Settings.model_validate({**about["search"], **about["execution"]})
             self.history = store.records()
-            self.ranking: list[dict[str, Any]] = store.ranking()
+            self.ranking = store.ranking()
             first: dict[str, dict[str, Any]] = {}
             for one in store.evaluations():
                 first.setdefault(one["identity"], one)

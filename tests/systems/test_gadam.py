@@ -35,7 +35,8 @@ def test_the_best_network_loads_into_the_model_and_has_the_stated_scores(finishe
     model = task.model()
     model.load_state_dict(symevo.load(finished.path).weights())
     splits = task.splits(DataRequest())
-    for split, (x, y) in (("validation", splits.validation), ("test", splits.test)):
+    for split in ("validation", "test"):
+        x, y = getattr(splits, split)
         with torch.no_grad():
             outputs = model.eval()(x)
         stated = finished.ranking[0][split]

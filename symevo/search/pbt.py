@@ -1,0 +1,91 @@
+"""Population-based training (Jaderberg et al. 2017, arXiv 1711.09846): numbers evolve while networks train.
+
+::
+
+    for gen in 0, 1, …:
+        train each network for an interval under its own numbers; score it
+        each of the worst fifth takes over weights and rule state of one of the best fifth, and its numbers, mutated
+
+What comes out is a network, and the schedule of numbers that led to it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from symevo.search.loops import Generation, evaluate
+
+SHARE = 0.2
+"""Of the population that takes over, and of that which is taken over: the paper's truncation selection."""
+
+
+def pbt(
+    toolbox: Any,
+    population: list[Any],
+    *,
+    generations: int,
+    seed: Callable[[int], int],
+    start: int = 0,
+) -> Iterator[Generation]:
+    """Runs the search.
+
+    Args:
+        toolbox: With ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from
+            a trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
+        population: New networks; after a resume those of generation ``start`` − 1.
+        generations: Intervals.
+        seed: Gives the seed of Python's ``random`` for each generation.
+        start: Number of the first generation to make.
+    """
+    for gen in range(start, generations):
+        random.seed(seed(gen))
+        if gen:
+            population = _next_interval(toolbox, population, gen, progress=gen / generations)
+        evaluate(toolbox, population, gen)
+        yield Generation(gen, population, population)
+
+
+def taken_over(fitnesses: Sequence[float], failed: Sequence[bool]) -> dict[int, list[int]]:
+    """Whose place may be taken by whom.
+
+    Args:
+        fitnesses: Of the population.
+        failed: Which of it did not train to their end: each of these gives way, whatever their number.
+
+    Returns:
+        For each place that is given up the places of those who may take it: empty where nobody trained to the end.
+    """
+    order = sorted(range(len(fitnesses)), key=lambda at: (failed[at], -fitnesses[at]))
+    count = min(math.ceil(SHARE * len(order)), len(order) // 2)
+    better = [at for at in order[:count] if not failed[at]]
+    return {at: better for rank, at in enumerate(order) if failed[at] or rank >= len(order) - count}
+
+
+def _next_interval(toolbox: Any, population: Sequence[Any], gen: int, *, progress: float) -> list[Any]:
+    failed = [toolbox.losses(one)[-1] is None for one in population]
+    exchanged = taken_over([one.fitness.values[0] for one in population], failed)
+    return [
+        _exchanged(toolbox, [population[better] for better in exchanged[at]], gen, progress)
+        if at in exchanged
+        else _further(toolbox, one, gen, "train")
+        for at, one in enumerate(population)
+    ]
+
+
+def _exchanged(toolbox: Any, better: Sequence[Any], gen: int, progress: float) -> Any:
+    if not better:  # all failed: new networks, new numbers
+        found = toolbox.individual()
+        found.phase, found.bar, found.birth = gen, None, {"parents": [], "operator": "random"}
+        return found
+    found = _further(toolbox, random.choice(better), gen, "exploit+mutate")
+    (found,) = toolbox.mutate(found, progress=progress)
+    return found
+
+
+def _further(toolbox: Any, one: Any, gen: int, operator: str) -> Any:
+    found = toolbox.further(one, gen)
+    found.bar, found.birth = None, {"parents": [one.origin], "operator": operator}
+    return found

@@ -24,7 +24,7 @@ RULE = "momentum"
 """The rule that is tuned where none is named: SGD with momentum, as published."""
 RESET = 0.1
 """Share of the default's mutations that draw a number anew."""
-WIDTH = 0.2
+WIDTH = 0.1
 """Standard deviation of the default's steps at the start of a run, as a share of the range; it shrinks to a fifth."""
 
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from symevo.errors import UserError
 from symevo.explain import SettingError, explain, unknown_setting
-from symevo.presets import PRESETS
+from symevo.presets import PRESETS, preset_of
 from symevo.settings import ExecutionSettings, Settings
 
 _CONFIG_BYTES = 1_000_000
@@ -74,7 +74,7 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     system, preset = said.get("system", "term-sum"), said.get("preset", "default")
     plain = isinstance(system, str) and isinstance(preset, str)  # else the model says what is wrong with them
     own = PRESETS.get(system, {}) if plain else {}
-    settings = _validated({**own.get(preset, {}), **said})
+    settings = _validated({**(preset_of(system, preset, said.get("mode")) if plain else {}), **said})
     if own and preset not in own:
         raise SettingError("preset", f"{preset} is none of {system}'s: use {' or '.join(own)}")
     most = settings.generations // 2  # a preset's share shrinks with its run; what was said is meant

@@ -7,7 +7,8 @@ from typing import Any
 _EXPRESSION: dict[str, Any] = {"loop": "nsga2", "classics": False, "elites": 0}
 _HYPERPARAMETERS: dict[str, Any] = {"fitness": "loss", "elites": 2}
 
-_GADAM: dict[str, Any] = {"fitness": "loss", "seeds": 1, "elites": 0, "tournament": 1, "classics": False}
+_NETWORKS: dict[str, Any] = {"fitness": "loss", "elites": 0, "tournament": 1}
+_GADAM: dict[str, Any] = {**_NETWORKS, "classics": False, "seeds": 1}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "term-sum": {
@@ -45,13 +46,30 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "hyperparameters": {
-        "quick": {**_HYPERPARAMETERS, "tasks": ["digits-mlp"], "population": 16, "generations": 6, "steps": 150},
+        "quick": {
+            **_HYPERPARAMETERS,
+            "tasks": ["digits-mlp"],
+            "population": 16,
+            "generations": 6,
+            "steps": 150,
+            "modes": {"dynamic": {**_NETWORKS, "population": 8, "generations": 6, "steps": 30}},
+        },
         "default": {
             **_HYPERPARAMETERS,
             "tasks": ["digits-mlp", "digits-deep"],
             "population": 30,
             "generations": 15,
             "steps": 300,
+            "modes": {
+                "dynamic": {
+                    **_NETWORKS,
+                    "tasks": ["digits-deep"],
+                    "population": 20,
+                    "generations": 15,
+                    "steps": 40,
+                    "seeds": 3,
+                }
+            },
         },
         # What "Evolving Hyperparameters" states of its second run; it leaves the number of epochs open: two here.
         "paper": {
@@ -66,6 +84,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "schedule": "step:782:0.7",
             "classics": False,
             "eval_timeout": 7200.0,
+            "modes": {"dynamic": {"loop": "generational", "elites": 0}},
         },
     },
     "gadam": {
@@ -84,4 +103,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
 }
-"""Settings by system and preset; what a preset leaves out has the default of `symevo.settings.Settings`."""
+"""Settings by system and preset; what a preset leaves out has the default of `symevo.settings.Settings`.
+
+``modes`` holds what is otherwise in a mode of the system.
+"""
+
+
+def preset_of(system: str, name: str, mode: Any = None) -> dict[str, Any]:
+    """The settings of a preset, in a mode of its system; empty where there is no such preset."""
+    found = dict(PRESETS.get(system, {}).get(name, {}))
+    modes = found.pop("modes", {})
+    return {**found, **(modes.get(mode, {}) if isinstance(mode, str) else {})}

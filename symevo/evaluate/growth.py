@@ -95,6 +95,7 @@ def grow(
     *,
     folder: str | None,
     steps: int,
+    seed: int = 0,
     rows: int | None = None,
     backend: str = "compiled",
 ) -> list[dict[str, Any]]:
@@ -103,6 +104,7 @@ def grow(
     Args:
         workload: The task, on its device.
         members: Networks to be.
+        seed: Added to every training seed of members and stretch: a member may have one network for each of several.
         folder: Of the snapshots that they start from, and of those that they become; None: nothing is written.
         steps: Steps to train.
         rows: Rows of the stack, at least ``len(members)``; the rest is padding.
@@ -123,13 +125,15 @@ def grow(
     )
     session.start(0)
     states = new_states(update, theta)
-    ages = [_put_in(session, states, row, begin(workload, member.start, folder)) for row, member in enumerate(stack)]
+    ages = [
+        _put_in(session, states, row, begin(workload, member.start, folder, seed)) for row, member in enumerate(stack)
+    ]
     orders = None if stack[0].order is None else [member.order or 0 for member in stack]
     curve, died = lockstep(
         session,
         update,
         slot_table(update, [member.rule for member in stack], ages, stretch, steps).to(theta),
-        Course(stretch.seed, stretch.first, orders),
+        Course(stretch.seed + seed, stretch.first, orders),
         limit=workload.task.diverged_above,
         live=len(members),
         states=states,
@@ -141,7 +145,7 @@ def grow(
         one["probes"] = [_plain_scores(probe, row) for probe in probes]
         if one["status"] == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
-            one["digest"] = snapshots.put(folder, member.identity, snapshot)
+            one["digest"] = snapshots.put(folder, snapshots.named(member.identity, seed), snapshot)
         found.append(one)
     return found
 
@@ -164,7 +168,7 @@ def scores(workload: Workload, snapshot: Snapshot, *, threads: int) -> dict[str,
     return found
 
 
-def named(workload: Workload, snapshot: Snapshot) -> dict[str, Tensor]:
+def state_dict(workload: Workload, snapshot: Snapshot) -> dict[str, Tensor]:
     """What ``load_state_dict`` of the task's model takes: weights, running statistics, and what is not trained."""
     found = {name: tensor.detach() for name, tensor in workload.model.state_dict().items()}
     found |= {name: view[0] for name, view in views(snapshot.theta.unsqueeze(0), workload.segments).items()}

@@ -18,7 +18,7 @@ NOISES = ("uniform", "gaussian")
 INHERIT = ("none", "fitter", "both")
 
 
-def begin(workload: Workload, start: Mapping[str, Any], folder: str | None) -> Snapshot:
+def begin(workload: Workload, start: Mapping[str, Any], folder: str | None, seed: int = 0) -> Snapshot:
     """The snapshot that a training starts from.
 
     Args:
@@ -30,15 +30,17 @@ def begin(workload: Workload, start: Mapping[str, Any], folder: str | None) -> S
             - ``{"cross": [name, name], "share": p, "rate": q, "noise": …, "scale": σ, "inherit": …, "draw": seed}``:
               the child of two snapshots, see :func:`child`.
         folder: Where the snapshots lie.
+        seed: Added to training seed n; of members that have a network for each of several, which is meant.
 
     Raises:
         UserError: A snapshot is missing, damaged, or of another model.
     """
     if "seed" in start:
-        return Snapshot(workload.initial(start["seed"]), (), {}, 0)
+        return Snapshot(workload.initial(start["seed"] + seed), (), {}, 0)
     if folder is None:
         raise ValueError(f"start {start} needs a folder of snapshots")
-    names = [start["copy"]] if "copy" in start else start["cross"]
+    members = [start["copy"]] if "copy" in start else start["cross"]
+    names = [snapshots.named(member, seed) for member in members]
     parents = [snapshots.get(folder, name, workload.device) for name in names]
     for name, parent in zip(names, parents, strict=True):
         if parent.theta.shape != (workload.width,):

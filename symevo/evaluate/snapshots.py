@@ -49,6 +49,11 @@ class Snapshot(NamedTuple):
         )
 
 
+def named(member: str, seed: int) -> str:
+    """The name of a member's network for a training seed."""
+    return f"{member}-{seed}" if seed else member
+
+
 def path_of(folder: str | Path, name: str) -> Path:
     """The file of a snapshot."""
     return Path(folder) / f"{name}.safetensors"

@@ -36,7 +36,7 @@ def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
     workload, how = workload_of(item), {name: item[name] for name in ("steps", "rows", "backend")}
     if item["weights"] is not None:
         members = [Member.from_json(data) for data in item["candidates"]]
-        return grow(workload, members, folder=item["weights"], **how)
+        return grow(workload, members, folder=item["weights"], seed=item["seed"], **how)
     rules = [Rule.from_json(data) for data in item["candidates"]]
     return train(workload, rules, seed=item["seed"], split=item["split"], **how)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import stat
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from symevo.errors import UserError
+from symevo.rules.files import read_json
 from symevo.rules.hyper import unknown
 from symevo.rules.language import RuleError
 from symevo.rules.program import Program
@@ -24,7 +23,6 @@ SCHEMA = 1
 DEFAULT_LR = 1e-3
 MAX_NAME = 100
 MAX_INTEGER = 10**15
-MAX_FILE = 1 << 20
 
 
 class RuleWarning(UserWarning):
@@ -220,37 +218,7 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
 
 
 def _read(path: Path) -> Rule:
-    """Reads rule JSON; what is wrong is told with file, line and column."""
-    content = _content(path)
-    try:
-        return Rule.from_json(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse))
-    except json.JSONDecodeError as error:
-        raise RuleError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
-    except UnicodeDecodeError as error:
-        raise RuleError(f"{path} is no UTF-8 text: byte {error.start + 1} is wrong") from None
-    except UserError as error:
-        raise RuleError(f"{path}: {error}") from None
-    except RecursionError:
-        raise RuleError(f"{path} is nested too deeply for rule JSON") from None
-    except ValueError:  # Python reads no integer of thousands of digits
-        raise RuleError(f"{path} holds too long a number") from None
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting, a device never ends
-            raise UserError(f"cannot read rule file {path}: it is no regular file")
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except OSError as error:
-        raise UserError(f"cannot read rule file {path}: {error.strerror}") from None
-    if len(content) > MAX_FILE:
-        raise RuleError(f"{path} is too large for rule JSON: at most {MAX_FILE:,} bytes are read")
-    return content
-
-
-def _refuse(constant: str) -> float:
-    raise UserError(f"{constant} is no number of a rule")
+    return read_json(path, Rule.from_json, what="rule")
 
 
 def is_finite(rule: Rule) -> bool:

@@ -23,11 +23,8 @@ from symevo.search import gadam as loop
 from symevo.seeds import seed_for
 from symevo.settings import Settings
 from symevo.systems.base import SYSTEMS, Networks, System
-from symevo.systems.networks import finish
+from symevo.systems.networks import WHOLE, finish, one_task
 from symevo.systems.preparing import trained_by
-
-WHOLE = 2**31 - 1
-"""More samples than a split has."""
 
 
 def genome(settings: Settings) -> Weights:
@@ -36,25 +33,14 @@ def genome(settings: Settings) -> Weights:
     Raises:
         UserError: A setting that a population of networks cannot have, or a rule that is none.
     """
-    one_population(settings)
+    one_task(settings)
+    if settings.seeds > 1:
+        raise SettingError("seeds", "means nothing to gadam: its population is one of networks; leave it out")
     preset = "paper" if settings.preset == "paper" else "default"
     said = {"mutation": settings.mutation, "noise": settings.noise, "scale": settings.noise_scale}
     said["inherit"] = settings.inherit
     heredity = replace(PRESETS[preset], **{name: value for name, value in said.items() if value is not None})
     return Weights(preset, rule=trained_by(settings, "adam"), heredity=heredity)
-
-
-def one_population(settings: Settings) -> None:
-    """Refuses settings that mean nothing where the individuals are networks in training.
-
-    Raises:
-        UserError: More than one task, seed or island.
-    """
-    if len(settings.tasks) > 1:
-        raise SettingError("tasks", f"names {len(settings.tasks)}: {settings.system} trains networks on one task")
-    for name, most in (("seeds", 1), ("islands", 1)):
-        if getattr(settings, name) > most:
-            raise SettingError(name, f"means nothing to {settings.system}, whose population is one of networks")
 
 
 def stretch(settings: Settings, phase: int) -> dict[str, Any]:

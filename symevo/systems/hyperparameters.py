@@ -6,24 +6,25 @@ momentum and weight decay of SGD drawn evenly, the best half as parents, uniform
 It leaves open for how long a candidate trains: two epochs here. Preset ``default`` draws and steps on logarithmic
 scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.Box`). All
 candidates share one program.
+
+With setting ``mode`` dynamic the numbers change while a network trains (:mod:`symevo.systems.dynamic`).
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from symevo.errors import UserError
 from symevo.explain import SettingError
 from symevo.genomes.box import RULE, Box
+from symevo.genomes.box_networks import BoxNetworks
 from symevo.report.numbers import numbers_report
-from symevo.rules.classic import CLASSICS
-from symevo.rules.rule import Rule
-from symevo.rules.schedule import schedule
 from symevo.settings import Settings
+from symevo.systems import dynamic
 from symevo.systems.base import SYSTEMS, Say, System
+from symevo.systems.preparing import trained_by
 from symevo.systems.result import Run
 from symevo.systems.trials import Trial, trials
 
@@ -34,33 +35,33 @@ def genome(settings: Settings) -> Box:
     Raises:
         UserError: A rule that is none, or numbers that it lacks or must not have.
     """
-    if settings.mode == "dynamic":
-        raise SettingError("mode", "dynamic is not there yet: use static")
-    try:
-        rule = CLASSICS.get(RULE) if settings.rule is None else Rule.from_json(settings.rule)
-    except UserError as error:
-        raise SettingError("rule", f": {error}") from None
-    if settings.schedule is not None:
-        rule = replace(rule, schedule=schedule(settings.schedule))
+    rule = trained_by(settings, RULE)
     preset = "paper" if settings.preset == "paper" else "default"
+    kind = BoxNetworks if settings.mode == "dynamic" else Box
     try:
-        return Box(preset, rule=rule, tune=settings.tune, mutation=settings.mutation)
+        return kind(preset, rule=rule, tune=settings.tune, mutation=settings.mutation)
     except UserError as error:
         raise SettingError("tune", f": {error}") from None
 
 
 def report(run: Run) -> str:
     """The closing report."""
-    box, found = genome(run.settings), trials(run.path, run.settings)
+    box = genome(run.settings)
+    if isinstance(box, BoxNetworks):
+        return dynamic.report(run, box)
+    found = trials(run.path, run.settings)
     return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=found, own=_own(box, found))
 
 
 def finish(run: Run, say: Say) -> None:
     """Writes the best rule and the figures into the run's folder."""
+    box = genome(run.settings)
+    if isinstance(box, BoxNetworks):
+        return dynamic.finish(run, box, say)
     best = run.path / "best.json"
     try:
         best.write_text(json.dumps(run.best.rule.to_json(), indent=1) + "\n")
-        draw(run.path / "figures", genome(run.settings), trials(run.path, run.settings))
+        draw(run.path / "figures", box, trials(run.path, run.settings))
     except (OSError, UserError) as error:  # the run itself is safe
         say(f"cannot write all results to {run.path}: {getattr(error, 'strerror', None) or error}")
 
@@ -112,8 +113,9 @@ SYSTEMS.register(
         genome=genome,
         # As fast as compiled kernels here, and nothing to compile; on a GPU there is no interpreter.
         backends={"cpu": "interpreter", "cuda": "compiled"},
-        reads=frozenset({"rule", "tune", "mode", "mutation", "schedule"}),
+        reads=frozenset({"rule", "tune", "mode", "mutation", "schedule", "score_batch", "score_split"}),
         report=report,
+        networks=lambda settings: dynamic.networks(settings) if settings.mode == "dynamic" else None,
         finish=finish,
     ),
 )

@@ -22,6 +22,7 @@ from symevo.systems.base import Networks
 from symevo.systems.driver import Driver
 from symevo.systems.evaluation import Memory
 from symevo.systems.result import NETWORK
+from symevo.systems.trials import mean
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
@@ -77,12 +78,9 @@ class LiveDriver(Driver):
         return self.networks.facts(self.toolbox, generation)
 
     def losses(self, individual: Any) -> list[float | None]:
-        """Losses of a trained network, probe by probe; None in each where it failed."""
-        name = self.genome.name(individual)
-        outcome = self.store.training(name, self.settings.tasks[0], 0) or {}
-        if outcome.get("status") != "ok":
-            return [None, None]
-        return [probe["loss"] for probe in outcome["probes"]]
+        """Losses of a trained member, probe by probe, means over training seeds; None in each where it failed."""
+        rows = [[probe["loss"] for probe in one["probes"]] for one in self._outcomes(individual)]
+        return [mean(column) for column in zip(*rows, strict=True)] if rows else [None, None]
 
     def _generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
         self.toolbox.register("further", self.genome.further)
@@ -99,37 +97,50 @@ class LiveDriver(Driver):
         """As any search, once the weights of the population have been read."""
         population, past, elapsed = super()._begin()
         for one in population if past else ():
-            self._snapshot(one)
+            self._snapshots(one)
         return population, past, elapsed
 
     def _first_population(self) -> list[Any]:
         random.seed(seed_for(self.settings.seed, "generation", 0))
-        people = [self.genome.create() for _ in range(self.settings.population)]
-        for one in people:
-            one.birth, one.bar = {"parents": [], "operator": "random"}, None
-        return people
+        own = self.genome.seeded() if self.settings.classics else []
+        drawn = [self.genome.create() for _ in range(self.settings.population - len(own))]
+        for operator, group in (("seed", own), ("random", drawn)):
+            for one in group:
+                one.birth, one.bar = {"parents": [], "operator": operator}, None
+        return [*own, *drawn]
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         record = super()._close(generation, known, seconds=seconds, elapsed=elapsed)
-        kept = {f"{self.genome.name(one)}.safetensors" for one in generation.population}
-        for path in (self.store.folder / FOLDER).glob("*"):
-            if path.name not in kept:
+        kept = {path for one in generation.population for path in self._files(one)}
+        for path in Path(self.weights()).glob("*"):
+            if path not in kept:
                 path.unlink(missing_ok=True)
         return record
 
-    def _snapshot(self, individual: Any) -> Any:
-        """The network's snapshot; None where it failed.
+    def _outcomes(self, individual: Any) -> list[dict[str, Any]]:
+        """Outcomes of a member by training seed; none where one of its networks failed."""
+        name, task = self.genome.name(individual), self.settings.tasks[0]
+        found = [self.store.training(name, task, seed) or {} for seed in range(self.settings.seeds)]
+        return found if all(one.get("status") == "ok" for one in found) else []
 
-        Raises:
-            UserError: Its file is missing or damaged.
-        """
-        from symevo.evaluate.snapshots import path_of, read
+    def _files(self, individual: Any) -> list[Path]:
+        """Where its networks lie, by training seed."""
+        from symevo.evaluate.snapshots import named, path_of
 
         name = self.genome.name(individual)
-        outcome = self.store.training(name, self.settings.tasks[0], 0) or {}
-        if outcome.get("status") != "ok":
-            return None
-        return read(path_of(self.weights(), name), expected=outcome.get("digest"))
+        return [path_of(self.weights(), named(name, seed)) for seed in range(self.settings.seeds)]
+
+    def _snapshots(self, individual: Any) -> list[Any]:
+        """A member's networks by training seed; none where it failed.
+
+        Raises:
+            UserError: A file is missing or damaged.
+        """
+        from symevo.evaluate.snapshots import read
+
+        outcomes = self._outcomes(individual)
+        files = self._files(individual)[: len(outcomes)]
+        return [read(path, expected=one["digest"]) for path, one in zip(files, outcomes, strict=True)]
 
     def _conclude(self, workload: Workload) -> None:
         """Ranks the last population by the loss on the whole validation split; the test split is only noted.
@@ -137,27 +148,33 @@ class LiveDriver(Driver):
         Raises:
             RunFailed: None of it trained to its end.
         """
-        from symevo.evaluate.growth import named, scores
+        from symevo.evaluate.growth import scores, state_dict
         from symevo.evaluate.snapshots import digest, packed, write_atomically
 
-        ranked: list[tuple[float, dict[str, Any], Any]] = []
+        ranked: dict[str, tuple[float, dict[str, Any], bytes]] = {}
         last = self.store.last_generation()
         for stored in last[1] if last else ():
             individual = self._individual(stored, stored["origin"])
-            name, snapshot = self.genome.name(individual), self._snapshot(individual)
-            if snapshot is None or any(entry["identity"] == name for _, entry, _ in ranked):
+            name, snapshots = self.genome.name(individual), self._snapshots(individual)
+            if not snapshots or name in ranked:
                 continue
-            entry = {"identity": name, "origin": stored["origin"]}
-            entry |= scores(workload, snapshot, threads=self.settings.threads)
-            loss = entry["validation"]["loss"]
-            ranked.append((math.inf if loss is None else loss, entry, snapshot))
+            found = [scores(workload, one, threads=self.settings.threads) for one in snapshots]
+            file = packed(state_dict(workload, snapshots[0]))
+            entry = {"identity": name, "origin": stored["origin"], "digest": digest(file), **_means(found)}
+            ranked[name] = (entry["validation"]["loss"], entry, file)
         if not ranked:
             raise RunFailed("no network of the last generation trained to its end")
-        ranked.sort(key=lambda one: one[0])
-        files = [packed(named(workload, snapshot)) for _, _, snapshot in ranked]
-        write_atomically(self.store.folder / NETWORK, files[0])
-        entries = zip(ranked, files, strict=True)
-        self.store.conclude([{**entry, "digest": digest(file)} for (_, entry, _), file in entries])
+        order = sorted(ranked.values(), key=lambda one: math.inf if one[0] is None else one[0])
+        write_atomically(self.store.folder / NETWORK, order[0][2])
+        self.store.conclude([entry for _, entry, _ in order])
+
+
+def _means(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores by split, means over training seeds."""
+    return {
+        split: None if one is None else {name: mean([row[split][name] for row in found]) for name in one}
+        for split, one in found[0].items()
+    }
 
 
 @dataclass(frozen=True)
@@ -175,12 +192,12 @@ class _Kept:
         self.store.save_trainings(trainings)
 
     def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
-        from symevo.evaluate.snapshots import path_of, read
+        from symevo.evaluate.snapshots import named, path_of, read
 
         outcome = self.store.training(identity, task, seed)
         if outcome is not None and "digest" in outcome:
             try:
-                read(path_of(self.weights, identity), expected=outcome["digest"])
+                read(path_of(self.weights, named(identity, seed)), expected=outcome["digest"])
             except UserError:
                 return None
         return outcome

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from symevo.errors import UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
-from symevo.presets import PRESETS
+from symevo.presets import preset_of
 from symevo.rules.primitives import Primitive
 from symevo.settings import Settings
 from symevo.systems.base import SPECIAL, SYSTEMS, Say, System
@@ -70,7 +70,7 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
         return settings
     if not made:
         if makes_primitives(settings.tasks_from):
-            preset = PRESETS.get(settings.system, {}).get(settings.preset, {})
+            preset = preset_of(settings.system, settings.preset, settings.mode)
             tasks = preset.get("tasks", Settings.model_fields["tasks"].default)
             return settings.model_copy(update={"tasks": tuple(tasks)})
         files = ", ".join(settings.tasks_from)

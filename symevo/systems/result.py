@@ -21,8 +21,12 @@ from symevo.systems.base import SYSTEMS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from symevo.rules.timetable import Timetable
+
 NETWORK = "best.safetensors"
 """The file of the best network's weights, in the folder of a run."""
+TIMETABLE = "schedule.json"
+"""The file of its numbers over time, where these changed."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,18 @@ class Run:
             )
             raise UserError(f"{self.path} holds no network: {more}")
         return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])
+
+    def timetable(self) -> Timetable:
+        """The best network's numbers over time, where these evolved while it trained.
+
+        Raises:
+            UserError: They did not, or the file is damaged.
+        """
+        from symevo.rules.timetable import Timetable
+
+        if self.settings.mode != "dynamic":
+            raise UserError(f"{self.path} holds no timetable: only runs of mode dynamic make one")
+        return Timetable.load(self.path / TIMETABLE)
 
     @property
     def pick(self) -> Candidate | None:

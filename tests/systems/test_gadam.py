@@ -190,10 +190,10 @@ def test_a_run_of_which_every_network_fails_says_why(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--tasks", "digits-mlp,digits-cnn"], "--tasks names 2: gadam trains networks on one task"),
+        (["--tasks", "digits-mlp,digits-cnn"], "--tasks names 2: networks that go on are trained on one task"),
         (["--seeds", "2"], "--seeds means nothing to gadam"),
         (["--population", "1"], "--population must be at least 2"),
-        (["--islands", "2"], "--islands means nothing to gadam"),
+        (["--islands", "2"], "--islands means nothing where networks go on"),
         (["--mutation", "2"], "--mutation must be at most 1"),
         (["--noise", "white"], "--noise must be"),
         (["--score-split", "test"], "--score-split must be"),

@@ -1,0 +1,58 @@
+"""Reads JSON files that people may have written: what is wrong is told with file, line and column."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from symevo.errors import UserError
+from symevo.rules.language import RuleError
+
+MAX_FILE = 1 << 20
+Made = TypeVar("Made")
+
+
+def read_json(path: Path, make: Callable[[Any], Made], *, what: str) -> Made:
+    """What a file holds.
+
+    Args:
+        path: The file.
+        make: Turns the plain data in it into what is wanted.
+        what: What that is called.
+
+    Raises:
+        UserError: The file cannot be read, is not JSON, or does not hold such a thing.
+    """
+    content = _content(path, what)
+    try:
+        return make(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse))
+    except json.JSONDecodeError as error:
+        raise RuleError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path} is no UTF-8 text: byte {error.start + 1} is wrong") from None
+    except UserError as error:
+        raise RuleError(f"{path}: {error}") from None
+    except RecursionError:
+        raise RuleError(f"{path} is nested too deeply for {what} JSON") from None
+    except ValueError:  # Python reads no integer of thousands of digits
+        raise RuleError(f"{path} holds too long a number") from None
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting, a device never ends
+            raise UserError(f"cannot read {what} file {path}: it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {what} file {path}: {error.strerror}") from None
+    if len(content) > MAX_FILE:
+        raise RuleError(f"{path} is too large for {what} JSON: at most {MAX_FILE:,} bytes are read")
+    return content
+
+
+def _refuse(constant: str) -> float:
+    raise UserError(f"{constant} is no number of a rule")

@@ -1,0 +1,122 @@
+"""The dynamic mode of ``hyperparameters``: numbers evolve while networks train, and the result is a timetable of them.
+
+A member trains one network for each training seed (``seeds``), all under its numbers. All members start from the same
+weights and see the same batches, so that differences are due to numbers alone. The best of many is lucky with the
+networks that picked it: so its timetable is replayed on new ones, beside the rule's own constant numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from symevo.errors import UserError
+from symevo.genomes.box_networks import BoxNetworks
+from symevo.report.timetables import Replays, timetable_report
+from symevo.rules.timetable import Timetable
+from symevo.search.pbt import pbt
+from symevo.settings import Settings
+from symevo.store import Store
+from symevo.systems.base import Networks, Say
+from symevo.systems.networks import WHOLE, lineage, one_task
+from symevo.systems.result import TIMETABLE, Run
+from symevo.systems.trials import mean
+
+REPLAYS = 5
+"""New networks that a timetable is replayed on."""
+
+
+def networks(settings: Settings) -> Networks:
+    """What population-based training adds."""
+    one_task(settings)
+    return Networks(
+        search=pbt,
+        stretch=stretch,
+        stretches=1,
+        facts=lambda toolbox, generation: {},
+        enough=lambda settings, records: False,
+    )
+
+
+def stretch(settings: Settings, phase: int) -> dict[str, Any]:
+    """An interval: the same batches for every network, and a score on the validation split."""
+    steps = settings.steps
+    size = settings.score_batch or WHOLE
+    return {
+        "seed": 0,
+        "first": phase * steps,
+        "clock": phase * steps,
+        "total": settings.generations * steps,
+        "probes": ((settings.score_split, size, phase),),
+    }
+
+
+def timetable(run: Run, genome: BoxNetworks) -> Timetable:
+    """The numbers that the best network was trained under."""
+    line = lineage(run)
+    numbers = {name: tuple(one["genome"]["numbers"][name] for one in line) for name in genome.ranges}
+    first = genome.rule.with_hyper(**{name: values[0] for name, values in numbers.items()})
+    return Timetable(first, tuple(run.settings.steps * at for at in range(len(line) + 1)), numbers)
+
+
+def report(run: Run, genome: BoxNetworks) -> str:
+    """The closing report."""
+    losses = _losses(run)
+    return timetable_report(run, timetable(run, genome), losses, Replays.read(run.path / "replays.json"))
+
+
+def finish(run: Run, genome: BoxNetworks, say: Say) -> None:
+    """Writes the timetable, replays it on new networks, and draws it."""
+    found = timetable(run, genome)
+    try:
+        found.save(run.path / TIMETABLE)
+        say(f"replaying the best numbers on {REPLAYS} new networks, beside the rule's own")
+        replays(run, genome, found).save(run.path / "replays.json")
+        draw(run.path / "figures", run, genome, found)
+    except (OSError, UserError) as error:  # the run itself is safe
+        say(f"cannot write all results to {run.path}: {getattr(error, 'strerror', None) or error}")
+
+
+def replays(run: Run, genome: BoxNetworks, found: Timetable) -> Replays:
+    """Validation losses of new networks, under the timetable and under the rule's own numbers."""
+    from symevo.evaluate.replay import replay
+    from symevo.evaluate.worker import workload_of
+
+    store = Store.open(run.path)
+    try:
+        plan = store.about("settings")["tasks"][0]
+    finally:
+        store.close()
+    settings = run.settings
+    workload = workload_of(
+        {
+            "task": plan["name"], "stacking": plan["stacking"], "device": settings.device, "plugins": [],
+            "data_dir": settings.data_dir and str(settings.data_dir), "run_seed": settings.seed,
+        }
+    )  # fmt: skip
+    own = Timetable(genome.rule, (0, found.boundaries[-1]), {})
+    seeds = range(settings.seeds, settings.seeds + REPLAYS)  # none that the run trained with
+    outcomes = [replay(workload, table, seeds=seeds, backend=settings.backend) for table in (found, own)]
+    losses = [[one["loss"] if one["status"] == "ok" else None for one in group] for group in outcomes]
+    return Replays(timetable=losses[0], own=losses[1])
+
+
+def draw(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
+    """The numbers over time, and the losses of the population.
+
+    Raises:
+        UserError: A figure cannot be written.
+    """
+    from symevo.report.figures import by_generation, schedule_steps
+
+    title = f"Numbers of {genome.rule.name} on {run.settings.tasks[0]}"
+    scales = {name: one.scale for name, one in genome.ranges.items()}
+    schedule_steps(folder, "schedule", found.boundaries, found.numbers, scales=scales, title=title)
+    by_generation(
+        folder, "loss", {"best network's line": _losses(run)}, ylabel="validation loss", title=title, logy=True
+    )
+
+
+def _losses(run: Run) -> list[float | None]:
+    """The best member's loss at the end of each interval, as the search saw it: the mean over training seeds."""
+    return [mean([outcome["loss"] for outcome in one["outcomes"]]) for one in lineage(run)]

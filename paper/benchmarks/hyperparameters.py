@@ -147,7 +147,7 @@ def paired(rows: list[dict[str, Any]], task: str, search: str, other: str, key: 
         return found
     half = float(stats.t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count))
     mean = float(differences.mean())
-    p = float(stats.wilcoxon(differences).pvalue)
+    p = float(stats.wilcoxon(differences)[1])  # type: ignore[arg-type]  # scipy states no type
     means = [float(part.mean()) for part in np.array(whole).T]
     return found | {search: means[0], other: means[1], "mean": mean, "interval": [mean - half, mean + half], "p": p}
 

@@ -205,7 +205,6 @@ def test_settings_say_what_is_tuned():
         ("--rule adam --tune beta1=0:1.5", "--tune: beta1 must be at least 0 and less than 1, not 1.5"),
         ("--rule adamq", "--rule: unknown rule 'adamq': did you mean 'adam'?"),
         ("--schedule step:3", "--schedule: 'step:3' is no schedule: write step:STEPS:FACTOR, as step:782:0.7"),
-        ("--mode dynamic", "--mode dynamic is not there yet: use static"),
         ("--mode dynamc", "--mode must be 'static' or 'dynamic', not 'dynamc'"),
         ("--mutation 1.5", "--mutation must be at most 1, not 1.5"),
         ("--tune ,", "--tune must name at least one"),

@@ -73,3 +73,11 @@ def test_hyperparameters_tunes_and_its_best_learns_the_digits():
     assert done.returncode == 0, done.stderr
     assert "default numbers: loss " in done.stdout
     assert float(done.stdout.split()[-1]) > 0.5
+
+
+def test_gadam_evolves_a_network_that_loads():
+    source = "import gadam; print('accuracy', gadam.main(population=4, generations=3))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ".weights())" in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.6

@@ -54,11 +54,11 @@ def ranking_table(ranking: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS)
     """The networks that are left, best first by the whole validation split."""
     lines = [
         "          validation            test",
-        "   #    loss  accuracy    loss  accuracy   born in generation",
+        "   #    loss  accuracy    loss  accuracy",
     ]
     for rank, one in enumerate(ranking[:rows], 1):
         cells = [_number((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES]
-        lines.append(f"{rank:>4}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>9}   {one['origin'][0]}")
+        lines.append(f"{rank:>4}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>9}")
     note = "Ranked by validation; the test split was read once, for this table."
     return "\n".join([*lines, *textwrap.wrap(note, WIDTH)])
 

@@ -44,6 +44,10 @@ class Loop(ABC):
 
     judges: ClassVar[bool] = True
 
+    def births(self, size: int, elites: int) -> int:
+        """How many new individuals a generation of ``size`` has at most."""
+        return size
+
     @abstractmethod
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
         """What to evaluate for the next generation.
@@ -89,6 +93,10 @@ class Generational(Loop):
     """
 
     judges = False
+
+    def births(self, size: int, elites: int) -> int:
+        """All but the elites."""
+        return size - elites
 
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
         """Elites and children."""

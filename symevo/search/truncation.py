@@ -29,6 +29,10 @@ class Truncation(Loop):
 
     judges = False
 
+    def births(self, size: int, elites: int) -> int:
+        """All but the parents."""
+        return size - half(size)
+
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
         """The parents, and their children; the number of elites is that of the parents."""
         parents = tools.selBest(population, half(len(population)))

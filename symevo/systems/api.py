@@ -171,7 +171,8 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     if list(settings.tasks_from) != store.about("settings")["search"]["tasks_from"]:
         store.moved(settings.tasks_from)
     system = SYSTEMS.get(settings.system)
-    evaluations = settings.population + (settings.generations - 1) * (settings.population - settings.elites)
+    births = LOOPS.get(settings.loop)().births(settings.population, settings.elites)
+    evaluations = settings.population + (settings.generations - 1) * births
     if networks := system.networks(settings):
         evaluations = settings.generations * settings.population * networks.stretches
     trainings = evaluations * len(planned.plans) * settings.seeds

@@ -90,8 +90,9 @@ class Numbers:
         return (math.exp(-value),)
 
     def losses(self, individual) -> list[float]:
+        """V, where all is the other way round, and V′."""
         value = self.values[self.genome.name(individual)]
-        return [value, value + 0.001]
+        return [9 - value, value]
 
 
 def test_a_generation_is_parents_and_children_and_the_best_half_of_both_survives() -> None:
@@ -109,6 +110,9 @@ def test_a_generation_is_parents_and_children_and_the_best_half_of_both_survives
         assert survivors == sorted(evaluated, key=lambda one: one.fitness.values[0], reverse=True)[:6]
         if last is not None:
             assert [one.start["copy"] for one in evaluated[:6]] == [numbers.genome.name(one) for one in last]
+        on_v = normalised([numbers.losses(one)[0] for one in evaluated[:6]])
+        assert [one.loss for one in evaluated[:6]] == on_v
+        assert [one.chance for one in evaluated[:6]] == chances(on_v)
         noted = facts(toolbox, generation)
         assert noted["adopted"] == sum("cross" in one.start for one in survivors) / 6
         assert noted["summed_loss"] == pytest.approx(sum(numbers.losses(one)[-1] for one in survivors))

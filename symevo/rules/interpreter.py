@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numba import types
 
+from symevo.machine_code import array, compiled, pointer
 from symevo.rules import lanes
 from symevo.rules.bytecode import Code, Operand, assemble
 from symevo.rules.lowering import Lowered, lower
@@ -162,22 +163,22 @@ def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def _kernel() -> Callable[..., None]:
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * _ARGUMENTS)(lanes.compiled(_run, _SIGNATURE, "interpreter"))
+    address = compiled(_run, _SIGNATURE, "interpreter", lanes.SOURCES)
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * _ARGUMENTS)(address)
 
 
 _ARGUMENTS = 8
 _SIGNATURE = types.void(*[types.intp] * _ARGUMENTS)
-_integers, _bytes = lanes.pointer(types.intp), lanes.pointer(types.uint8)
-_array = lanes.array
+_integers, _bytes = pointer(types.intp), pointer(types.uint8)
 
 
 def _run(
     bases_at: Any, strides_at: Any, code_at: Any, starts_at: Any, alive_at: Any, rows: Any, steps: Any, weights: Any
 ) -> None:  # fmt: skip
     """Compiled; the first arguments are addresses."""
-    bases, strides = _array(_integers(bases_at), 1), _array(_integers(strides_at), 1)  # as long as it takes
-    code, starts = _array(_integers(code_at), 1), _array(_integers(starts_at), 1)
-    alive = _array(_bytes(alive_at), rows)
+    bases, strides = array(_integers(bases_at), 1), array(_integers(strides_at), 1)  # as long as it takes
+    code, starts = array(_integers(code_at), 1), array(_integers(starts_at), 1)
+    alive = array(_bytes(alive_at), rows)
     for row in range(rows):
         if not alive[row]:
             continue

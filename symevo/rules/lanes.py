@@ -1,8 +1,8 @@
 """Loops over blocks of numbers: what one instruction of the interpreter runs.
 
 Each primitive of the table becomes a loop ``out[i] = form(x[i], y[i], …)`` over a block, compiled by numba the first
-time that a program needs it (about 60 ms), kept on disk (:mod:`symevo.rules.machine_code`) and called by its address,
-so a new primitive is a loop like the others.
+time that a program needs it (about 60 ms), kept on disk (:mod:`symevo.machine_code`) and called by its address, so
+a new primitive is a loop like the others.
 An operand is a block, or one number for the whole block; ``mask`` says which.
 
 numba calls the C library for exp, log and tanh, one number at a time. Their float32 forms here are polynomials without
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -22,14 +23,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from symevo.rules.machine_code import compiled
+from symevo.machine_code import array, compiled, pointer
 from symevo.rules.primitives import PRIMITIVES
 
 MAX_ARITY = 3
 COPY = "copy"
 """A loop beside those of the table: ``out[i] = x[i]``."""
 
-array: Any = numba.carray  # type: ignore[attr-defined]  # made public by assignment, which type checkers do not see
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("interpreter.py", "lanes.py", "primitives.py"))
+"""What the machine code of these loops, and of the interpreter's, depends on."""
+
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 _SIGNATURE = types.void(*[types.intp] * (MAX_ARITY + 2))
 
@@ -51,7 +54,8 @@ def address(name: str, mask: tuple[bool, ...], dtype: np.dtype[Any]) -> int:
     loop = _LOOPS[len(mask)](function, pointer(_REALS[dtype]), *mask)
     loop.__name__ = f"{'_'.join('block' if one else 'number' for one in mask)}"
     known = form.__module__ in _UNCHANGING  # a form of the user's own may change without a trace here
-    return compiled(loop, _SIGNATURE, f"{name} {mask} {dtype} {form.__module__}.{form.__qualname__}" if known else None)
+    kept_as = f"{name} {mask} {dtype} {form.__module__}.{form.__qualname__}" if known else None
+    return compiled(loop, _SIGNATURE, kept_as, SOURCES)
 
 
 _UNCHANGING = frozenset({__name__, "symevo.rules.primitives", "numpy", "_operator"})
@@ -66,22 +70,6 @@ def _form(name: str, dtype: np.dtype[Any]) -> Any:
 
 def _copy(x: Any) -> Any:
     return x
-
-
-@cache
-def pointer(real: Any) -> Any:
-    """Turns an address into a pointer, in compiled code."""
-
-    @intrinsic
-    def _pointer(context: Any, address: Any) -> Any:
-        signature = types.CPointer(real)(types.intp)
-
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return signature, generate
-
-    return _pointer
 
 
 # One number is read before the loop, for a read inside would be taken to depend on what the loop writes.

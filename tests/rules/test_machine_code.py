@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from symevo.rules import lanes, machine_code
+from symevo import machine_code
+from symevo.rules import lanes
 from symevo.rules.primitives import PRIMITIVES, Primitive
 
 PROGRAM = """
 import hashlib, sys, numba, torch, numpy as np
-from symevo.rules import machine_code
 from symevo.rules.interpreter import Interpreter
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
@@ -110,8 +110,6 @@ def test_a_form_of_the_users_own_is_not_kept(folder, monkeypatch):
 
 def test_other_sources_are_another_place(folder, monkeypatch):
     address()
-    machine_code._seed.cache_clear()
-    monkeypatch.setattr(machine_code, "_SOURCES", ("lanes.py",))
+    monkeypatch.setattr(lanes, "SOURCES", lanes.SOURCES[:1])
     address()
-    machine_code._seed.cache_clear()
     assert len(list(folder.iterdir())) == 2

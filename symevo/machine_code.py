@@ -23,23 +23,27 @@ from uuid import uuid4
 import llvmlite
 import numba
 import platformdirs
+from numba import types
 from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
+from numba.extending import intrinsic
 
-_SOURCES = ("interpreter.py", "lanes.py", "machine_code.py", "primitives.py")
 _DIGEST = 16
 _alive: list[Any] = []  # machine code is freed with the object that holds it
 
+array: Any = numba.carray  # type: ignore[attr-defined]  # made public by assignment, which type checkers do not see
 
-def compiled(function: Callable[..., None], signature: Any, kept_as: str | None) -> int:
+
+def compiled(function: Callable[..., None], signature: Any, kept_as: str | None, sources: tuple[Path, ...]) -> int:
     """The address of a function's machine code in this process.
 
     Args:
         function: What numba can compile.
         signature: Its numba signature.
-        kept_as: What tells it from all other functions made of this package's sources; None: it is not kept.
+        kept_as: What tells it from all other functions made of the same sources; None: it is not kept.
+        sources: All files, beside this one, that its code depends on.
     """
-    path = None if kept_as is None else _path(kept_as)
+    path = None if kept_as is None else _path(kept_as, sources)
     found = None if path is None else _load(path)
     if found is None:
         # Symbols are made of it. They are shared by all code of a process, loaded or compiled, so none may occur twice.
@@ -53,26 +57,41 @@ def compiled(function: Callable[..., None], signature: Any, kept_as: str | None)
     return library.get_pointer_to_function(symbol)
 
 
+@cache
+def pointer(real: Any) -> Any:
+    """Turns an address into a pointer, in compiled code."""
+
+    @intrinsic
+    def _pointer(context: Any, address: Any) -> Any:
+        signature = types.CPointer(real)(types.intp)
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+        return signature, generate
+
+    return _pointer
+
+
 def folder() -> Path:
     """Where machine code is kept."""
     return Path(platformdirs.user_cache_dir("symevo", appauthor=False)) / "machine_code"
 
 
-def _path(kept_as: str) -> Path | None:
-    seed = _seed()
+def _path(kept_as: str, sources: tuple[Path, ...]) -> Path | None:
+    seed = _seed(sources)
     return None if seed is None else folder() / blake2b(f"{seed} {kept_as}".encode(), digest_size=_DIGEST).hexdigest()
 
 
 @cache
-def _seed() -> str | None:
-    """Hash of all that the machine code of any loop depends on."""
-    here = Path(__file__).parent
+def _seed(sources: tuple[Path, ...]) -> str | None:
+    """Hash of all that the machine code of loops made of these sources depends on."""
     try:
-        sources = [(here / name).read_bytes() for name in _SOURCES]
+        texts = [path.read_bytes() for path in (Path(__file__), *sources)]
     except OSError:  # an install without sources
         return None
     about = [numba.__version__, llvmlite.__version__, sys.version, *_codegen().magic_tuple()]
-    return blake2b(b"".join([json.dumps(about).encode(), *sources]), digest_size=_DIGEST).hexdigest()
+    return blake2b(b"".join([json.dumps(about).encode(), *texts]), digest_size=_DIGEST).hexdigest()
 
 
 def _codegen() -> Any:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-import textwrap
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from symevo.report.networks import Ranked, ranking_table
-from symevo.report.tables import WIDTH, headline, shown
+from symevo.report.tables import headline, shown
 
 if TYPE_CHECKING:
     from symevo.rules.timetable import Timetable
@@ -20,46 +15,26 @@ if TYPE_CHECKING:
 Losses = Sequence[float | None]
 
 
-@dataclass(frozen=True)
-class Replays:
-    """Validation losses of new networks, one a training seed; None where a training diverged.
+class Replayed(Ranked, Protocol):
+    """A run whose best line was trained once more."""
 
-    Attributes:
-        timetable: Under the timetable.
-        own: Under the rule's own numbers, which do not change.
-    """
-
-    timetable: Losses
-    own: Losses
-
-    def save(self, path: Path) -> None:
-        """Writes a file."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Replays | None:
-        """What :meth:`save` wrote; None where there is no such file, or another one."""
-        try:
-            data = json.loads(path.read_bytes())
-            return cls(**{name: [_checked(value) for value in data[name]] for name in ("timetable", "own")})
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    @property
+    def replays(self) -> Mapping[str, Losses]: ...
 
 
-def timetable_report(run: Ranked, table: Timetable, losses: Losses, replays: Replays | None) -> str:
+def timetable_report(run: Replayed, table: Timetable, losses: Losses) -> str:
     """What was done, the best network's numbers over time, its replays, and the networks that are left.
 
     Args:
         run: The run.
         table: The numbers.
         losses: Loss of that network at the end of each interval, as the search saw it.
-        replays: On new networks, if they are there.
     """
     path = shown(run.path)
     parts = [
         "\n".join([*headline(run), f"rule {table.rule.name}, its numbers evolved while it trained"]),
         timetable_table(table, losses),
-        *([replays_lines(replays)] if replays else []),
+        *([replays_lines(run.replays)] if run.replays else []),
         ranking_table(run.ranking) if run.ranking else f"the run has not ended: go on with symevo run --resume {path}",
         f'use it      table = symevo.load("{path}").timetable()\n'
         "            optimizer = symevo.Optimizer(model.parameters(), table.rule)\n"
@@ -80,13 +55,12 @@ def timetable_table(table: Timetable, losses: Losses) -> str:
     return "\n".join(lines)
 
 
-def replays_lines(replays: Replays) -> str:
+def replays_lines(replays: Mapping[str, Losses]) -> str:
     """Means and standard deviations over training seeds."""
-    lines = [
-        f"replayed on {len(replays.timetable)} new networks: validation loss {_spread(replays.timetable)}",
-        f"the rule's own numbers on the same: {_spread(replays.own)}",
-    ]
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, WIDTH))
+    count = max(map(len, replays.values()))
+    width = max(map(len, replays))
+    lines = [f"trained once more, on {count} new networks: validation loss under"]
+    return "\n".join([*lines, *(f"  {name:<{width}}  {_spread(losses)}" for name, losses in replays.items())])
 
 
 def _spread(losses: Losses) -> str:
@@ -95,9 +69,3 @@ def _spread(losses: Losses) -> str:
     if not known:
         return "all diverged"
     return f"{fmean(known):.4f}" + (f" ± {stdev(known):.4f} (sd)" if len(known) > 1 else "") + failed
-
-
-def _checked(value: Any) -> float | None:
-    if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-        raise ValueError(f"{value!r} is no loss")
-    return value

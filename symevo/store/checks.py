@@ -82,8 +82,13 @@ class _Ranked(_Row):
     digest: str
 
 
-def check_ranking(ranking: Any, identities: Container[str]) -> None:
-    """Raises ValueError where a ranking is not one of networks that were trained to their end."""
+class _Replays(_Row):
+    losses: dict[str, list[float | None]]
+
+
+def check_conclusion(ranking: Any, replays: Any, identities: Container[str]) -> None:
+    """Raises ValueError where a ranking is not one of networks that were trained to their end, or replays are none."""
+    _Replays.model_validate({"losses": replays})
     if not isinstance(ranking, list):
         raise ValueError("its ranking is no list")
     for one in ranking:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from symevo.errors import UserError
-from symevo.store.checks import check_facts, check_generations, check_outcomes, check_ranking, one_line
+from symevo.store.checks import check_conclusion, check_facts, check_generations, check_outcomes, one_line
 
 try:
     import fcntl
@@ -135,7 +135,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
 
     def about(self, key: str) -> Any:
-        """A recorded fact: ``"settings"``, ``"versions"``, ``"schema"`` or ``"ranking"``.
+        """A recorded fact: ``"settings"``, ``"versions"`` or ``"schema"``.
 
         Raises:
             KeyError: Not recorded.
@@ -152,17 +152,22 @@ class Store:
         self._write_about("settings", settings)
         self._db.commit()
 
-    def conclude(self, ranking: list[dict[str, Any]]) -> None:
-        """Records what a finished search has concluded of its last population, best first."""
+    def conclude(self, ranking: list[dict[str, Any]], replays: dict[str, list[float | None]]) -> None:
+        """Records what a finished search has concluded.
+
+        Args:
+            ranking: Its last population, best first.
+            replays: Losses of new networks, by what they were trained under.
+        """
         self._write_about("ranking", ranking)
+        self._write_about("replays", replays)
         self._db.commit()
 
-    def ranking(self) -> list[dict[str, Any]]:
-        """What :meth:`conclude` recorded; empty before."""
-        try:
-            return self.about("ranking")
-        except KeyError:
-            return []
+    def conclusion(self) -> tuple[list[dict[str, Any]], dict[str, list[float | None]]]:
+        """Ranking and replays as :meth:`conclude` recorded them; empty before."""
+        query = "SELECT key, value FROM about WHERE key IN ('ranking', 'replays')"
+        found = {key: json.loads(value) for key, value in self._db.execute(query)}
+        return found.get("ranking", []), found.get("replays", {})
 
     def _check(self) -> None:
         """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be.
@@ -180,7 +185,7 @@ class Store:
         query = "SELECT gen, record, population FROM generations ORDER BY gen"
         closed = [(gen, json.loads(record), json.loads(people)) for gen, record, people in self._db.execute(query)]
         check_generations(settings, closed, self.evaluations())
-        check_ranking(self.ranking(), {one["identity"] for one in self.evaluations() if one["status"] == "ok"})
+        check_conclusion(*self.conclusion(), {one["identity"] for one in self.evaluations() if one["status"] == "ok"})
 
     # trainings: one candidate, one task, one training seed
 

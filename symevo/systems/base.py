@@ -25,6 +25,8 @@ class Networks:
         stretches: Stretches of training in a generation, each of as many networks as the population has.
         facts: ``(toolbox, generation)`` -> what else its record holds.
         enough: ``(settings, records)`` -> whether nothing more is to be expected.
+        rivals: ``(settings, genome, line)`` -> lines of individuals, from first to last phase, that are trained once
+            more on new networks when the run has ended, by what they are called; ``line`` is the best network's.
     """
 
     search: Callable[..., Iterator[Generation]]
@@ -32,6 +34,7 @@ class Networks:
     stretches: int
     facts: Callable[[Any, Generation], dict[str, Any]]
     enough: Callable[[Settings, Sequence[Mapping[str, Any]]], bool]
+    rivals: Callable[[Settings, Any, list[Any]], dict[str, list[Any]]] = lambda settings, genome, line: {}
 
 
 @dataclass(frozen=True)

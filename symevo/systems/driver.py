@@ -105,11 +105,15 @@ class Driver:
         population, past, elapsed = self._begin()
         try:
             self._follow(self._generations(population, past), elapsed)
+            self.conclude()
         finally:
             self.evaluator.close()
         if not len(self.hall):
             reasons = sorted({v.reason for v in self.evaluator.verdicts.values() if v.reason})
             raise RunFailed(f"no candidate trained to its end: {reasons[0] if reasons else 'nothing was trained'}")
+
+    def conclude(self) -> None:
+        """What is left to do when the last generation is closed."""
 
     def enough(self) -> bool:
         """Whether the closed generations are all that is needed."""

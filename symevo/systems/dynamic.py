@@ -12,18 +12,17 @@ from typing import Any
 
 from symevo.errors import UserError
 from symevo.genomes.box_networks import BoxNetworks
-from symevo.report.timetables import Replays, timetable_report
+from symevo.report.timetables import timetable_report
 from symevo.rules.timetable import Timetable
 from symevo.search.pbt import pbt
 from symevo.settings import Settings
-from symevo.store import Store
 from symevo.systems.base import Networks, Say
-from symevo.systems.networks import WHOLE, lineage, one_task
+from symevo.systems.networks import WHOLE, line_of, one_task
 from symevo.systems.result import TIMETABLE, Run
 from symevo.systems.trials import mean
 
-REPLAYS = 5
-"""New networks that a timetable is replayed on."""
+TABLE, OWN = "the timetable", "the rule's own numbers"
+"""What new networks are trained under when a run has ended."""
 
 
 def networks(settings: Settings) -> Networks:
@@ -35,7 +34,17 @@ def networks(settings: Settings) -> Networks:
         stretches=1,
         facts=lambda toolbox, generation: {},
         enough=lambda settings, records: False,
+        rivals=rivals,
     )
+
+
+def rivals(settings: Settings, genome: BoxNetworks, line: list[Any]) -> dict[str, list[Any]]:
+    """The best line's numbers, and the rule's own, which do not change."""
+    own = genome.seeded()
+    own += [own[0] for _ in line[1:]]
+    for phase in range(1, len(line)):
+        own[phase] = genome.further(own[phase - 1], phase)
+    return {TABLE: line, OWN: own}
 
 
 def stretch(settings: Settings, phase: int) -> dict[str, Any]:
@@ -53,7 +62,7 @@ def stretch(settings: Settings, phase: int) -> dict[str, Any]:
 
 def timetable(run: Run, genome: BoxNetworks) -> Timetable:
     """The numbers that the best network was trained under."""
-    line = lineage(run)
+    line = line_of(run)
     numbers = {name: tuple(one["genome"]["numbers"][name] for one in line) for name in genome.ranges}
     first = genome.rule.with_hyper(**{name: values[0] for name, values in numbers.items()})
     return Timetable(first, tuple(run.settings.steps * at for at in range(len(line) + 1)), numbers)
@@ -61,44 +70,17 @@ def timetable(run: Run, genome: BoxNetworks) -> Timetable:
 
 def report(run: Run, genome: BoxNetworks) -> str:
     """The closing report."""
-    losses = _losses(run)
-    return timetable_report(run, timetable(run, genome), losses, Replays.read(run.path / "replays.json"))
+    return timetable_report(run, timetable(run, genome), _losses(run))
 
 
 def finish(run: Run, genome: BoxNetworks, say: Say) -> None:
-    """Writes the timetable, replays it on new networks, and draws it."""
+    """Writes the timetable, and draws it."""
     found = timetable(run, genome)
     try:
         found.save(run.path / TIMETABLE)
-        say(f"replaying the best numbers on {REPLAYS} new networks, beside the rule's own")
-        replays(run, genome, found).save(run.path / "replays.json")
         draw(run.path / "figures", run, genome, found)
     except (OSError, UserError) as error:  # the run itself is safe
         say(f"cannot write all results to {run.path}: {getattr(error, 'strerror', None) or error}")
-
-
-def replays(run: Run, genome: BoxNetworks, found: Timetable) -> Replays:
-    """Validation losses of new networks, under the timetable and under the rule's own numbers."""
-    from symevo.evaluate.replay import replay
-    from symevo.evaluate.worker import workload_of
-
-    store = Store.open(run.path)
-    try:
-        plan = store.about("settings")["tasks"][0]
-    finally:
-        store.close()
-    settings = run.settings
-    workload = workload_of(
-        {
-            "task": plan["name"], "stacking": plan["stacking"], "device": settings.device, "plugins": [],
-            "data_dir": settings.data_dir and str(settings.data_dir), "run_seed": settings.seed,
-        }
-    )  # fmt: skip
-    own = Timetable(genome.rule, (0, found.boundaries[-1]), {})
-    seeds = range(settings.seeds, settings.seeds + REPLAYS)  # none that the run trained with
-    outcomes = [replay(workload, table, seeds=seeds, backend=settings.backend) for table in (found, own)]
-    losses = [[one["loss"] if one["status"] == "ok" else None for one in group] for group in outcomes]
-    return Replays(timetable=losses[0], own=losses[1])
 
 
 def draw(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
@@ -119,4 +101,4 @@ def draw(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
 
 def _losses(run: Run) -> list[float | None]:
     """The best member's loss at the end of each interval, as the search saw it: the mean over training seeds."""
-    return [mean([outcome["loss"] for outcome in one["outcomes"]]) for one in lineage(run)]
+    return [mean([outcome["loss"] for outcome in one["outcomes"]]) for one in line_of(run)]

@@ -153,7 +153,7 @@ class Evaluator:
         for identity, one in zip(identities, candidates, strict=True):
             if identity not in self.verdicts:
                 fresh.setdefault(identity, one)
-        outcomes = self._outcomes(fresh)
+        outcomes = self._outcomes(fresh, self.plan.trainings())
         for identity in fresh:
             rows = {
                 task.name: [outcomes[identity, task.name, seed] for seed in self.plan.seeds] for task in self.plan.tasks
@@ -161,6 +161,17 @@ class Evaluator:
             self.verdicts[identity] = judge(self.fitness, rows)
             self.seconds[identity] = sum(row["seconds"] for group in rows.values() for row in group)
         return [(self.verdicts[identity].fitness,) for identity in identities]
+
+    def more(self, trainees: Sequence[Trainee], seeds: Sequence[int]) -> list[list[dict[str, Any]]]:
+        """Outcomes of candidates under other training seeds than the plan's, on its first task.
+
+        Returns:
+            For each candidate one outcome a seed.
+        """
+        task = self.plan.tasks[0]
+        named = {self.identify(one): one for one in trainees}
+        found = self._outcomes(named, ((task, seed) for seed in seeds))
+        return [[found[self.identify(one), task.name, seed] for seed in seeds] for one in trainees]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
         """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
@@ -174,11 +185,13 @@ class Evaluator:
             self._engine.close()
             self._engine = None
 
-    def _outcomes(self, fresh: dict[str, Trainee]) -> dict[tuple[str, str, int], dict[str, Any]]:
+    def _outcomes(
+        self, fresh: dict[str, Trainee], trainings: Iterable[tuple[TaskPlan, int]]
+    ) -> dict[tuple[str, str, int], dict[str, Any]]:
         """Outcomes by (identity, task, seed): stored ones, and those trained now."""
         found: dict[tuple[str, str, int], dict[str, Any]] = {}
         chunks: list[_Chunk] = []
-        for task, seed in self.plan.trainings():
+        for task, seed in trainings:
             waiting: list[Trainee] = []
             for identity, one in fresh.items():
                 stored = self.store.training(identity, task.name, seed)

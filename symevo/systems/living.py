@@ -21,6 +21,7 @@ from symevo.store import Store
 from symevo.systems.base import Networks
 from symevo.systems.driver import Driver
 from symevo.systems.evaluation import Memory
+from symevo.systems.lineage import lineage
 from symevo.systems.result import NETWORK
 from symevo.systems.trials import mean
 
@@ -60,14 +61,36 @@ class LiveDriver(Driver):
         """The store, as far as the weights that it speaks of are there."""
         return _Kept(self.store, self.weights())
 
-    def run(self) -> None:
-        """Runs to the end, ranks the networks that are left, and writes the best."""
+    def conclude(self) -> None:
+        """Ranks the networks that are left, writes the best, and trains its line once more on new networks.
+
+        Raises:
+            RunFailed: None of the last generation trained to its end.
+        """
         from symevo.evaluate.worker import workload_of
 
-        super().run()
         plan = self.evaluator.plan
-        task = plan.tasks[0]
-        self._conclude(workload_of({**plan.common, "task": task.name, "stacking": task.stacking}))
+        task, last = plan.tasks[0], self.store.last_generation()
+        population = [self._individual(one, one["origin"]) for one in last[1]] if last else []
+        if self._concluded(population):
+            return
+        ranked = self._ranked(workload_of({**plan.common, "task": task.name, "stacking": task.stacking}), population)
+        if not ranked:
+            raise RunFailed(f"no network of the last generation trained to its end: {self._why(population)}")
+        write_best(self.store.folder, ranked[0][1])
+        replays = self._replays(ranked[0][0]["identity"])
+        self._keep(population)
+        self.store.conclude([entry for entry, _ in ranked], replays)
+
+    def _concluded(self, population: Iterable[Any]) -> bool:
+        """Whether this was done before, for this population."""
+        ranking, _ = self.store.conclusion()
+        left = {self.genome.name(one) for one in population if self._outcomes(one)}
+        return bool(left) and left == {one["identity"] for one in ranking}
+
+    def _why(self, population: Iterable[Any]) -> str:
+        reasons = (self.evaluator.verdicts[self.genome.name(one)].reason for one in population)
+        return next(reasons, None) or "nothing was trained"
 
     def enough(self) -> bool:
         """Whether the system's own criterion is met."""
@@ -111,11 +134,15 @@ class LiveDriver(Driver):
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         record = super()._close(generation, known, seconds=seconds, elapsed=elapsed)
-        kept = {path for one in generation.population for path in self._files(one)}
+        self._keep(generation.population)
+        return record
+
+    def _keep(self, population: Iterable[Any]) -> None:
+        """Removes all weights but those of a population."""
+        kept = {path for one in population for path in self._files(one)}
         for path in Path(self.weights()).glob("*"):
             if path not in kept:
                 path.unlink(missing_ok=True)
-        return record
 
     def _outcomes(self, individual: Any) -> list[dict[str, Any]]:
         """Outcomes of a member by training seed; none where one of its networks failed."""
@@ -142,31 +169,50 @@ class LiveDriver(Driver):
         files = self._files(individual)[: len(outcomes)]
         return [read(path, expected=one["digest"]) for path, one in zip(files, outcomes, strict=True)]
 
-    def _conclude(self, workload: Workload) -> None:
-        """Ranks the last population by the loss on the whole validation split; the test split is only noted.
+    def _ranked(self, workload: Workload, population: Iterable[Any]) -> list[tuple[dict[str, Any], bytes]]:
+        """Entries of a ranking by the loss on the whole validation split, each with the file of its first network.
 
-        Raises:
-            RunFailed: None of it trained to its end.
+        The test split is only noted.
         """
         from symevo.evaluate.growth import scores, state_dict
-        from symevo.evaluate.snapshots import digest, packed, write_atomically
+        from symevo.evaluate.snapshots import digest, packed
 
-        ranked: dict[str, tuple[float, dict[str, Any], bytes]] = {}
-        last = self.store.last_generation()
-        for stored in last[1] if last else ():
-            individual = self._individual(stored, stored["origin"])
+        found: dict[str, tuple[dict[str, Any], bytes]] = {}
+        for individual in population:
             name, snapshots = self.genome.name(individual), self._snapshots(individual)
-            if not snapshots or name in ranked:
-                continue
-            found = [scores(workload, one, threads=self.settings.threads) for one in snapshots]
-            file = packed(state_dict(workload, snapshots[0]))
-            entry = {"identity": name, "origin": stored["origin"], "digest": digest(file), **_means(found)}
-            ranked[name] = (entry["validation"]["loss"], entry, file)
-        if not ranked:
-            raise RunFailed("no network of the last generation trained to its end")
-        order = sorted(ranked.values(), key=lambda one: math.inf if one[0] is None else one[0])
-        write_atomically(self.store.folder / NETWORK, order[0][2])
-        self.store.conclude([entry for _, entry, _ in order])
+            if snapshots and name not in found:
+                rows = [scores(workload, one, threads=self.settings.threads) for one in snapshots]
+                file = packed(state_dict(workload, snapshots[0]))
+                entry = {"identity": name, "origin": individual.origin, "digest": digest(file), **_means(rows)}
+                found[name] = entry, file
+        return sorted(found.values(), key=lambda one: _infinite(one[0]["validation"]["loss"]))
+
+    def _replays(self, best: str) -> dict[str, list[float | None]]:
+        """Losses of new networks, trained as the best one's line was and as its rivals are: phase by phase."""
+        line = [self.genome.from_json(one["genome"]) for one in lineage(self.store, self.settings, best)]
+        lines = self.networks.rivals(self.settings, self.genome, line)
+        seeds = range(self.settings.seeds, self.settings.seeds + REPLAYS)
+        found: dict[str, list[float | None]] = {}
+        for phase in zip(*lines.values(), strict=True):
+            outcomes = self.evaluator.more([self.trainee(one) for one in phase], seeds)
+            losses = [[one["loss"] if one["status"] == "ok" else None for one in group] for group in outcomes]
+            found = dict(zip(lines, losses, strict=True))
+        return found
+
+
+REPLAYS = 5
+"""New networks that the best line is trained on once more: the best of many is lucky with those that picked it."""
+
+
+def write_best(folder: Path, data: bytes) -> None:
+    """Writes the best network's weights."""
+    from symevo.evaluate.snapshots import write_atomically
+
+    write_atomically(folder / NETWORK, data)
+
+
+def _infinite(loss: float | None) -> float:
+    return math.inf if loss is None else loss
 
 
 def _means(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from symevo.explain import SettingError
 from symevo.settings import Settings
 from symevo.store import Store
 from symevo.systems.base import Say
+from symevo.systems.lineage import lineage
 from symevo.systems.result import Run
 
 WHOLE = 2**31 - 1
@@ -55,7 +56,7 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
     """
     steps: list[int] = []
     losses: list[float] = []
-    for one in lineage(run):
+    for one in line_of(run):
         curve = one["outcomes"][0]["curve"]
         start, length = one["genome"]["phase"] * run.settings.steps, run.settings.steps / len(curve)
         steps += [round(start + (at + 1) * length) for at in range(len(curve))]
@@ -63,30 +64,13 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
     return steps, losses
 
 
-def lineage(run: Run) -> list[dict[str, Any]]:
-    """The best network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
-
-    Returns:
-        ``genome`` of each, and its ``outcomes`` by training seed.
-    """
+def line_of(run: Run) -> list[dict[str, Any]]:
+    """The best network's line, see :func:`symevo.systems.lineage.lineage`."""
     store = Store.open(run.path)
     try:
-        genomes = {one["identity"]: one["genome"] for one in store.evaluations()}
-        found: list[dict[str, Any]] = []
-        name: str | None = run.best.identity
-        while name is not None:
-            outcomes = [store.training(name, run.settings.tasks[0], seed) for seed in range(run.settings.seeds)]
-            found.append({"genome": genomes[name], "outcomes": outcomes})
-            name = _before(genomes[name]["start"])
+        return lineage(store, run.settings, run.best.identity)
     finally:
         store.close()
-    return found[::-1]
-
-
-def _before(start: dict[str, Any]) -> str | None:
-    if "cross" in start:
-        return start["cross"][0 if start["share"] >= 0.5 else 1]
-    return start.get("copy")
 
 
 def one_task(settings: Settings) -> None:

@@ -89,9 +89,11 @@ class Run:
         settings: All settings, as recorded.
         history: The generations' records.
         ranking: Where candidates are networks and the run has ended: what is left of them, best first.
+        replays: Losses of new networks that were trained once more, by what they were trained under.
     """
 
     ranking: list[dict[str, Any]] = []  # noqa: RUF012  (never changed in place)
+    replays: dict[str, list[float | None]] = {}  # noqa: RUF012
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,7 +102,7 @@ class Run:
             about = store.about("settings")
             self.settings = Settings.model_validate({**about["search"], **about["execution"]})
             self.history = store.records()
-            self.ranking = store.ranking()
+            self.ranking, self.replays = store.conclusion()
             first: dict[str, dict[str, Any]] = {}
             for one in store.evaluations():
                 first.setdefault(one["identity"], one)
@@ -214,6 +216,7 @@ class Run:
             "generations": [{name: record[name] for name in names} for record in self.history],
             "proposals": proposals(self.history),
             "operators": operators(self.history),
+            **({"replays": self.replays} if self.replays else {}),
         }
 
 

@@ -1,0 +1,159 @@
+"""Training of one network by many individuals at once, with two streams of gradients.
+
+Every individual (a row) trains its own copy of a network of linear layers and ReLUs under softmax cross-entropy, from
+the same initial weights and on the same batches. The first stream is back-propagation. The second starts beside it at
+the loss, and at every layer the layer's two nets correct what comes out of the first; :mod:`symevo.neural.memory`
+turns both into the update of the weights. No part of it is differentiated, so everything is written out.
+
+Sameness: products are batched, one for each row, and every sum stays within a row, so the bits of a row do not depend
+on the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from symevo.errors import UserError
+from symevo.neural.controllers import Nets
+from symevo.neural.layers import Parameter, losses
+from symevo.neural.layout import CONTROLLERS, MEMORY, SIZE
+from symevo.neural.memory import NeuralAdam
+from symevo.neural.passes import Passes
+from symevo.neural.products import product
+from symevo.neural.statistics import ALIGNMENT, REALS, aligned
+
+_EVALUATED = 1024  # samples at once
+_SHAPES = 4  # sizes of batches whose buffers are kept
+
+
+class Learner:
+    """R copies of a network in training, each under its own controllers.
+
+    Attributes:
+        sizes: Features of the input, of each hidden layer, and of the output.
+        theta: Weights ``[R, W]``: matrix and bias of each layer in turn, each from a multiple of 64 bytes on.
+        grad1: Their gradients by back-propagation.
+        grad2: Those of the second stream.
+        weights: Matrix ``[R, out, in]`` and bias ``[R, out]`` of each layer, views into ``theta`` and its gradients.
+        t: Steps taken.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        controllers: Tensor | np.ndarray[Any, Any],
+        *,
+        lr: float | Sequence[float] | Tensor,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Takes the individuals; `start` comes next.
+
+        Args:
+            sizes: See above; two numbers at least.
+            controllers: The individuals, ``[R, 3375]`` (:mod:`symevo.neural.layout`).
+            lr: Adam's learning rate, one for all or one for each.
+            betas: Adam's decay rates.
+            eps: Adam's ε.
+            dtype: float32 or float64.
+
+        Raises:
+            UserError: Sizes, shapes or the dtype are not as above.
+        """
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise UserError(f"sizes are those of input and output at least, each 1 or more, not {list(sizes)}")
+        if dtype not in REALS:
+            raise UserError(f"networks train in float32 or float64, not {dtype}")
+        known = torch.as_tensor(controllers).to("cpu", dtype)
+        if known.dim() != 2 or known.shape[1] != SIZE or not len(known):
+            raise UserError(f"controllers are rows of {SIZE} numbers, not of shape {list(known.shape)}")
+        self.sizes, self.dtype = tuple(sizes), dtype
+        self._nets = {layer: Nets(known, layer) for layer in CONTROLLERS}
+        self._rows, self._betas, self._eps = len(known), betas, eps
+        self._memory_part = known[:, MEMORY].contiguous()
+        rates = torch.as_tensor(lr, dtype=torch.float64)
+        if rates.dim() and len(rates) != self._rows:
+            raise UserError(f"lr is one learning rate, or one for each of {self._rows} rows, not {len(rates)}")
+        self._lr = rates.expand(self._rows).contiguous()
+        shapes = [shape for f, g in pairwise(sizes) for shape in ((g, f), (g,))]
+        together = ALIGNMENT // dtype.itemsize
+        starts = np.cumsum([0, *(-(-math.prod(shape) // together) * together for shape in shapes)])
+        self._places = [(int(start), shape) for start, shape in zip(starts, shapes, strict=False)]
+        self.theta, self.grad1, self.grad2 = (torch.zeros(self._rows, int(starts[-1]), dtype=dtype) for _ in range(3))
+        views = [
+            Parameter(*(flat[:, at : at + math.prod(shape)].unflatten(1, shape) for flat in self._flats()))
+            for at, shape in self._places
+        ]
+        self.weights = list(zip(views[::2], views[1::2], strict=True))
+        self._passes: dict[int, Passes] = {}
+        self.start([torch.zeros(shape) for shape in shapes])
+
+    def _flats(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.theta, self.grad1, self.grad2
+
+    def start(self, weights: Sequence[Tensor]) -> None:
+        """Sets every row to the same weights, and moments and states to 0.
+
+        Args:
+            weights: Matrix and bias of each layer in turn, as ``parameters()`` of torch's modules have them.
+
+        Raises:
+            UserError: They do not fit the sizes.
+        """
+        shapes = [shape for _, shape in self._places]
+        if [tuple(one.shape) for one in weights] != shapes:
+            raise UserError(f"weights have the shapes {shapes}, not {[tuple(one.shape) for one in weights]}")
+        self.theta.zero_()  # what lies between the tensors moves too, under controllers that add a constant
+        for (at, shape), one in zip(self._places, weights, strict=True):
+            self.theta[:, at : at + math.prod(shape)] = one.detach().flatten()
+        self.memory = NeuralAdam(self._rows, self.theta.shape[1], self.dtype, betas=self._betas, eps=self._eps)
+        self.t = 0
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """One training step of all rows.
+
+        Args:
+            x: Inputs ``[B, in]``.
+            y: Labels ``[B]``, int64.
+
+        Returns:
+            The loss of each row before the step, ``[R]``.
+        """
+        found = self.gradients(x, y)
+        self.t += 1
+        self.memory.update(self.theta, self.grad1, self.grad2, self._memory_part, self._lr, self.t)
+        return found
+
+    def gradients(self, x: Tensor, y: Tensor) -> Tensor:
+        """Fills ``grad1`` and ``grad2``; returns the losses ``[R]``."""
+        batch = len(x)
+        if batch not in self._passes:
+            if len(self._passes) == _SHAPES:
+                self._passes.clear()
+            self._passes[batch] = Passes(self._nets, self.weights, batch)
+        return self._passes[batch](x, y)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Logits ``[R, out, B]`` of inputs ``[B, in]``."""
+        value = x.t().unsqueeze(0)
+        for index, (weight, bias) in enumerate(self.weights):
+            value = value.clamp_min_(0) if index else aligned(value.shape, self.dtype).copy_(value)
+            value = product(weight.value, value).add_(bias.value.unsqueeze(2))
+        return value
+
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Accuracy ``[R]`` and mean loss ``[R]``, in float64, on inputs ``[N, in]`` with labels ``[N]``."""
+        right, loss = (torch.zeros(self._rows, dtype=torch.float64) for _ in range(2))
+        for inputs, labels in zip(x.split(_EVALUATED), y.split(_EVALUATED), strict=True):
+            logits = self.outputs(inputs)
+            right += (logits.argmax(1) == labels).sum(1)
+            loss += losses(logits, labels).sum(1, dtype=torch.float64)
+        return right / len(y), loss / len(y)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from symevo.config import read_toml, resolve, resumed
-from symevo.errors import Interrupted
 from symevo.settings import Settings
 
 
@@ -56,10 +55,6 @@ def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int
                 result = api.start(settings, progress=progress)
             else:
                 result = api.resume(request.resume, request.all_flags(), progress=progress)
-    except KeyboardInterrupt as end:
-        if request.resume is None or isinstance(end, Interrupted):
-            raise
-        raise Interrupted(request.resume) from None  # before it got going: what was there is there still
     finally:
         progress.close()
     if as_json:

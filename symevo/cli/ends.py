@@ -50,7 +50,18 @@ def _run(argv: list[str], interrupts: Interrupts) -> int:
         # An import that is interrupted may say so with an error of its own.
         if interrupts.heard and not isinstance(error, KeyboardInterrupt):
             error = Stop()
+        if isinstance(error, KeyboardInterrupt) and (path := _resumed(argv)) is not None:
+            error = Interrupted(path)  # however early: the run is there
         return _end_of(error)
+
+
+def _resumed(argv: list[str]) -> Path | None:
+    """The run that a command line goes on with."""
+    for at, word in enumerate(argv):
+        flag, equals, path = word.partition("=")
+        if flag == "--resume" and (equals or argv[at + 1 :]):
+            return Path(path if equals else argv[at + 1])
+    return None
 
 
 def _end_of(error: BaseException) -> int:

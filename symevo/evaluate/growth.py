@@ -143,6 +143,8 @@ def grow(
     for row, member in enumerate(members):
         one = outcome(workload, curve[:, row], int(died[row]), probes[-1], row)
         one["probes"] = [_plain_scores(probe, row) for probe in probes]
+        # Progress is counted from one point for all: not from where a stretch of a network's own happened to begin.
+        one["initial_loss"] = plain(workload.first_loss)
         if one["status"] == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
             one["digest"] = snapshots.put(folder, snapshots.named(member.identity, seed), snapshot)

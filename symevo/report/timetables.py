@@ -35,12 +35,18 @@ def timetable_report(run: Replayed, table: Timetable, losses: Losses) -> str:
         "\n".join([*headline(run), f"rule {table.rule.name}, its numbers evolved while it trained"]),
         timetable_table(table, losses),
         *([replays_lines(run.replays)] if run.replays else []),
-        ranking_table(run.ranking) if run.ranking else f"the run has not ended: go on with symevo run --resume {path}",
+        _ranking(run) if run.ranking else f"the run has not ended: go on with symevo run --resume {path}",
         f'use it      table = symevo.load("{path}").timetable()\n'
         "            optimizer = symevo.Optimizer(model.parameters(), table.rule)\n"
         "            and before each step: table.set(optimizer, step)",
     ]
     return "\n\n".join(parts)
+
+
+def _ranking(run: Replayed) -> str:
+    seeds = run.settings.seeds
+    mean = f"\nMeans over {seeds} training seeds; best.safetensors holds the network of the first." if seeds > 1 else ""
+    return ranking_table(run.ranking) + mean
 
 
 def timetable_table(table: Timetable, losses: Losses) -> str:

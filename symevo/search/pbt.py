@@ -48,25 +48,28 @@ def pbt(
         yield Generation(gen, population, population)
 
 
-def taken_over(fitnesses: Sequence[float], failed: Sequence[bool]) -> dict[int, list[int]]:
+def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
     """Whose place may be taken by whom.
 
     Args:
-        fitnesses: Of the population.
-        failed: Which of it did not train to their end: each of these gives way, whatever their number.
+        losses: Of the population; None for those that did not train to their end: each of these gives way, whatever
+            their number.
 
     Returns:
         For each place that is given up the places of those who may take it: empty where nobody trained to the end.
     """
-    order = sorted(range(len(fitnesses)), key=lambda at: (failed[at], -fitnesses[at]))
+    order = sorted(range(len(losses)), key=lambda at: _infinite(losses[at]))
     count = min(math.ceil(SHARE * len(order)), len(order) // 2)
-    better = [at for at in order[:count] if not failed[at]]
-    return {at: better for rank, at in enumerate(order) if failed[at] or rank >= len(order) - count}
+    better = [at for at in order[:count] if losses[at] is not None]
+    return {at: better for rank, at in enumerate(order) if losses[at] is None or rank >= len(order) - count}
+
+
+def _infinite(loss: float | None) -> float:
+    return math.inf if loss is None else loss
 
 
 def _next_interval(toolbox: Any, population: Sequence[Any], gen: int, *, progress: float) -> list[Any]:
-    failed = [toolbox.losses(one)[-1] is None for one in population]
-    exchanged = taken_over([one.fitness.values[0] for one in population], failed)
+    exchanged = taken_over([toolbox.losses(one)[-1] for one in population])
     return [
         _exchanged(toolbox, [population[better] for better in exchanged[at]], gen, progress)
         if at in exchanged

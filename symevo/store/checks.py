@@ -69,9 +69,9 @@ class _Record(_Row, extra="allow"):
     operators: dict[str, dict[str, int]] = {}
 
 
-class _Scores(_Row):
+class _Scores(_Row, allow_inf_nan=False):
     loss: float | None
-    accuracy: float | None
+    accuracy: float | None = Field(ge=0, le=1)
 
 
 class _Ranked(_Row):

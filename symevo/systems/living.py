@@ -124,7 +124,7 @@ class LiveDriver(Driver):
         return population, past, elapsed
 
     def _first_population(self) -> list[Any]:
-        random.seed(seed_for(self.settings.seed, "generation", 0))
+        random.seed(seed_for(self.settings.seed, "population"))  # not that of generation 0, whose children come next
         own = self.genome.seeded() if self.settings.classics else []
         drawn = [self.genome.create() for _ in range(self.settings.population - len(own))]
         for operator, group in (("seed", own), ("random", drawn)):

@@ -77,9 +77,12 @@ def one_task(settings: Settings) -> None:
     """Refuses settings that mean nothing where the individuals are networks in training.
 
     Raises:
-        UserError: More than one task or island.
+        UserError: More than one task or island, or another fitness than the loss.
     """
     if len(settings.tasks) > 1:
         raise SettingError("tasks", f"names {len(settings.tasks)}: networks that go on are trained on one task")
     if settings.islands > 1:
         raise SettingError("islands", "means nothing where networks go on: their population is one; leave it out")
+    if settings.fitness != "loss":
+        why = f"{settings.fitness} means nothing where networks go on: they compete by their loss"
+        raise SettingError("fitness", why)

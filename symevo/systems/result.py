@@ -155,6 +155,8 @@ class Run:
     def weights(self) -> dict[str, Tensor]:
         """The best network's weights by name: ``model.load_state_dict(run.weights())``.
 
+        Of a member that trained one for each of several training seeds, that of the first.
+
         Raises:
             UserError: The run has no network, or its file is damaged.
         """
@@ -216,7 +218,9 @@ class Run:
             "generations": [{name: record[name] for name in names} for record in self.history],
             "proposals": proposals(self.history),
             "operators": operators(self.history),
+            **({"ranking": self.ranking} if self.ranking else {}),
             **({"replays": self.replays} if self.replays else {}),
+            **({"timetable": self.timetable().to_json()} if (self.path / TIMETABLE).is_file() else {}),
         }
 
 

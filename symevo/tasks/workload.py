@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,6 +154,13 @@ class Workload:
                 pair.y.to(device=self.device, dtype=self.dtype if floating else torch.long),
             )
         return self._on_device[name]
+
+    @cached_property
+    def first_loss(self) -> float:
+        """The loss of training seed 0's initial weights on its first batch."""
+        rows = self.rows(1)
+        rows.start(0)
+        return float(rows.losses_and_grad(0, 0)[0])
 
     def has(self, split: str) -> bool:
         """Whether the task has a split of this name."""

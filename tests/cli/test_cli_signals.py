@@ -56,7 +56,7 @@ def parse(argv):
     return lambda: 0
 
 flags.parse = parse
-cli.entry([])
+cli.entry({argv})
 """
 
 
@@ -70,28 +70,37 @@ cli.entry([])
     ],
 )
 def test_a_signal_while_modules_are_imported(work: str, number: signal.Signals) -> None:
-    process = started(SLOW_PARSE.format(work=work))
+    process = started(SLOW_PARSE.format(work=work, argv=[]))
     wait_for(process, "ready")
     assert ended(process, number) == "symevo: interrupted before the first checkpoint; nothing to go on with\n"
 
 
+@pytest.mark.parametrize("argv", [["run", "--resume", "runs/old"], ["run", "--quiet", "--resume=runs/old"]])
+def test_a_signal_before_a_resume_gets_going_tells_how_to_go_on(argv: list[str]) -> None:
+    process = started(SLOW_PARSE.format(work="time.sleep(20)", argv=argv))
+    wait_for(process, "ready")
+    assert ended(process, signal.SIGTERM) == "symevo: interrupted; go on with: symevo run --resume runs/old\n"
+
+
 def test_signals_during_an_ordered_end_do_not_disturb_it() -> None:
     work = "\n    try: time.sleep(20)\n    finally: time.sleep(0.5); print('in order', file=sys.stderr)"
-    process = started(SLOW_PARSE.format(work=work))
+    process = started(SLOW_PARSE.format(work=work, argv=[]))
     wait_for(process, "ready")
     assert "in order" in ended(process, signal.SIGINT, signal.SIGINT, signal.SIGTERM)
 
 
 def test_an_end_that_hangs_is_cut_short() -> None:
     work = "\n    try: time.sleep(20)\n    finally: time.sleep(20)"
-    process = started("import symevo.cli.signals; symevo.cli.signals._GRACE = 0.3\n" + SLOW_PARSE.format(work=work))
+    process = started(
+        "import symevo.cli.signals; symevo.cli.signals._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[])
+    )
     wait_for(process, "ready")
     assert "ended without waiting longer than 0.3 s" in ended(process, signal.SIGINT)
 
 
 def test_signals_while_the_interpreter_ends_are_ignored() -> None:
     late = "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
-    process = started(late + SLOW_PARSE.format(work="pass"))
+    process = started(late + SLOW_PARSE.format(work="pass", argv=[]))
     _, err = process.communicate(timeout=15)
     assert (process.returncode, err) == (0, "ready\n")
 

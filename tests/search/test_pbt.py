@@ -10,16 +10,15 @@ from symevo.search.pbt import pbt, taken_over
 
 
 def test_the_worst_fifth_gives_way_to_the_best_fifth() -> None:
-    fitnesses = [0.3, 0.9, 0.1, 0.5, 0.8, 0.2, 0.7, 0.6, 0.4, 0.05]
-    assert taken_over(fitnesses, [False] * 10) == {2: [1, 4], 9: [1, 4]}
-    assert taken_over([0.1, 0.2], [False] * 2) == {0: [1]}
+    losses = [0.7, 0.1, 0.9, 0.5, 0.2, 0.8, 0.3, 0.4, 0.6, 0.95]
+    assert taken_over(losses) == {2: [1, 4], 9: [1, 4]}
+    assert taken_over([0.2, 0.1]) == {0: [1]}
 
 
 def test_who_failed_gives_way_and_is_not_taken_over() -> None:
-    fitnesses, failed = [0.9, 0.0, 0.0, 0.5, 0.4], [False, True, True, False, False]
-    assert taken_over(fitnesses, failed) == {1: [0], 2: [0]}
-    assert taken_over([0.0] * 3, [True] * 3) == {0: [], 1: [], 2: []}
-    assert taken_over([0.0, 0.9, 0.0], [True, False, True]) == {0: [1], 2: [1]}
+    assert taken_over([0.1, None, None, 0.5, 0.6]) == {1: [0], 2: [0]}
+    assert taken_over([None] * 3) == {0: [], 1: [], 2: []}
+    assert taken_over([None, 0.9, None]) == {0: [1], 2: [1]}
 
 
 def test_numbers_and_networks_go_on_or_are_taken_over() -> None:

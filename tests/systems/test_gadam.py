@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from symevo.evaluate import snapshots
 from symevo.report.progress import SilentProgress
 from symevo.systems import api, gadam
 from symevo.tasks import DataRequest, find_task
+from symevo.tasks.models import mlp
 
 FEW = {"preset": "quick", "backend": "eager", "population": 4, "generations": 4, "steps": 10, "threads": 1}
 
@@ -158,6 +162,30 @@ def test_weights_of_an_unfinished_generation_are_made_once_more_if_damaged(
     assert api.resume(path, {}, engine="inline").ranking == finished.ranking
 
 
+def test_a_ranking_that_cannot_be_is_refused(tmp_path: Path, finished: symevo.Run) -> None:
+    shutil.copytree(finished.path, tmp_path / "run")
+    for name, value in (("loss", "NaN"), ("loss", "1e999"), ("loss", '"low"'), ("accuracy", "7.0")):
+        with sqlite3.connect(tmp_path / "run" / "run.sqlite") as db:
+            text = db.execute("SELECT value FROM about WHERE key = 'ranking'").fetchone()[0]
+            bad = re.sub(rf'"{name}": [^,}}]*', f'"{name}": {value}', text, count=1)
+            db.execute("UPDATE about SET value = ? WHERE key = 'ranking'", (bad,))
+        with pytest.raises(UserError, match="is corrupt or not a run"):
+            symevo.load(tmp_path / "run")
+        with sqlite3.connect(tmp_path / "run" / "run.sqlite") as db:
+            db.execute("UPDATE about SET value = ? WHERE key = 'ranking'", (text,))
+    assert symevo.load(tmp_path / "run").ranking == finished.ranking
+
+
+def test_no_two_networks_of_the_start_share_a_draw(finished: symevo.Run) -> None:
+    """The first population and the first children come from streams of their own."""
+    store = api.Store.open(finished.path)
+    recipes = [one["genome"] for one in store.evaluations() if one["gen"] == 0]
+    store.close()
+    drawn = [value for one in recipes for value in (one["order"], one["start"].get("seed"), one["start"].get("draw"))]
+    drawn = [value for value in drawn if value is not None]
+    assert len(set(drawn)) == len(drawn)
+
+
 def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "run", generations=1)
     (done.path / "best.safetensors").write_bytes(b"{}" * 100)
@@ -177,6 +205,36 @@ def test_it_stops_where_nothing_changes_and_stays_stopped(tmp_path: Path) -> Non
     assert len(done.history) == 2
     assert api.resume(done.path, {}, engine="inline").ranking == done.ranking
     assert len(symevo.load(done.path).history) == 2
+
+
+def regression() -> symevo.Task:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 4, generator=generator)
+    pairs = [(part, part.prod(1, keepdim=True)) for part in x.split(200)]
+    return symevo.Task("gadam-regression", model=lambda: mlp(4, 16, 1), train=pairs[0], validation=pairs[1],
+                       loss="mse", metric="loss", batch=32)  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["gadam", "hyperparameters"])
+def test_the_lowest_losses_survive_whatever_the_task_measures(tmp_path: Path, system: str) -> None:
+    """Also where a stretch begins with a bad batch, from which there is much to gain."""
+    mode = {"mode": "dynamic", "seeds": 1} if system == "hyperparameters" else {}
+    done = symevo.evolve(system, [regression()], **{**FEW, "population": 6, **mode}, out=tmp_path / "run")
+    store = api.Store.open(done.path)
+    rows = list(store.evaluations())
+    losses = {one["identity"]: store.training(one["identity"], "gadam-regression", 0)["loss"] for one in rows}
+    for gen in range(1, 4):
+        before = sorted((one for one in rows if one["gen"] == gen - 1), key=lambda one: losses[one["identity"]])
+        copied = {
+            one["genome"]["start"]["copy"] for one in rows if one["gen"] == gen and "copy" in one["genome"]["start"]
+        }
+        if system == "gadam":
+            assert copied == {one["identity"] for one in before[:6]}
+        else:
+            assert copied == {one["identity"] for one in before[:4]}
+    fitness = sorted(rows, key=lambda one: losses[one["identity"]])
+    assert [one["fitness"] for one in fitness] == sorted((one["fitness"] for one in rows), reverse=True)
+    store.close()
 
 
 @pytest.mark.parametrize("inherit", ["none", "fitter", "both"])
@@ -215,6 +273,7 @@ def test_a_run_of_which_every_network_fails_says_why(tmp_path: Path) -> None:
         (["--mutation", "2"], "--mutation must be at most 1"),
         (["--noise", "white"], "--noise must be"),
         (["--score-split", "test"], "--score-split must be"),
+        (["--fitness", "paper"], "--fitness paper means nothing where networks go on"),
         (["--tune", "lr"], "--tune means nothing to system 'gadam'"),
         (["--rule", "adamm"], "adam"),
         (["--score-batch", "0"], "--score-batch must be at least 1"),

@@ -28,8 +28,8 @@ SIGNALS = 4
 """How many values of one signal the gradient net reads."""
 READS = SIGNALS + 1
 """And one of its feature."""
-MIDDLE, ANSWERS, WIDTH = 4, 2, 8
-"""Units of the gradient net's second and last layer, and of the statistics net's first two."""
+HIDDEN, MIDDLE, ANSWERS, WIDTH = 16, 4, 2, 8
+"""Units of the gradient net's layers, where a smaller one has units of weight 0, and of the statistics net's first."""
 BYTES = 64
 """Of a vector: a line of the cache."""
 
@@ -40,13 +40,13 @@ _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float
 _ANSWER, _FEATURE, _SAMPLE, _WEIGHTS, _STATISTICS = SIGNALS, SIGNALS + 2, SIGNALS + 3, SIGNALS + 4, SIGNALS + 5
 _SIZES = 5
 _GIVEN = SIGNALS + ANSWERS
-_FEATURES = _GIVEN + MIDDLE + 16  # units of a gradient net at most
+_FEATURES = _GIVEN + MIDDLE + HIDDEN
 _ROOM = _FEATURES + FEATURES + 2 * WIDTH + 1  # and one more, to start at a multiple of 64 bytes
 
 
 @cache
-def loop(dtype: np.dtype[Any], hidden: int) -> Callable[[int], None]:
-    """The machine code for gradient nets with ``hidden`` units in their first layer.
+def loop(dtype: np.dtype[Any]) -> Callable[[int], None]:
+    """The machine code for one layer of a net.
 
     It takes the address of integers: the number of vectors, n, R, F and B; then pairs of an address and of a stride in
     bytes from row to row. They lead to the four values of each signal and to two answers, ``[R, F, B]`` (where there is
@@ -56,10 +56,10 @@ def loop(dtype: np.dtype[Any], hidden: int) -> Callable[[int], None]:
     real = _REALS[dtype]
     kind = ir.VectorType(ir.FloatType() if real is types.float32 else ir.DoubleType(), BYTES // dtype.itemsize)
     gather = _gather(pointer(real), kind.count)
-    look = _look(gather, _unit(kind, bend=True), _unit(kind, bend=False), MIDDLE + hidden, kind.count)
-    answers = _answers(gather, _scatter(pointer(real), kind.count), _answer(kind, hidden), hidden, kind.count)
+    look = _look(gather, _unit(kind, bend=True), _unit(kind, bend=False), MIDDLE + HIDDEN, kind.count)
+    answers = _answers(gather, _scatter(pointer(real), kind.count), _answer(kind), kind.count)
     correct = _correct(look, answers, pointer(types.intp), kind.count)
-    address = compiled(correct, types.void(types.intp), f"correct {dtype} {hidden}", _SOURCES)
+    address = compiled(correct, types.void(types.intp), f"correct {dtype}", _SOURCES)
     return ctypes.CFUNCTYPE(None, ctypes.c_ssize_t)(address)
 
 
@@ -110,11 +110,11 @@ def _look(gather: Any, bent: Any, straight: Any, units: int, lanes: int) -> Any:
             weights = straight(weights, others + FEATURES, features, given + unit * BYTES)
         return weights
 
-    look.__qualname__ = f"look_{units}_{lanes}"  # a process has one symbol of a name, whatever its types
+    look.__qualname__ = f"look_{lanes}"  # a process has one symbol of a name, whatever its types
     return numba.njit(look)
 
 
-def _answers(gather: Any, scatter: Any, answer: Any, hidden: int, lanes: int) -> Any:
+def _answers(gather: Any, scatter: Any, answer: Any, lanes: int) -> Any:
     """The gradient net on one group of samples: every feature in turn."""
     size = BYTES // lanes
 
@@ -127,19 +127,21 @@ def _answers(gather: Any, scatter: Any, answer: Any, hidden: int, lanes: int) ->
             start, feature = (f * batch + first) * size, own[_FEATURE] + f * size
             s0, s1, s2, s3 = own[0] + start, own[1] + start, own[2] + start, own[3] + start
             a0, a1 = own[_ANSWER] + start, own[_ANSWER + 1] + start
-            if count == lanes:
-                answer((s0, s1, s2, s3), given, weights, feature, (a0, a1 if two else out1))
-            else:  # computed as a group like the others
+            if count < lanes:  # computed as a group like the others
                 gather(s0, batch, 1, room, count)
                 gather(s1, batch, 1, room1, count)
                 gather(s2, batch, 1, room2, count)
                 gather(s3, batch, 1, room3, count)
-                answer((room, room1, room2, room3), given, weights, feature, (out0, out1))
+                s0, s1, s2, s3 = room, room1, room2, room3
+            to0 = a0 if count == lanes else out0
+            to1 = a1 if count == lanes and two else out1
+            answer((s0, s1, s2, s3), given, weights, feature, (to0, to1))
+            if count < lanes:
                 scatter(out0, a0, count)
                 if two:
                     scatter(out1, a1, count)
 
-    answers.__qualname__ = f"answers_{hidden}_{lanes}"
+    answers.__qualname__ = f"answers_{lanes}"
     return numba.njit(answers)
 
 
@@ -191,7 +193,7 @@ def _whole(number: int) -> Any:
     return ir.Constant(ir.IntType(64), number)
 
 
-def _answer(kind: Any, hidden: int) -> Any:
+def _answer(kind: Any) -> Any:
     @intrinsic
     def answer(context: Any, signals: Any, given: Any, weights: Any, feature: Any, out: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -200,7 +202,7 @@ def _answer(kind: Any, hidden: int) -> Any:
 
             signals, given, weights, feature, out = args
             signals, out = ([memory(one) for one in cgutils.unpack_tuple(builder, some)] for some in (signals, out))
-            _gradient_net(signals, memory(given), memory(weights), memory(feature), out, hidden=hidden)
+            _gradient_net(signals, memory(given), memory(weights), memory(feature), out)
             return context.get_dummy_value()
 
         pairs = types.UniTuple(types.intp, SIGNALS), types.UniTuple(types.intp, ANSWERS)
@@ -209,9 +211,7 @@ def _answer(kind: Any, hidden: int) -> Any:
     return answer
 
 
-def _gradient_net(
-    signals: list[Memory], given: Memory, weights: Memory, feature: Memory, out: list[Memory], *, hidden: int
-) -> None:
+def _gradient_net(signals: list[Memory], given: Memory, weights: Memory, feature: Memory, out: list[Memory]) -> None:
     """The gradient net on one signal of a group; ``given`` is what its units make of the samples."""
     reads = [*(signal.load() for signal in signals), feature.number(0)]
 
@@ -223,7 +223,7 @@ def _gradient_net(
 
     middle = [read(unit, unit * READS) for unit in range(MIDDLE)]
     at = MIDDLE * READS
-    for unit in range(hidden):
+    for unit in range(HIDDEN):
         value = read(MIDDLE + unit, at).at_least(0.0)
         at += READS
         middle = [value.times(weights.number(at + k), plus=total) for k, total in enumerate(middle)]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from symevo.neural import controller_loops
-from symevo.neural.controller_loops import ANSWERS, READS, SIGNALS
+from symevo.neural.controller_loops import ANSWERS, HIDDEN, READS, SIGNALS
 from symevo.neural.layout import CONTROLLERS, FEATURES, tensors
 from symevo.neural.statistics import aligned, place
 
@@ -37,7 +37,7 @@ class Nets:
         self._weights = aligned(flat.shape, flat.dtype).copy_(flat)
         self._others = len(_READS[layer][2])
         kind = np.dtype(str(controllers.dtype).removeprefix("torch."))
-        self._loop = controller_loops.loop(kind, CONTROLLERS[layer].hidden)
+        self._loop = controller_loops.loop(kind)
 
     def on(
         self,
@@ -79,20 +79,26 @@ def packed(controllers: Tensor, layer: str) -> Tensor:
 
     The statistics net unit by unit, each one's bias first; then what the gradient net's units make of a sample, those
     of the second layer before those of the first; what they make of a signal, where each unit of the first layer is
-    followed by what it adds to the second; two answers.
+    followed by what it adds to the second; two answers. Units that a smaller net lacks have weights of 0.
     """
     statistics, gradient = (tensors(controllers, layer, net) for net in ("statistics", "gradient"))
     hidden, reads = CONTROLLERS[layer].hidden, torch.from_numpy(_reads(layer)).to(controllers)
     second = gradient["second.weight"]
     of_second, of_first = second[..., hidden:] @ reads, gradient["first.weight"] @ reads
-    parts = [_units(statistics, name) for name in ("first", "second", "third")]
-    for unit, of_sample in (("second", of_second), ("first", of_first)):
-        parts.append(torch.cat([gradient[f"{unit}.bias"].unsqueeze(2), of_sample[..., READS:]], 2))
-    parts += [of_second[..., :READS], torch.cat([of_first[..., :READS], second[..., :hidden].transpose(1, 2)], 2)]
-    parts.append(_units(gradient, "third"))
-    flat = torch.cat([part.flatten(1) for part in parts], 1)
-    missing = ANSWERS - CONTROLLERS[layer].corrections
-    return torch.nn.functional.pad(flat, (0, missing * parts[-1].shape[2]))
+    parts = [
+        *(_units(statistics, name) for name in ("first", "second", "third")),
+        torch.cat([gradient["second.bias"].unsqueeze(2), of_second[..., READS:]], 2),
+        _filled(torch.cat([gradient["first.bias"].unsqueeze(2), of_first[..., READS:]], 2), HIDDEN),
+        of_second[..., :READS],
+        _filled(torch.cat([of_first[..., :READS], second[..., :hidden].transpose(1, 2)], 2), HIDDEN),
+        _filled(_units(gradient, "third"), ANSWERS),
+    ]
+    return torch.cat([part.flatten(1) for part in parts], 1)
+
+
+def _filled(units: Tensor, count: int) -> Tensor:
+    """Units ``[R, n, weights]``, and as many of weight 0 that they are ``count``."""
+    return torch.nn.functional.pad(units, (0, 0, 0, count - units.shape[1]))
 
 
 def _units(net: Mapping[str, Tensor], name: str) -> Tensor:

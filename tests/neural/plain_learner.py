@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from symevo.neural.layout import tensors
 
@@ -133,7 +134,7 @@ class PlainLearner:
         lstm, head = (tensors(self.controllers, "optimizer", net) for net in ("lstm", "head"))
         seen = np.array([weight[at], g1[at], step, g2[at]])
         gates = lstm["weight_ih"] @ seen + lstm["bias_ih"] + lstm["weight_hh"] @ h[at] + lstm["bias_hh"]
-        i, f, o = (1 / (1 + np.exp(-gates[8 * k : 8 * k + 8])) for k in (0, 1, 3))
+        i, f, o = (expit(gates[8 * k : 8 * k + 8]) for k in (0, 1, 3))
         c[at] = f * c[at] + i * np.tanh(gates[16:24])
         h[at] = o * np.tanh(c[at])
         out = dense(head, "second", relu(dense(head, "first", relu(h[at]))))

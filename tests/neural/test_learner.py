@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -16,14 +16,6 @@ from symevo.neural.layout import SIZE, SLICES
 from symevo.neural.learner import Learner
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-6}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def random(seed: int) -> torch.Generator:
@@ -92,7 +84,7 @@ def test_controllers_of_zeros_are_adam(sizes: tuple[int, ...]) -> None:
     learner.start([p.detach() for p in model.parameters()])
     adam = torch.optim.Adam(model.parameters(), lr=0.003)
     for step in range(200):
-        x, y = batch_of(sizes, 64, step % 20)
+        x, y = batch_of(sizes, 16, step % 20)
         loss = nn.functional.cross_entropy(model(x), y)
         adam.zero_grad()
         loss.backward()
@@ -101,7 +93,7 @@ def test_controllers_of_zeros_are_adam(sizes: tuple[int, ...]) -> None:
     for (weight, bias), layer in zip(learner.weights, (m for m in model if isinstance(m, nn.Linear)), strict=True):
         torch.testing.assert_close(weight.value[0], layer.weight.detach(), rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(bias.value[0], layer.bias.detach(), rtol=1e-10, atol=1e-10)
-    x, y = batch_of(sizes, 1500, 0)
+    x, y = batch_of(sizes, 1100, 0)
     accuracy, loss = learner.evaluate(x, y)
     assert float(accuracy) == (model(x).argmax(1) == y).double().mean().item()
     assert float(loss) == pytest.approx(nn.functional.cross_entropy(model(x), y).item(), rel=1e-10)

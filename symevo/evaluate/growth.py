@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symevo.errors import RunFailed, UserError
 from symevo.evaluate import snapshots
 from symevo.evaluate.heredity import begin
 from symevo.evaluate.population import Course, lockstep, new_states, outcome, plain
@@ -110,6 +111,9 @@ def grow(
         rows: Rows of the stack, at least ``len(members)``; the rest is padding.
         backend: Kernel backend.
 
+    Raises:
+        RunFailed: Weights cannot be read or written: that is no fault of a member's.
+
     Returns:
         For each member an outcome as of :func:`symevo.evaluate.population.train`, with ``probes``, the scores in the
         order of the stretch's, and ``digest``, that of the snapshot's file.
@@ -125,9 +129,7 @@ def grow(
     )
     session.start(0)
     states = new_states(update, theta)
-    ages = [
-        _put_in(session, states, row, begin(workload, member.start, folder, seed)) for row, member in enumerate(stack)
-    ]
+    ages = [_put_in(session, states, row, _begun(workload, member, folder, seed)) for row, member in enumerate(stack)]
     orders = None if stack[0].order is None else [member.order or 0 for member in stack]
     curve, died = lockstep(
         session,
@@ -147,7 +149,7 @@ def grow(
         one["initial_loss"] = plain(workload.first_loss)
         if one["status"] == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
-            one["digest"] = snapshots.put(folder, snapshots.named(member.identity, seed), snapshot)
+            one["digest"] = _kept(folder, snapshots.named(member.identity, seed), snapshot)
         found.append(one)
     return found
 
@@ -198,6 +200,20 @@ def slot_table(
         lrs.append(lr)
     table = update.table([rule.hyper for rule in rules], lrs, stretch.total)
     return torch.stack([table[age : age + steps, :, row] for row, age in enumerate(ages)], dim=2)
+
+
+def _begun(workload: Workload, member: Member, folder: str | None, seed: int) -> Snapshot:
+    try:
+        return begin(workload, member.start, folder, seed)
+    except UserError as error:
+        raise RunFailed(str(error)) from error
+
+
+def _kept(folder: str, name: str, snapshot: Snapshot) -> str:
+    try:
+        return snapshots.put(folder, name, snapshot)
+    except OSError as error:
+        raise RunFailed(f"cannot write weights to {folder} ({error.strerror or error}): make room") from error
 
 
 def _put_in(session: Rows, states: Sequence[Tensor], row: int, snapshot: Snapshot) -> int:

@@ -27,6 +27,8 @@ TRAIN = "symevo.evaluate.worker:train_chunk"
 WARM = "symevo.evaluate.worker:warm"
 BARREN_ROUNDS = 3
 """So often all trainings that wait are sent once more although none of them got a worker that lived."""
+_OURS = f"{RunFailed.__name__}: "
+"""How an exception begins that is no candidate's fault."""
 Advance = Callable[[int, int], None]
 
 
@@ -219,6 +221,8 @@ class Evaluator:
                     self._no_start(outcome, barren)  # noqa: B023
                     unborn.append(chunk)  # noqa: B023
                     return
+                if outcome.status == "exception" and str(outcome.value).startswith(_OURS):
+                    raise RunFailed(f"{str(outcome.value).removeprefix(_OURS)}; {self._again()}")
                 if outcome.status != "ok" and len(chunk.candidates) > 1:
                     again.extend(_Chunk(chunk.task, chunk.seed, (one,)) for one in chunk.candidates)  # noqa: B023
                     return
@@ -241,9 +245,10 @@ class Evaluator:
             RunFailed: It fails by itself, or nothing could be trained for some rounds.
         """
         if outcome.status != "crashed" or barren >= BARREN_ROUNDS:
-            raise RunFailed(
-                f"a worker could not start: {outcome.value}; go on with: symevo run --resume {self.store.folder}"
-            )
+            raise RunFailed(f"a worker could not start: {outcome.value}; {self._again()}")
+
+    def _again(self) -> str:
+        return f"go on with: symevo run --resume {self.store.folder}"
 
     def _engine_for(self, chunks: list[_Chunk]) -> Engine:
         if self._engine is None:

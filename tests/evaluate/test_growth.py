@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from symevo.errors import UserError
+from symevo.errors import RunFailed, UserError
 from symevo.evaluate import snapshots
 from symevo.evaluate.growth import Member, Stretch, grow
 from symevo.evaluate.heredity import INHERIT, NOISES, child, mutated
@@ -250,7 +250,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, damage: str) -> None:
 def test_weights_of_another_model_are_refused(workload: Workload, tmp_path: Path) -> None:
     written(tmp_path)
     one = member(rule("adam"), {"copy": "one"}, None, stretch(0))
-    with pytest.raises(UserError, match="of another model than that of task 'digits-mlp'"):
+    with pytest.raises(RunFailed, match="of another model than that of task 'digits-mlp'"):
         grow(workload, [one], folder=str(tmp_path), steps=1, backend="eager")
 
 

@@ -186,6 +186,30 @@ def test_no_two_networks_of_the_start_share_a_draw(finished: symevo.Run) -> None
     assert len(set(drawn)) == len(drawn)
 
 
+class NoRoom(SilentProgress):
+    """Weights cannot be written any more after the first generation."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def generation(self, record) -> None:
+        if record["gen"] == 0:
+            (self.out / "weights").rename(self.out / "moved")
+            (self.out / "weights").write_text("a file is in the way")
+
+
+def test_weights_that_cannot_be_written_fail_the_run_and_no_network(tmp_path: Path, finished: symevo.Run) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(
+        RunFailed, match=rf"cannot write weights to .*: make room; go on with: symevo run --resume {out}"
+    ):
+        run(out, progress=NoRoom(out))
+    (out / "weights").unlink()
+    (out / "moved").rename(out / "weights")
+    snapshots._kept.clear()
+    assert api.resume(out, {}, engine="inline").ranking == finished.ranking
+
+
 def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path / "run", generations=1)
     (done.path / "best.safetensors").write_bytes(b"{}" * 100)

@@ -127,7 +127,7 @@ def trained(task: str, seed: int, budget: Budget, count: int) -> dict[str, Any]:
     each, rows = budget.total // count, min(count, workload.max_rows)
     ends = [each * part // budget.generations for part in range(budget.generations + 1)]
     genome = Weights()
-    random.seed(seed_for(seed, "generation", 0))
+    random.seed(seed_for(seed, "population"))
     fresh = [genome.create() for _ in range(budget.population)][:count]
     starts: list[Mapping[str, Any]] = [one.start for one in fresh]
     marks: list[tuple[Scored, Snapshot]] = []

@@ -10,6 +10,9 @@ _HYPERPARAMETERS: dict[str, Any] = {"fitness": "loss", "elites": 2}
 _NETWORKS: dict[str, Any] = {"fitness": "loss", "elites": 0, "tournament": 1}
 _GADAM: dict[str, Any] = {**_NETWORKS, "classics": False, "seeds": 1}
 
+_EVOGRAD: dict[str, Any] = {"fitness": "accuracy", "seeds": 1, "tournament": 1, "classics": False}
+_FLAT: dict[str, Any] = {"tasks": ["digits-flat"], "scale": 0.1}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "term-sum": {
         "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
@@ -100,6 +103,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "score_batch": 128,
             "score_split": "train",
             "eval_timeout": 36000.0,
+        },
+    },
+    "evograd": {
+        "quick": {**_EVOGRAD, **_FLAT, "population": 10, "generations": 6, "steps": 60},
+        "default": {**_EVOGRAD, **_FLAT, "population": 30, "generations": 30, "steps": 150},
+        # A generation as published; there were up to a million of them.
+        "paper": {
+            **_EVOGRAD,
+            "tasks": ["mnist-flat"],
+            "population": 30,
+            "generations": 1000,
+            "steps": 2048,
+            "elites": 3,
+            "fitness": "peak",
+            "eval_timeout": 7200.0,
         },
     },
 }

@@ -31,7 +31,7 @@ class SearchSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, strict=True)
     elites: int = Field(3, ge=0, strict=True)
     tournament: int = Field(4, ge=1, strict=True)
-    fitness: Literal["default", "loss", "paper"] = "default"
+    fitness: Literal["default", "loss", "paper", "accuracy", "peak"] = "default"
     seed_rules: tuple[dict[str, Any], ...] = ()
     classics: bool = True
     loop: str = "generational"
@@ -40,11 +40,12 @@ class SearchSettings(BaseModel):
     mode: Literal["static", "dynamic"] = "static"
     mutation: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
     schedule: dict[str, Any] | None = None
-    noise: Literal["uniform", "gaussian"] | None = None
+    noise: Literal["uniform", "gaussian", "triangular"] | None = None
     noise_scale: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False)
     inherit: Literal["none", "fitter", "both"] | None = None
     score_batch: int | None = Field(None, ge=1, le=100_000_000, strict=True)
     score_split: Literal["train", "validation"] = "validation"
+    scale: float = Field(1.0, gt=0, le=100, allow_inf_nan=False)
     stop_below: float | None = Field(None, ge=0, allow_inf_nan=False)
     primitives: tuple[str, ...] | None = Field(None, min_length=1)
     max_depth: int = Field(7, ge=1, le=50, strict=True)

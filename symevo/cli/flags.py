@@ -99,7 +99,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     seed: Annotated[int | None, _option("Seed of the whole run.", metavar="N")] = None,
     elites: Annotated[int | None, _option("Best candidates that pass on unchanged.", metavar="N")] = None,
     tournament: Annotated[int | None, _option("Candidates drawn to pick a parent.", metavar="N")] = None,
-    fitness: Annotated[str | None, _option("default, loss or paper.")] = None,
+    fitness: Annotated[str | None, _option("default, loss or paper; accuracy or peak (evograd).")] = None,
     seed_rules: Annotated[
         list[str] | None,
         _option("Rule for the first population: a name, rule JSON file, or text.", metavar="RULE"),
@@ -132,7 +132,9 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
         str | None,
         _option("Its learning rate's: constant, cosine, linear or step:STEPS:FACTOR.", metavar="SCHEDULE"),
     ] = None,
-    noise: Annotated[str | None, _option("What mutation does to a weight: uniform or gaussian.")] = None,
+    noise: Annotated[
+        str | None, _option("What mutation does: uniform or gaussian (gadam), gaussian or triangular (evograd).")
+    ] = None,
     noise_scale: Annotated[float | None, _option("How much of it.", metavar="S")] = None,
     inherit: Annotated[
         str | None, _option("The optimizer's state in a child: none, fitter or both (each weight brings its own).")
@@ -141,6 +143,9 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
         int | None, _option("Samples that networks are scored on; default: all.", metavar="N")
     ] = None,
     score_split: Annotated[str | None, _option("train or validation.")] = None,
+    scale: Annotated[
+        float | None, _option("Width of the networks that evograd draws; 1: as published.", metavar="S")
+    ] = None,
     stop_below: Annotated[
         float | None, _option("Stop where the population's summed loss changes by less.", metavar="THETA")
     ] = None,

@@ -92,6 +92,8 @@ FITNESS: Registry[Fitness] = Registry("fitness")
 FITNESS.register("default", Fitness("default", default_score, 0.0, "validation"))
 FITNESS.register("loss", Fitness("loss", loss_score, 0.0, "validation"))
 FITNESS.register("paper", Fitness("paper", paper_score, -1.0, "test"))
+FITNESS.register("accuracy", Fitness("accuracy", lambda outcome: outcome["accuracy"], 0.0, "validation"))
+FITNESS.register("peak", Fitness("peak", lambda outcome: outcome["peak"], 0.0, "validation"))
 
 
 def judge(fitness: Fitness, outcomes: Mapping[str, Sequence[Outcome]]) -> Verdict:

@@ -27,12 +27,18 @@ def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
     Args:
         item: ``task``, ``seed``, ``steps``, ``candidates``, ``rows``, ``backend``, ``split`` and the keys of
             :func:`workload_of`. Candidates are rule JSON, of one program; or, where ``weights`` names a folder of
-            snapshots, members of a population of networks, see :class:`symevo.evaluate.growth.Member`.
+            snapshots, members of a population of networks, see :class:`symevo.evaluate.growth.Member`; or controllers,
+            see :class:`symevo.evaluate.controlled.Controlled`.
 
     Returns:
-        One outcome a candidate, see :func:`symevo.evaluate.population.train` and :func:`symevo.evaluate.growth.grow`.
+        One outcome a candidate, see :func:`symevo.evaluate.population.train`, :func:`symevo.evaluate.growth.grow` and
+        :func:`symevo.evaluate.controlled.score`.
     """
     torch.set_num_threads(item["threads"])
+    if "controllers" in item["candidates"][0]:
+        from symevo.evaluate.controlled import score
+
+        return score(workload_of(item), item["candidates"], steps=item["steps"])
     workload, how = workload_of(item), {name: item[name] for name in ("steps", "rows", "backend")}
     if item["weights"] is not None:
         members = [Member.from_json(data) for data in item["candidates"]]
@@ -48,8 +54,10 @@ def warm(items: list[dict[str, Any]]) -> None:
         UserError: A task is not the one of ``prints``, its fingerprints by name: its file was edited during the run.
     """
     for item in items:
-        rules = [data.get("rule", data) for data in item["candidates"]]  # a member warms up as its rule alone
-        train_chunk({**item, "steps": 2, "candidates": rules, "weights": None})
+        first = item["candidates"]
+        if item["weights"] is not None:  # a member warms up as its rule alone
+            first = [data["rule"] for data in first]
+        train_chunk({**item, "steps": 2, "candidates": first, "weights": None})
         expected = item.get("prints", {}).get(item["task"])
         if expected and not same(fingerprint(workload_of(item), ("train", item["split"])), expected):
             raise UserError(

@@ -16,7 +16,7 @@ from deap import creator
 
 from symevo.errors import UserError
 from symevo.genomes.base import FITNESS, GENOMES, Genome
-from symevo.genomes.weights import whole_number
+from symevo.genomes.weights import name_of, whole_number
 from symevo.neural.layout import SIZE, SLICES, initial
 from symevo.registry import nearest
 from symevo.rules.classic import CLASSICS
@@ -96,6 +96,10 @@ class ControllersGenome(Genome):
         individual.numbers[start:stop][hit] += self._drawn(generator, strength, int(hit.sum()))
         return (individual,)
 
+    def name(self, individual: Any) -> str:
+        """Equal for equal controllers on equal tasks, and for no others."""
+        return name_of(self.express(individual), self.to_json(individual))
+
     def express(self, individual: Any) -> Rule:
         """Adam: what the controllers correct. Their corrections are no formula of the rule language."""
         return CLASSICS.get("adam")
@@ -122,6 +126,12 @@ class ControllersGenome(Genome):
         individual = self.individual(np.frombuffer(raw, "<f4"), data["phase"])
         self.validate(individual)
         return individual
+
+    def tensors(self, individual: Any) -> dict[str, Any]:
+        """What a file of the best controllers holds."""
+        import torch
+
+        return {"controllers": torch.from_numpy(individual.numbers)}
 
     def validate(self, individual: Any) -> None:
         """Checks numbers and phase."""

@@ -1,5 +1,6 @@
 """The published systems and ours, each one page that composes shared parts. Importing this package registers them."""
 
+from symevo.systems import evograd as evograd
 from symevo.systems import expression as expression
 from symevo.systems import gadam as gadam
 from symevo.systems import hyperparameters as hyperparameters

@@ -33,6 +33,7 @@ from symevo.systems.preparing import seeded_individuals
 from symevo.systems.result import Candidate as Candidate
 from symevo.systems.result import Run as Run
 from symevo.systems.result import run_folder
+from symevo.systems.scoring import ScoringDriver
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
@@ -173,14 +174,16 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     system = SYSTEMS.get(settings.system)
     births = LOOPS.get(settings.loop)().births(settings.population, settings.elites)
     evaluations = settings.population + (settings.generations - 1) * births
-    if networks := system.networks(settings):
-        evaluations = settings.generations * settings.population * networks.stretches
+    phases = system.phases(settings)
+    if phases:
+        evaluations = settings.generations * phases.individuals(settings)
     trainings = evaluations * len(planned.plans) * settings.seeds
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
-        driver = (LiveDriver if networks else Driver)(
+        kind = (LiveDriver if phases.networks else ScoringDriver) if phases else Driver
+        driver = kind(
             system,
             settings,
             tasks=planned.plans,

@@ -15,25 +15,28 @@ Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Networks:
-    """What a system adds whose individuals are networks in training, which go on from generation to generation.
+class Phases:
+    """What a system adds that has a loop of its own, in which what is trained changes from phase to phase.
 
     Attributes:
         search: ``(toolbox, population, *, generations, seed, start)`` -> generations.
-        stretch: What the networks of a phase go through, from settings and phase: the fields of
-            :class:`symevo.evaluate.growth.Stretch`.
-        stretches: Stretches of training in a generation, each of as many networks as the population has.
+        trainee: ``(settings, genome, individual)`` -> what a worker gets.
+        individuals: ``(settings)`` -> how many are trained in a generation.
         facts: ``(toolbox, generation)`` -> what else its record holds.
+        suits: Raises UserError where a task, as a :class:`symevo.tasks.Workload`, is none for the system.
+        networks: Whether individuals are networks in training that go on, with weights to be kept.
         enough: ``(settings, records)`` -> whether nothing more is to be expected.
         rivals: ``(settings, genome, line)`` -> lines of individuals, from first to last phase, that are trained once
             more on new networks when the run has ended, by what they are called; ``line`` is the best network's.
     """
 
     search: Callable[..., Iterator[Generation]]
-    stretch: Callable[[Settings, int], dict[str, Any]]
-    stretches: int
+    trainee: Callable[[Settings, Any, Any], Any]
+    individuals: Callable[[Settings], int]
     facts: Callable[[Any, Generation], dict[str, Any]]
-    enough: Callable[[Settings, Sequence[Mapping[str, Any]]], bool]
+    suits: Callable[[Any], None] = lambda workload: None
+    networks: bool = True
+    enough: Callable[[Settings, Sequence[Mapping[str, Any]]], bool] = lambda settings, records: False
     rivals: Callable[[Settings, Any, list[Any]], dict[str, list[Any]]] = lambda settings, genome, line: {}
 
 
@@ -48,7 +51,7 @@ class System:
         backends: The update backend for each type of device, as measured; taken where the user names none.
         reads: Settings that only some systems have, and this one does.
         report: The closing report of a run, as text.
-        networks: What the system adds where its individuals are networks in training; None where they are not.
+        phases: What the system adds where it has a loop of its own; None where it has not.
         finish: Called once when a run has ended: writes what it leaves in its folder beside the store.
     """
 
@@ -58,13 +61,13 @@ class System:
     backends: Mapping[str, str] = field(default_factory=lambda: {"cpu": "compiled", "cuda": "compiled"})
     reads: frozenset[str] = frozenset()
     report: Callable[[Any], str] = run_report
-    networks: Callable[[Settings], Networks | None] = lambda settings: None
+    phases: Callable[[Settings], Phases | None] = lambda settings: None
     finish: Callable[[Any, Say], None] | None = None
 
 
 SPECIAL = frozenset(
     {"primitives", "max_depth", "max_size", "max_states", "polish", "rule", "tune", "mode", "mutation", "schedule",
-     "noise", "noise_scale", "inherit", "score_batch", "score_split", "stop_below"}
+     "noise", "noise_scale", "inherit", "score_batch", "score_split", "stop_below", "scale"}
 )  # fmt: skip
 """Settings that a system reads only if it says so."""
 

@@ -16,8 +16,8 @@ from symevo.report.timetables import timetable_report
 from symevo.rules.timetable import Timetable
 from symevo.search.pbt import pbt
 from symevo.settings import Settings
-from symevo.systems.base import Networks, Say
-from symevo.systems.networks import WHOLE, line_of, one_task
+from symevo.systems.base import Phases, Say
+from symevo.systems.networks import WHOLE, line_of, member, one_task
 from symevo.systems.result import TIMETABLE, Run
 from symevo.systems.trials import mean
 
@@ -25,15 +25,14 @@ TABLE, OWN = "the timetable", "the rule's own numbers"
 """What new networks are trained under when a run has ended."""
 
 
-def networks(settings: Settings) -> Networks:
+def phases(settings: Settings) -> Phases:
     """What population-based training adds."""
     one_task(settings)
-    return Networks(
+    return Phases(
         search=pbt,
-        stretch=stretch,
-        stretches=1,
+        trainee=lambda settings, genome, one: member(genome, one, stretch(settings, one.phase)),
+        individuals=lambda settings: settings.population,
         facts=lambda toolbox, generation: {},
-        enough=lambda settings, records: False,
         rivals=rivals,
     )
 

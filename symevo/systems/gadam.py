@@ -22,8 +22,8 @@ from symevo.report.networks import networks_report
 from symevo.search import gadam as loop
 from symevo.seeds import seed_for
 from symevo.settings import Settings
-from symevo.systems.base import SYSTEMS, Networks, System
-from symevo.systems.networks import WHOLE, finish, one_task
+from symevo.systems.base import SYSTEMS, Phases, System
+from symevo.systems.networks import WHOLE, finish, member, one_task
 from symevo.systems.preparing import trained_by
 
 
@@ -80,10 +80,10 @@ SYSTEMS.register(
             }
         ),
         report=networks_report,
-        networks=lambda settings: Networks(
+        phases=lambda settings: Phases(
             search=loop.gadam,
-            stretch=stretch,
-            stretches=2,
+            trainee=lambda settings, genome, one: member(genome, one, stretch(settings, one.phase)),
+            individuals=lambda settings: 2 * settings.population,
             facts=loop.facts,
             enough=lambda settings, records: loop.settled(records, settings.stop_below),
         ),

@@ -115,7 +115,7 @@ SYSTEMS.register(
         backends={"cpu": "interpreter", "cuda": "compiled"},
         reads=frozenset({"rule", "tune", "mode", "mutation", "schedule", "score_batch", "score_split"}),
         report=report,
-        networks=lambda settings: dynamic.networks(settings) if settings.mode == "dynamic" else None,
+        phases=lambda settings: dynamic.phases(settings) if settings.mode == "dynamic" else None,
         finish=finish,
     ),
 )

@@ -7,21 +7,17 @@ moment goes on from them. The final population is ranked on whole splits, for sc
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symevo.errors import RunFailed, UserError
-from symevo.rules.rule import Rule
 from symevo.search.loops import Generation
-from symevo.seeds import seed_for
 from symevo.store import Store
-from symevo.systems.base import Networks
-from symevo.systems.driver import Driver
 from symevo.systems.evaluation import Memory
 from symevo.systems.lineage import lineage
+from symevo.systems.phased import PhasedDriver
 from symevo.systems.result import NETWORK
 from symevo.systems.trials import mean
 
@@ -31,31 +27,12 @@ if TYPE_CHECKING:
 FOLDER = "weights"
 
 
-class LiveDriver(Driver):
-    """A :class:`symevo.systems.driver.Driver` of networks; its genome gives each a ``name``."""
-
-    @property
-    def networks(self) -> Networks:
-        """What the system adds."""
-        found = self.system.networks(self.settings)
-        assert found is not None
-        return found
+class LiveDriver(PhasedDriver):
+    """A :class:`symevo.systems.phased.PhasedDriver` of networks; its genome gives each a ``name``."""
 
     def weights(self) -> str:
         """The folder of the snapshots."""
         return str((self.store.folder / FOLDER).absolute())
-
-    def trainee(self, individual: Any) -> Any:
-        """The network to be."""
-        from symevo.evaluate.growth import Member, Stretch
-
-        stretch = Stretch(**self.networks.stretch(self.settings, individual.phase))
-        rule: Rule = self.genome.express(individual)
-        return Member(self.genome.name(individual), rule, individual.start, individual.order, stretch)
-
-    def identify(self, trainee: Any) -> str:
-        """The name of its weights."""
-        return trainee.identity
 
     def memory(self) -> Memory:
         """The store, as far as the weights that it speaks of are there."""
@@ -70,8 +47,7 @@ class LiveDriver(Driver):
         from symevo.evaluate.worker import workload_of
 
         plan = self.evaluator.plan
-        task, last = plan.tasks[0], self.store.last_generation()
-        population = [self._individual(one, one["origin"]) for one in last[1]] if last else []
+        task, population = plan.tasks[0], self.population()
         if self._concluded(population):
             return
         ranked = self._ranked(workload_of({**plan.common, "task": task.name, "stacking": task.stacking}), population)
@@ -92,29 +68,15 @@ class LiveDriver(Driver):
         reasons = (self.evaluator.verdicts[self.genome.name(one)].reason for one in population)
         return next(reasons, None) or "nothing was trained"
 
-    def enough(self) -> bool:
-        """Whether the system's own criterion is met."""
-        return self.networks.enough(self.settings, self.store.records())
-
-    def facts(self, generation: Generation) -> dict[str, Any]:
-        """What the system notes of a generation."""
-        return self.networks.facts(self.toolbox, generation)
-
     def losses(self, individual: Any) -> list[float | None]:
         """Losses of a trained member, probe by probe, means over training seeds; None in each where it failed."""
         rows = [[probe["loss"] for probe in one["probes"]] for one in self._outcomes(individual)]
         return [mean(column) for column in zip(*rows, strict=True)] if rows else [None, None]
 
-    def _generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+    def tools(self) -> None:
+        """How a network goes on, and what it lost."""
         self.toolbox.register("further", self.genome.further)
         self.toolbox.register("losses", self.losses)
-        return self.networks.search(
-            self.toolbox,
-            population,
-            generations=self.settings.generations,
-            seed=lambda gen: seed_for(self.settings.seed, "generation", gen),
-            start=len(past),
-        )
 
     def _begin(self) -> tuple[list[Any], list[list[Any]], float]:
         """As any search, once the weights of the population have been read."""
@@ -122,15 +84,6 @@ class LiveDriver(Driver):
         for one in population if past else ():
             self._snapshots(one)
         return population, past, elapsed
-
-    def _first_population(self) -> list[Any]:
-        random.seed(seed_for(self.settings.seed, "population"))  # not that of generation 0, whose children come next
-        own = self.genome.seeded() if self.settings.classics else []
-        drawn = [self.genome.create() for _ in range(self.settings.population - len(own))]
-        for operator, group in (("seed", own), ("random", drawn)):
-            for one in group:
-                one.birth, one.bar = {"parents": [], "operator": operator}, None
-        return [*own, *drawn]
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         record = super()._close(generation, known, seconds=seconds, elapsed=elapsed)
@@ -190,7 +143,7 @@ class LiveDriver(Driver):
     def _replays(self, best: str) -> dict[str, list[float | None]]:
         """Losses of new networks, trained as the best one's line was and as its rivals are: phase by phase."""
         line = [self.genome.from_json(one["genome"]) for one in lineage(self.store, self.settings, best)]
-        lines = self.networks.rivals(self.settings, self.genome, line)
+        lines = self.phases.rivals(self.settings, self.genome, line)
         seeds = range(self.settings.seeds, self.settings.seeds + REPLAYS)
         found: dict[str, list[float | None]] = {}
         for phase in zip(*lines.values(), strict=True):

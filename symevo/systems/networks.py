@@ -73,6 +73,20 @@ def line_of(run: Run) -> list[dict[str, Any]]:
         store.close()
 
 
+def member(genome: Any, individual: Any, stretch: dict[str, Any]) -> Any:
+    """The network to be, for a worker.
+
+    Args:
+        genome: Names it, and knows what trains it.
+        individual: The recipe.
+        stretch: The fields of :class:`symevo.evaluate.growth.Stretch`.
+    """
+    from symevo.evaluate.growth import Member, Stretch
+
+    name, rule = genome.name(individual), genome.express(individual)
+    return Member(name, rule, individual.start, individual.order, Stretch(**stretch))
+
+
 def one_task(settings: Settings) -> None:
     """Refuses settings that mean nothing where the individuals are networks in training.
 

@@ -114,9 +114,12 @@ class Planned:
         known = {plan.name: plan for plan in recorded}
         self.prints: dict[str, Any] = {}
         self._made, plans = made, []
+        phases = SYSTEMS.get(settings.system).phases(settings)
         for name in settings.tasks:
             with _about_file(made.get(name)):
                 found, self.prints[name] = _tried(name, settings, known.get(name), say)
+                if phases:
+                    phases.suits(found)
             plans.append(known.get(name) or TaskPlan(name, found.stacking, _rows(settings, found.max_rows)))
         self.plans = tuple(plans)
 
@@ -142,8 +145,11 @@ def _rows(settings: Settings, most: int) -> int:
 
     Networks that go on train one population at a time, on one task: it is cut in two at least, for two workers.
     """
+    phases = SYSTEMS.get(settings.system).phases(settings)
+    if phases and not phases.networks:
+        return settings.rows or ceil(phases.individuals(settings) / 2)  # in stacks of their own
     chunks = ceil(settings.population / most)
-    if SYSTEMS.get(settings.system).networks(settings):
+    if phases:
         chunks = max(2, chunks)
     return settings.rows or ceil(settings.population / chunks)
 

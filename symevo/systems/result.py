@@ -164,7 +164,7 @@ class Run:
 
         if not self.ranking:
             more = (
-                "it evolves rules" if not SYSTEMS.get(self.settings.system).networks(self.settings) else "go on with it"
+                "it evolves rules" if not SYSTEMS.get(self.settings.system).phases(self.settings) else "go on with it"
             )
             raise UserError(f"{self.path} holds no network: {more}")
         return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])

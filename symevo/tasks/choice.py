@@ -36,6 +36,10 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
     ("orl-cnn", "cpu"): ("single", 1),  # 2: 0.87, 5: 0.91, 10: 0.90; vmap 0.07
     ("orl-cnn-7", "cpu"): ("single", 1),  # the same network and batches
     ("orl-cnn-9", "cpu"): ("single", 1),
+    # Networks like others above; evograd draws its own, which train in stacks of individuals.
+    ("digits-flat", "cpu"): ("products", 50),
+    ("mnist-flat", "cpu"): ("single", 1),
+    ("fashion-flat", "cpu"): ("single", 1),
 }
 
 # For other models: above this many weights one at a time was as fast as anything on the CPU above.

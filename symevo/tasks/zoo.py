@@ -36,6 +36,7 @@ MNIST = ((0.1307,), (0.3081,))
 FASHION = ((0.2860,), (0.3530,))
 CIFAR = ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 DIGITS = ((0.3053,), (0.3760,))
+UNIT = ((0.0,), (1.0,))
 
 PAPER_IMAGES = 15_000  # training images of a run of the paper
 VALIDATION_IMAGES = 10_000  # of MNIST and Fashion-MNIST
@@ -59,12 +60,12 @@ def drawn(pair: Pair, count: int, *, name: str, run_seed: int) -> Pair:
     return Pair(pair.x[index], pair.y[index])
 
 
-def digits_splits(flat: bool) -> Callable[[DataRequest], Splits]:
-    """A loader of the digits, as ``[N, 64]`` or ``[N, 1, 8, 8]``."""
+def digits_splits(flat: bool, *, unit: bool = False) -> Callable[[DataRequest], Splits]:
+    """A loader of the digits, as ``[N, 64]`` or ``[N, 1, 8, 8]``, normalised or with ``unit`` in [0, 1]."""
 
     def load(request: DataRequest) -> Splits:
         images, y = data.digits()
-        x = normalised(images.unsqueeze(1), DIGITS, white=16.0)
+        x = normalised(images.unsqueeze(1), UNIT if unit else DIGITS, white=16.0)
         # RandomState's streams are frozen by numpy's promise, so this split is the same with every version.
         order = torch.from_numpy(np.random.RandomState(seed_for("digits", "split") % 2**32).permutation(len(x)))
         x, y = (x.flatten(1) if flat else x)[order], y[order]

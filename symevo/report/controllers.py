@@ -1,0 +1,46 @@
+"""The closing report of a search among controllers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from symevo.report.tables import MAX_ROWS, headline, shown
+from symevo.report.timetables import Replayed
+
+
+def controllers_report(run: Replayed) -> str:
+    """What was done, how the population fared beside plain Adam, and how its best does on networks drawn anew."""
+    path = shown(run.path)
+    parts = ["\n".join([*headline(run), "controllers beside plain Adam"]), history_table(run.history)]
+    if run.replays:
+        parts.append(fresh_lines(run.replays))
+        parts.append(f'use it      numbers = symevo.load("{path}").weights()["controllers"]')
+    else:
+        parts.append(f"the run has not ended: go on with symevo run --resume {path}")
+    return "\n\n".join(parts)
+
+
+def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+    """Fitness by generation; of more than ``rows`` some are left out, evenly. Each generation has its own network."""
+    lines = ["  gen    best    mean    Adam"]
+    count = len(history)
+    chosen = sorted({round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))})
+    for record in (history[at] for at in chosen):
+        lines.append(f"{record['gen']:>5}  {record['best']:.4f}  {record['mean']:.4f}  {record['adam']:.4f}")
+    return "\n".join(lines)
+
+
+def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:
+    """Accuracies on networks that no generation saw, and the paired difference."""
+    width = max(map(len, replays))
+    count = max(map(len, replays.values()))
+    lines = [f"on {count} networks drawn anew, accuracy on held-out images:"]
+    known = {name: [value for value in values if value is not None] for name, values in replays.items()}
+    lines += [f"  {name:<{width}}  {fmean(values):.4f}" for name, values in known.items() if values]
+    first, second = list(replays.values())[:2]
+    pairs = [a - b for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    if len(pairs) > 1:
+        lines.append(f"  {'difference':<{width}}  {fmean(pairs):+.4f} ± {stdev(pairs):.4f} (sd)")
+    return "\n".join(lines)

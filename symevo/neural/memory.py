@@ -99,6 +99,12 @@ class NeuralAdam:
         """The LSTMs' cells ``[R, 8, W]``, a copy or a view."""
         return self._form.memory()[:, CELLS:]
 
+    def restore(self, m: Tensor, v: Tensor, h: Tensor, c: Tensor) -> None:
+        """Takes copies of moments and states, of the shapes of `m`, `v`, `h` and `c`."""
+        for moment, value in zip(self._form.moments(), (m, v), strict=True):
+            moment.copy_(value)
+        self._form.remember(torch.cat([h, c], 1))
+
     def _scalars(self, lr: Any, t: int) -> Tensor:
         """``[R, 7]``, computed in float64; see :data:`symevo.neural.memory_loops.SCALARS`."""
         beta1, beta2 = self._betas
@@ -176,6 +182,11 @@ class _Machine:
     def memory(self) -> Tensor:
         return self._states.transpose(1, 2).flatten(2)[..., : self._weights]
 
+    def remember(self, states: Tensor) -> None:
+        groups, together = self._states.shape[1], self._states.shape[3]
+        filled = torch.nn.functional.pad(states, (0, groups * together - self._weights))
+        self._states.copy_(filled.unflatten(2, (groups, together)).transpose(1, 2))
+
 
 class _Torch:
     """The same by torch's operations, on any device."""
@@ -193,3 +204,6 @@ class _Torch:
 
     def memory(self) -> Tensor:
         return self._states
+
+    def remember(self, states: Tensor) -> None:
+        self._states.copy_(states)

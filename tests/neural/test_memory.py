@@ -56,6 +56,17 @@ def test_without_a_controller_it_is_adam(compiled):
 
 
 @pytest.mark.parametrize("compiled", FORMS)
+def test_what_is_restored_continues_bit_for_bit(compiled):
+    one, other = (NeuralAdam(ROWS, WEIGHTS, compiled=compiled) for _ in range(2))
+    numbers = controllers(torch.float32)
+    trained(one, numbers, 3)
+    other.restore(one.m, one.v, one.h, one.c)
+    assert torch.equal(trained(one, numbers, 2), trained(other, numbers, 2))
+    for name in ("m", "v", "h", "c"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+@pytest.mark.parametrize("compiled", FORMS)
 def test_its_memory_is_the_lstm_of_torch(compiled):
     numbers, lr, steps = controllers(), 1e-2, 5
     optimizer = NeuralAdam(ROWS, WEIGHTS, torch.float64, compiled=compiled)

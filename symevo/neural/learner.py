@@ -42,6 +42,8 @@ class Learner:
         grad1: Their gradients by back-propagation.
         grad2: Those of the second stream.
         weights: Matrix ``[R, out, in]`` and bias ``[R, out]`` of each layer, views into ``theta`` and its gradients.
+        lr: Adam's learning rates ``[R]``, float64.
+        memory: The neural optimizer with its states.
         t: Steps taken.
     """
 
@@ -82,7 +84,7 @@ class Learner:
         rates = torch.as_tensor(lr, dtype=torch.float64)
         if rates.dim() and len(rates) != self._rows:
             raise UserError(f"lr is one learning rate, or one for each of {self._rows} rows, not {len(rates)}")
-        self._lr = rates.expand(self._rows).contiguous()
+        self.lr = rates.expand(self._rows).contiguous()
         shapes = [shape for f, g in pairwise(sizes) for shape in ((g, f), (g,))]
         together = ALIGNMENT // dtype.itemsize
         starts = np.cumsum([0, *(-(-math.prod(shape) // together) * together for shape in shapes)])
@@ -129,7 +131,7 @@ class Learner:
         """
         found = self.gradients(x, y)
         self.t += 1
-        self.memory.update(self.theta, self.grad1, self.grad2, self._memory_part, self._lr, self.t)
+        self.memory.update(self.theta, self.grad1, self.grad2, self._memory_part, self.lr, self.t)
         return found
 
     def gradients(self, x: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,161 @@
+"""What a training step with evolved controllers costs, beside a step of torch's Adam.
+
+For each net, in one process, one run and one thread: the time of a step of ``EvoGrad`` on one model (``alone``) and of
+one individual in a stack of 30 (``stacked``), over the time of a step of a torch model with ``torch.optim.Adam``, as it
+comes (``adam``) and with ``fused=True`` (``fused``). All see the same batches. A step is everything: both passes, the
+update, and for torch ``zero_grad``. Controllers are new random individuals, whose nets and LSTM all are at work.
+
+Slices of training alternate, and a ratio is the median over the rounds, with the smallest and the largest of them: of
+the time on the clock, and of the processor's.
+
+    python paper/benchmarks/evograd_step.py [--nets 784-128-10,784-512-128-10] [--batch 64] [--rows 30] [--rounds 9]
+        [--out FILE.json]
+
+Prints one JSON line a net.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import about
+
+from symevo.neural.layout import initial
+from symevo.neural.learner import Learner
+from symevo.neural.trainer import EvoGrad
+
+SECONDS = 0.5
+"""Rough length of a slice."""
+BATCHES = 50
+LR = 1e-3
+GOALS = {"alone": 8, "stacked": 6}
+"""At most so many times Adam's time."""
+PUBLISHED = {"784-128-10": 29, "784-512-128-10": 36}
+"""What the published code takes for one individual, times Adam's time."""
+
+Step = Callable[[Tensor, Tensor], object]
+
+
+class Cost(NamedTuple):
+    """Seconds of a step of one individual: on the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+
+def model(sizes: list[int]) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = [layer for f, g in pairwise(sizes) for layer in (nn.Linear(f, g), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+def adam(sizes: list[int], *, fused: bool | None = None) -> Step:
+    """A plain training step; by default torch chooses the form of Adam."""
+    net = model(sizes)
+    optimizer = torch.optim.Adam(net.parameters(), lr=LR, fused=fused)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def stacked(sizes: list[int], rows: int) -> Step:
+    learner = Learner(sizes, np.stack([initial(seed) for seed in range(rows)]), lr=LR)
+    learner.start(list(model(sizes).parameters()))
+    return learner.step
+
+
+class Training:
+    """One way to train, and what its steps took.
+
+    Args:
+        step: Takes one.
+        batches: Inputs and labels.
+        rows: How many individuals a step is for.
+    """
+
+    def __init__(self, step: Step, batches: list[tuple[Tensor, Tensor]], rows: int = 1) -> None:
+        self._step, self._batches, self._rows = step, batches, rows
+        self.costs: list[Cost] = []
+        self._run(2)  # compiles, and takes memory
+        self._steps = max(2, int(SECONDS / (self._run(3).clock * rows)))
+
+    def slice(self) -> None:
+        self.costs.append(self._run(self._steps))
+
+    def _run(self, steps: int) -> Cost:
+        clock, processor = time.perf_counter(), time.process_time()
+        for step in range(steps):
+            self._step(*self._batches[step % BATCHES])
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+        return Cost(clock / steps / self._rows, processor / steps / self._rows)
+
+
+def measure(name: str, *, batch: int, rows: int, rounds: int) -> dict[str, Any]:
+    """Times and ratios of one net."""
+    sizes = [int(size) for size in name.split("-")]
+    generator = torch.Generator().manual_seed(0)
+    batches = [
+        (torch.rand(batch, sizes[0], generator=generator), torch.randint(sizes[-1], (batch,), generator=generator))
+        for _ in range(BATCHES)
+    ]
+    trainings = {
+        "adam": Training(adam(sizes), batches),
+        "fused": Training(adam(sizes, fused=True), batches),
+        "alone": Training(EvoGrad(model(sizes), initial(0), lr=LR).step, batches),
+        "stacked": Training(stacked(sizes, rows), batches, rows),
+    }
+    for _ in range(rounds):
+        for training in trainings.values():
+            training.slice()
+    found: dict[str, Any] = {"net": name, "weights": sum(p.numel() for p in model(sizes).parameters())}
+    found |= {"batch": batch, "rows": rows, "rounds": rounds}
+    for part in Cost._fields:
+        times = {way: [getattr(cost, part) for cost in training.costs] for way, training in trainings.items()}
+        found[part] = {f"{way}_ms": round(1e3 * statistics.median(some), 3) for way, some in times.items()}
+        for way in GOALS:
+            found[part] |= {f"{way}/{base}": _ratio(times[way], times[base]) for base in ("adam", "fused")}
+    return found | {"goals": GOALS, "published": PUBLISHED.get(name)}
+
+
+def _ratio(own: list[float], base: list[float]) -> dict[str, float]:
+    ratios = sorted(a / b for a, b in zip(own, base, strict=True))
+    each = {"ratio": statistics.median(ratios), "least": ratios[0], "most": ratios[-1]}
+    return {name: round(value, 2) for name, value in each.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", default=",".join(PUBLISHED))
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=30, help="individuals in the stack")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found = []
+    for name in options.nets.split(","):
+        found.append(measure(name, batch=options.batch, rows=options.rows, rounds=options.rounds))
+        print(json.dumps(found[-1]), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps({"about": about(), "nets": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

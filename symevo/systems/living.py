@@ -59,10 +59,14 @@ class LiveDriver(PhasedDriver):
         self.store.conclude([entry for entry, _ in ranked], replays)
 
     def _concluded(self, population: Iterable[Any]) -> bool:
-        """Whether this was done before, for this population."""
+        """Whether this was done before, for this population, and what was written is there."""
+        from symevo.evaluate.snapshots import digest
+
         ranking, _ = self.store.conclusion()
         left = {self.genome.name(one) for one in population if self._outcomes(one)}
-        return bool(left) and left == {one["identity"] for one in ranking}
+        best = self.store.folder / NETWORK
+        whole = bool(ranking) and best.is_file() and digest(best.read_bytes()) == ranking[0]["digest"]
+        return whole and left == {one["identity"] for one in ranking}
 
     def _why(self, population: Iterable[Any]) -> str:
         reasons = (self.evaluator.verdicts[self.genome.name(one)].reason for one in population)

@@ -215,6 +215,7 @@ def test_a_damaged_result_is_refused(tmp_path: Path) -> None:
     (done.path / "best.safetensors").write_bytes(b"{}" * 100)
     with pytest.raises(UserError, match=r"weights file .*best\.safetensors cannot be used"):
         done.weights()
+    assert api.resume(done.path, {}, engine="inline").weights()  # a resume writes it once more
 
 
 def test_a_run_of_rules_has_no_weights(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 For each net, in one process, one run and one thread: the time of a step of ``EvoGrad`` on one model (``alone``) and of
 one individual in a stack of 30 (``stacked``), over the time of a step of a torch model with ``torch.optim.Adam``, as it
 comes (``adam``) and with ``fused=True`` (``fused``). All see the same batches. A step is everything: both passes, the
-update, and for torch ``zero_grad``. Controllers are new random individuals, whose nets and LSTM all are at work.
+update, and for torch ``zero_grad``. Controllers are new random individuals, whose nets and LSTM all are at work. Labels
+are random and never the same for a batch again: a net that has learned all has gradients whose squares are denormal
+numbers, with which torch's Adam takes twice as long.
 
 Slices of training alternate, and a ratio is the median over the rounds, with the smallest and the largest of them: of
 the time on the clock, and of the processor's.
@@ -39,7 +41,8 @@ from symevo.neural.trainer import EvoGrad
 
 SECONDS = 0.5
 """Rough length of a slice."""
-BATCHES = 50
+BATCHES, LABELS = 50, 4999
+"""How many there are of each: no multiples of each other."""
 LR = 1e-3
 GOALS = {"alone": 8, "stacked": 6}
 """At most so many times Adam's time."""
@@ -86,12 +89,14 @@ class Training:
 
     Args:
         step: Takes one.
-        batches: Inputs and labels.
+        inputs: Of the batches.
+        labels: Of them.
         rows: How many individuals a step is for.
     """
 
-    def __init__(self, step: Step, batches: list[tuple[Tensor, Tensor]], rows: int = 1) -> None:
-        self._step, self._batches, self._rows = step, batches, rows
+    def __init__(self, step: Step, inputs: Tensor, labels: Tensor, rows: int = 1) -> None:
+        self._step, self._inputs, self._labels, self._rows = step, inputs, labels, rows
+        self._taken = 0
         self.costs: list[Cost] = []
         self._run(2)  # compiles, and takes memory
         self._steps = max(2, int(SECONDS / (self._run(3).clock * rows)))
@@ -101,8 +106,9 @@ class Training:
 
     def _run(self, steps: int) -> Cost:
         clock, processor = time.perf_counter(), time.process_time()
-        for step in range(steps):
-            self._step(*self._batches[step % BATCHES])
+        for step in range(self._taken, self._taken + steps):
+            self._step(self._inputs[step % BATCHES], self._labels[step % LABELS])
+        self._taken += steps
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         return Cost(clock / steps / self._rows, processor / steps / self._rows)
 
@@ -111,15 +117,13 @@ def measure(name: str, *, batch: int, rows: int, rounds: int) -> dict[str, Any]:
     """Times and ratios of one net."""
     sizes = [int(size) for size in name.split("-")]
     generator = torch.Generator().manual_seed(0)
-    batches = [
-        (torch.rand(batch, sizes[0], generator=generator), torch.randint(sizes[-1], (batch,), generator=generator))
-        for _ in range(BATCHES)
-    ]
+    inputs = torch.rand(BATCHES, batch, sizes[0], generator=generator)
+    labels = torch.randint(sizes[-1], (LABELS, batch), generator=generator)
     trainings = {
-        "adam": Training(adam(sizes), batches),
-        "fused": Training(adam(sizes, fused=True), batches),
-        "alone": Training(EvoGrad(model(sizes), initial(0), lr=LR).step, batches),
-        "stacked": Training(stacked(sizes, rows), batches, rows),
+        "adam": Training(adam(sizes), inputs, labels),
+        "fused": Training(adam(sizes, fused=True), inputs, labels),
+        "alone": Training(EvoGrad(model(sizes), initial(0), lr=LR).step, inputs, labels),
+        "stacked": Training(stacked(sizes, rows), inputs, labels, rows),
     }
     for _ in range(rounds):
         for training in trainings.values():

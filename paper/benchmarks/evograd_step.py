@@ -3,9 +3,9 @@
 For each net, in one process, one run and one thread: the time of a step of ``EvoGrad`` on one model (``alone``) and of
 one individual in a stack of 30 (``stacked``), over the time of a step of a torch model with ``torch.optim.Adam``, as it
 comes (``adam``) and with ``fused=True`` (``fused``). All see the same batches. A step is everything: both passes, the
-update, and for torch ``zero_grad``. Controllers are new random individuals, whose nets and LSTM all are at work. Labels
-are random and never the same for a batch again: a net that has learned all has gradients whose squares are denormal
-numbers, with which torch's Adam takes twice as long.
+update, and for torch ``zero_grad``. Controllers are new random individuals, whose nets and LSTM all are at work. Every
+slice trains anew, for a few hundred steps: after a thousand, moments of units that died are denormal numbers, and
+torch's Adam takes twice as long.
 
 Slices of training alternate, and a ratio is the median over the rounds, with the smallest and the largest of them: of
 the time on the clock, and of the processor's.
@@ -24,6 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,10 +40,11 @@ from symevo.neural.layout import initial
 from symevo.neural.learner import Learner
 from symevo.neural.trainer import EvoGrad
 
-SECONDS = 0.5
+SECONDS = 0.4
 """Rough length of a slice."""
-BATCHES, LABELS = 50, 4999
-"""How many there are of each: no multiples of each other."""
+STEPS = 400
+"""The most steps of a slice."""
+BATCHES = 50
 LR = 1e-3
 GOALS = {"alone": 8, "stacked": 6}
 """At most so many times Adam's time."""
@@ -50,6 +52,8 @@ PUBLISHED = {"784-128-10": 29, "784-512-128-10": 36}
 """What the published code takes for one individual, times Adam's time."""
 
 Step = Callable[[Tensor, Tensor], object]
+Begin = Callable[[], Step]
+"""Makes a new net, to be trained by steps."""
 
 
 class Cost(NamedTuple):
@@ -66,7 +70,7 @@ def model(sizes: list[int]) -> nn.Sequential:
 
 
 def adam(sizes: list[int], *, fused: bool | None = None) -> Step:
-    """A plain training step; by default torch chooses the form of Adam."""
+    """Plain training; by default torch chooses the form of Adam."""
     net = model(sizes)
     optimizer = torch.optim.Adam(net.parameters(), lr=LR, fused=fused)
 
@@ -78,37 +82,40 @@ def adam(sizes: list[int], *, fused: bool | None = None) -> Step:
     return step
 
 
+def alone(sizes: list[int]) -> Step:
+    return EvoGrad(model(sizes), initial(0), lr=LR).step
+
+
 def stacked(sizes: list[int], rows: int) -> Step:
     learner = Learner(sizes, np.stack([initial(seed) for seed in range(rows)]), lr=LR)
     learner.start(list(model(sizes).parameters()))
     return learner.step
 
 
-class Training:
+class Way:
     """One way to train, and what its steps took.
 
     Args:
-        step: Takes one.
-        inputs: Of the batches.
-        labels: Of them.
+        begin: Starts a training.
+        batches: Inputs and labels.
         rows: How many individuals a step is for.
     """
 
-    def __init__(self, step: Step, inputs: Tensor, labels: Tensor, rows: int = 1) -> None:
-        self._step, self._inputs, self._labels, self._rows = step, inputs, labels, rows
-        self._taken = 0
+    def __init__(self, begin: Begin, batches: list[tuple[Tensor, Tensor]], rows: int = 1) -> None:
+        self._begin, self._batches, self._rows = begin, batches, rows
         self.costs: list[Cost] = []
-        self._run(2)  # compiles, and takes memory
-        self._steps = max(2, int(SECONDS / (self._run(3).clock * rows)))
+        self._steps = max(2, min(STEPS, int(SECONDS / (self._run(3).clock * rows))))
 
     def slice(self) -> None:
         self.costs.append(self._run(self._steps))
 
     def _run(self, steps: int) -> Cost:
+        step = self._begin()
+        for batch in self._batches[:2]:  # compiles, and takes memory
+            step(*batch)
         clock, processor = time.perf_counter(), time.process_time()
-        for step in range(self._taken, self._taken + steps):
-            self._step(self._inputs[step % BATCHES], self._labels[step % LABELS])
-        self._taken += steps
+        for index in range(steps):
+            step(*self._batches[index % BATCHES])
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         return Cost(clock / steps / self._rows, processor / steps / self._rows)
 
@@ -117,24 +124,26 @@ def measure(name: str, *, batch: int, rows: int, rounds: int) -> dict[str, Any]:
     """Times and ratios of one net."""
     sizes = [int(size) for size in name.split("-")]
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.rand(BATCHES, batch, sizes[0], generator=generator)
-    labels = torch.randint(sizes[-1], (LABELS, batch), generator=generator)
-    trainings = {
-        "adam": Training(adam(sizes), inputs, labels),
-        "fused": Training(adam(sizes, fused=True), inputs, labels),
-        "alone": Training(EvoGrad(model(sizes), initial(0), lr=LR).step, inputs, labels),
-        "stacked": Training(stacked(sizes, rows), inputs, labels, rows),
+    batches = [
+        (torch.rand(batch, sizes[0], generator=generator), torch.randint(sizes[-1], (batch,), generator=generator))
+        for _ in range(BATCHES)
+    ]
+    ways = {
+        "adam": Way(partial(adam, sizes), batches),
+        "fused": Way(partial(adam, sizes, fused=True), batches),
+        "alone": Way(partial(alone, sizes), batches),
+        "stacked": Way(partial(stacked, sizes, rows), batches, rows),
     }
     for _ in range(rounds):
-        for training in trainings.values():
-            training.slice()
+        for way in ways.values():
+            way.slice()
     found: dict[str, Any] = {"net": name, "weights": sum(p.numel() for p in model(sizes).parameters())}
     found |= {"batch": batch, "rows": rows, "rounds": rounds}
     for part in Cost._fields:
-        times = {way: [getattr(cost, part) for cost in training.costs] for way, training in trainings.items()}
+        times = {name: [getattr(cost, part) for cost in way.costs] for name, way in ways.items()}
         found[part] = {f"{way}_ms": round(1e3 * statistics.median(some), 3) for way, some in times.items()}
-        for way in GOALS:
-            found[part] |= {f"{way}/{base}": _ratio(times[way], times[base]) for base in ("adam", "fused")}
+        for own in GOALS:
+            found[part] |= {f"{own}/{base}": _ratio(times[own], times[base]) for base in ("adam", "fused")}
     return found | {"goals": GOALS, "published": PUBLISHED.get(name)}
 
 

@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from symevo.errors import UserError
+    from symevo.neural.trainer import EvoGrad
     from symevo.rules.optimizer import Optimizer
     from symevo.rules.register import primitive
     from symevo.rules.rule import Rule, rule
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from symevo.tasks.task import Task
 
 _HOMES = {
+    "EvoGrad": "symevo.neural.trainer",
     "Optimizer": "symevo.rules.optimizer",
     "Rule": "symevo.rules.rule",
     "Run": "symevo.systems.api",
@@ -26,7 +28,19 @@ _HOMES = {
     "primitive": "symevo.rules.register",
     "rule": "symevo.rules.rule",
 }
-__all__ = ["Optimizer", "Rule", "Run", "Task", "UserError", "__version__", "evolve", "load", "primitive", "rule"]
+__all__ = [
+    "EvoGrad",
+    "Optimizer",
+    "Rule",
+    "Run",
+    "Task",
+    "UserError",
+    "__version__",
+    "evolve",
+    "load",
+    "primitive",
+    "rule",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from symevo.store import FILE, Store
 from symevo.systems.base import SYSTEMS
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from symevo.rules.timetable import Timetable
 
@@ -61,6 +61,28 @@ class Candidate:
     def memory(self) -> int:
         """Numbers that the rule keeps per weight."""
         return len(self.rule.states)
+
+    def optimizer(self, model: nn.Module, **settings: Any) -> Any:
+        """What trains a model as this candidate does.
+
+        Args:
+            model: A model of one's own.
+            **settings: Of the optimizer, such as ``lr`` or ``total_steps``.
+
+        Returns:
+            A :class:`symevo.Optimizer`; of evolved controllers a :class:`symevo.EvoGrad` with ``step(x, y)``.
+
+        Raises:
+            UserError: A wrong setting, or a model that controllers cannot train.
+        """
+        if isinstance(self.genome, dict) and isinstance(self.genome.get("numbers"), str):
+            from symevo.evaluate.controlled import unpacked
+            from symevo.neural.trainer import EvoGrad
+
+            return EvoGrad(model, unpacked(self.genome["numbers"]), **settings)
+        from symevo.rules.optimizer import Optimizer
+
+        return Optimizer(model.parameters(), self.rule, **settings)
 
     def __str__(self) -> str:
         counts = f"size {self.complexity}, states {self.memory}"

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import symevo
 from symevo import cli
 from symevo.config import resolve
-from symevo.errors import Interrupted
+from symevo.errors import Interrupted, UserError
 from symevo.report.progress import SilentProgress
 from symevo.systems import api, scoring
+from symevo.tasks import Workload, find_task
 
 FEW = {"preset": "quick", "population": 5, "generations": 3, "steps": 12, "elites": 2}
 
@@ -64,6 +66,15 @@ def test_the_report_has_adam_beside_the_controllers(finished: symevo.Run) -> Non
     assert "on 4 networks drawn anew" in text
     assert "difference" in text
     assert {path.name for path in (finished.path / "figures").iterdir()} == {"fitness.png", "fitness.svg"}
+
+
+def test_the_best_trains_a_model_of_ones_own(finished: symevo.Run) -> None:
+    workload, model = Workload(find_task("digits-flat")), find_task("digits-flat").model()
+    trainer = finished.best.optimizer(model, lr=0.01)
+    losses = [trainer.step(*workload.batch(0, step)) for step in range(30)]
+    assert losses[-1] < 0.8 * losses[0]
+    with pytest.raises(UserError, match=r"Conv2d"):
+        finished.best.optimizer(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
 
 
 class Stopping(SilentProgress):

@@ -89,6 +89,12 @@ def test_the_schedule_goes_on_through_generations() -> None:
     assert len({gadam.stretch(settings, phase)["seed"] for phase in range(8)}) == 8
 
 
+def test_the_rule_of_a_candidate_trains_a_model_of_ones_own(finished: symevo.Run) -> None:
+    optimizer = finished.best.optimizer(find_task("digits-mlp").model(), lr=0.5)
+    assert isinstance(optimizer, symevo.Optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
 class Stopping(SilentProgress):
     """Ctrl-C once so many trainings of a generation are done."""
 

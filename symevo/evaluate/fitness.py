@@ -88,12 +88,22 @@ def loss_score(outcome: Outcome) -> float:
     return math.exp(-outcome["loss"])
 
 
+def accuracy_score(outcome: Outcome) -> float:
+    """Accuracy on the validation split; :func:`progress` where the task has none."""
+    return outcome["accuracy"] if outcome["metric"] == "accuracy" else progress(outcome)
+
+
+def peak_score(outcome: Outcome) -> float:
+    """The highest accuracy of a training batch (EvoGrad's paper) where it was looked at, else :func:`accuracy_score`."""
+    return outcome["peak"] if outcome.get("peak") is not None else accuracy_score(outcome)
+
+
 FITNESS: Registry[Fitness] = Registry("fitness")
 FITNESS.register("default", Fitness("default", default_score, 0.0, "validation"))
 FITNESS.register("loss", Fitness("loss", loss_score, 0.0, "validation"))
 FITNESS.register("paper", Fitness("paper", paper_score, -1.0, "test"))
-FITNESS.register("accuracy", Fitness("accuracy", lambda outcome: outcome["accuracy"], 0.0, "validation"))
-FITNESS.register("peak", Fitness("peak", lambda outcome: outcome["peak"], 0.0, "validation"))
+FITNESS.register("accuracy", Fitness("accuracy", accuracy_score, 0.0, "validation"))
+FITNESS.register("peak", Fitness("peak", peak_score, 0.0, "validation"))
 
 
 def judge(fitness: Fitness, outcomes: Mapping[str, Sequence[Outcome]]) -> Verdict:

@@ -14,7 +14,7 @@ from symevo.tasks.augment import FlipCrop
 from symevo.tasks.models import mlp, small_cnn
 
 torch.set_num_threads(1)
-EMBEDDED = ("digits-mlp", "digits-deep", "digits-cnn", "quadratic", "rosenbrock", "noisy-lsq")
+EMBEDDED = ("digits-mlp", "digits-deep", "digits-cnn", "digits-flat", "quadratic", "rosenbrock", "noisy-lsq")
 
 
 @pytest.fixture

@@ -94,7 +94,7 @@ def accuracy_score(outcome: Outcome) -> float:
 
 
 def peak_score(outcome: Outcome) -> float:
-    """The highest accuracy of a training batch (EvoGrad's paper) where it was looked at, else :func:`accuracy_score`."""
+    """The highest accuracy of a training batch (EvoGrad's paper) where one was taken, else :func:`accuracy_score`."""
     return outcome["peak"] if outcome.get("peak") is not None else accuracy_score(outcome)
 
 

@@ -93,6 +93,14 @@ def from_sympy(expr: Any) -> Expr:
         pieces: Any = expr.args
         (value, condition), *rest = pieces
         return _select(condition, from_sympy(value), from_sympy(expr.func(*rest)) if rest else None)
+    return _function(expr)
+
+
+def _function(expr: Any) -> Expr:
+    if isinstance(expr, sympy.re | sympy.conjugate):  # sympy fears that g**g is complex: here it is real, or NaN
+        return from_sympy(expr.args[0])
+    if isinstance(expr, sympy.im):
+        return Num(0.0)
     name = _names(tuple(PRIMITIVES)).get(expr.func) or str(expr.func).removeprefix(_OPAQUE)
     args = [from_sympy(argument) for argument in expr.args]
     while len(args) > 2 and name in ("minimum", "maximum"):

@@ -16,6 +16,7 @@ from strategies import interpret, programs, rules
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, fold, walk
 from symevo.rules.kernel import kernel_for
+from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
@@ -183,6 +184,15 @@ def test_back_from_sympy_is_the_same_to_sympy(program):
         there = to_sympy(expr)
         again = to_sympy(from_sympy(there))
         assert sympy.simplify(there - again) == 0 or sympy.srepr(there) == sympy.srepr(again) or close(there, again)
+
+
+@pytest.mark.parametrize("text", ["abs(bounded_exp(g**g))", "abs(exp(g**g))", "abs((g**g)**g)", "abs(g**g)*sign(g**g)"])
+def test_a_power_that_may_be_complex_comes_back_as_real(text):
+    found = rule(f"theta = theta - lr*{text}").program
+    there = to_sympy(found.statements[-1][1])
+    again = from_sympy(there)
+    assert {node.name for node in walk(again) if hasattr(node, "name")} <= set(PRIMITIVES)
+    assert close(there, to_sympy(again))
 
 
 def close(one: sympy.Expr, other: sympy.Expr) -> bool:

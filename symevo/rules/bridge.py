@@ -80,7 +80,7 @@ def from_sympy(expr: Any) -> Expr:
         return Op("==" if expr == sympy.true else "!=", (Num(0.0), Num(0.0)))
     if expr.is_Symbol:
         return Name(expr.name)
-    if expr.is_Number:
+    if expr.is_Number or expr.is_NumberSymbol:  # such as e
         value = float(expr)
         return signed(value) if math.isfinite(value) else Name("∞")
     if expr.is_Add:

@@ -13,6 +13,7 @@ Printing and simplification only: sympy is too slow for a search.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import sympy
@@ -164,5 +165,7 @@ def _shorter(expr: Any) -> Any:
     """The shortest form that a few of sympy's simplifications find."""
     forms = [expr]
     if sympy.count_ops(expr) <= _MAX_SIMPLIFY and not expr.has(sympy.Piecewise):
-        forms += [sympy.factor_terms(expr), sympy.simplify(expr)]
+        forms.append(sympy.factor_terms(expr))
+        with suppress(ValueError):  # it tries values at which its own Max and Min have no order
+            forms.append(sympy.simplify(expr))
     return min(forms, key=lambda form: (sympy.count_ops(form), forms.index(form)))

@@ -10,6 +10,7 @@ import base64
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -156,7 +157,7 @@ def initial_weights(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:
     """Matrices as ``nn.Linear`` starts them, and biases from U(±1/√size), as the published code has it."""
     generator = torch.Generator().manual_seed(seed)
     found: list[torch.Tensor] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):  # noqa: RUF007
+    for inputs, outputs in pairwise(sizes):
         for shape, reach in (((outputs, inputs), inputs**-0.5), ((outputs,), outputs**-0.5)):
             found.append(reach * (2 * torch.rand(shape, generator=generator) - 1))
     return found

@@ -129,7 +129,9 @@ def grow(
     )
     session.start(0)
     states = new_states(update, theta)
-    ages = [_put_in(session, states, row, _begun(workload, member, folder, seed)) for row, member in enumerate(stack)]
+    starts = [_begun(workload, member, folder, seed) for member in members]
+    starts += [starts[0]] * (count - len(members))  # padding is made once
+    ages = [_put_in(session, states, row, start) for row, start in enumerate(starts)]
     orders = None if stack[0].order is None else [member.order or 0 for member in stack]
     curve, died = lockstep(
         session,
@@ -143,15 +145,20 @@ def grow(
     probes = [session.scores(workload.sample(*probe)) for probe in stretch.probes]
     found = []
     for row, member in enumerate(members):
-        one = outcome(workload, curve[:, row], int(died[row]), probes[-1], row)
-        one["probes"] = [_plain_scores(probe, row) for probe in probes]
-        # Progress is counted from one point for all: not from where a stretch of a network's own happened to begin.
-        one["initial_loss"] = plain(workload.first_loss)
+        one = _outcome(workload, curve[:, row], int(died[row]), probes, row)
         if one["status"] == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
             one["digest"] = _kept(folder, snapshots.named(member.identity, seed), snapshot)
         found.append(one)
     return found
+
+
+def _outcome(workload: Workload, curve: np.ndarray, died: int, probes: Sequence[Scores], row: int) -> dict[str, Any]:
+    found = outcome(workload, curve, died, probes[-1], row)
+    if workload.task.metric == "loss":
+        # Progress is counted from one point for all: not from where a stretch of a network's own happened to begin.
+        found["initial_loss"] = plain(workload.first_loss)
+    return {**found, "probes": [_plain_scores(probe, row) for probe in probes]}
 
 
 def scores(workload: Workload, snapshot: Snapshot, *, threads: int) -> dict[str, Any]:

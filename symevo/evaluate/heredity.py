@@ -14,9 +14,6 @@ from symevo.evaluate.snapshots import Snapshot
 from symevo.tasks.flat import Segment
 from symevo.tasks.workload import Workload
 
-NOISES = ("uniform", "gaussian")
-INHERIT = ("none", "fitter", "both")
-
 
 def begin(workload: Workload, start: Mapping[str, Any], folder: str | None, seed: int = 0) -> Snapshot:
     """The snapshot that a training starts from.

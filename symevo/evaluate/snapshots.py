@@ -20,8 +20,6 @@ from torch import Tensor
 
 from symevo.errors import UserError
 
-FOLDER = "weights"
-"""Where snapshots lie in the folder of a run."""
 _KEPT_BYTES = 2**29
 _kept: OrderedDict[tuple[str, str, str], Snapshot] = OrderedDict()
 

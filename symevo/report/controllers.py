@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from symevo.report.tables import MAX_ROWS, headline, shown
+from symevo.report.tables import MAX_ROWS, headline, shown, spread
 from symevo.report.timetables import Replayed
 
 
@@ -25,9 +25,7 @@ def controllers_report(run: Replayed) -> str:
 def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
     """Fitness by generation; of more than ``rows`` some are left out, evenly. Each generation has its own network."""
     lines = ["  gen    best    mean    Adam"]
-    count = len(history)
-    chosen = sorted({round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))})
-    for record in (history[at] for at in chosen):
+    for record in spread(history, rows):
         lines.append(f"{record['gen']:>5}  {record['best']:.4f}  {record['mean']:.4f}  {record['adam']:.4f}")
     return "\n".join(lines)
 

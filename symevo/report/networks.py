@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from symevo.report.tables import MAX_ROWS, WIDTH, Reported, headline, shown
+from symevo.report.tables import MAX_ROWS, WIDTH, Reported, headline, shown, spread
 
 
 class Ranked(Reported, Protocol):
@@ -42,9 +42,7 @@ def generations_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_R
         "       parents' loss     children's loss   children",
         "  gen  lowest    mean    lowest    mean    adopted",
     ]
-    count = len(history)
-    shown = sorted({round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))})
-    for record in (history[at] for at in shown):
+    for record in spread(history, rows):
         losses = "  ".join(f"{_number(loss):>8}" for kind in ("elders", "children") for loss in record[kind])
         lines.append(f"{record['gen']:>5}{losses}  {100 * record['adopted']:>6.0f} %")
     return "\n".join(lines)

@@ -125,6 +125,13 @@ def operators_table(operators: Mapping[str, Mapping[str, int]]) -> str:
     return "\n".join(lines)
 
 
+def spread(records: Sequence[Any], rows: int = MAX_ROWS) -> list[Any]:
+    """At most ``rows`` of the records, evenly, the first and the last among them."""
+    count = len(records)
+    places = {round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))}
+    return [records[at] for at in sorted(places)]
+
+
 def _steps(rule: Rule) -> str:
     """The argument without which a rule's schedule does not run."""
     return "" if rule.schedule.is_constant else ", total_steps=STEPS"

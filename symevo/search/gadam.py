@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from symevo.search.loops import Generation, evaluate
+from symevo.search.losses import or_infinite
 
 
 def normalised(losses: Sequence[float | None]) -> list[float]:
@@ -64,7 +65,7 @@ def gadam(
             one.loss, one.chance = loss, chance
         children = [_child(toolbox, elders, 2 * gen + 1) for _ in elders if min(normal) < math.inf]
         evaluate(toolbox, children, gen, place=len(elders))
-        population = sorted([*elders, *children], key=lambda one: _last(toolbox, one))[: len(elders)]
+        population = sorted([*elders, *children], key=lambda one: or_infinite(toolbox.losses(one)[-1]))[: len(elders)]
         yield Generation(gen, population, [*elders, *children])
 
 
@@ -93,12 +94,6 @@ def settled(records: Sequence[Mapping[str, Any]], threshold: float | None) -> bo
         return False
     before, now = (record["summed_loss"] for record in records[-2:])
     return None not in (before, now) and abs(now - before) <= threshold
-
-
-def _last(toolbox: Any, one: Any) -> float:
-    """The loss on V′, infinite for a network that failed."""
-    loss = toolbox.losses(one)[-1]
-    return math.inf if loss is None else loss
 
 
 def _elder(toolbox: Any, one: Any, phase: int) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from symevo.search.loops import Generation, evaluate
+from symevo.search.losses import or_infinite
 
 SHARE = 0.2
 """Of the population that takes over, and of that which is taken over: the paper's truncation selection."""
@@ -58,14 +59,10 @@ def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
     Returns:
         For each place that is given up the places of those who may take it: empty where nobody trained to the end.
     """
-    order = sorted(range(len(losses)), key=lambda at: _infinite(losses[at]))
+    order = sorted(range(len(losses)), key=lambda at: or_infinite(losses[at]))
     count = min(math.ceil(SHARE * len(order)), len(order) // 2)
     better = [at for at in order[:count] if losses[at] is not None]
     return {at: better for rank, at in enumerate(order) if losses[at] is None or rank >= len(order) - count}
-
-
-def _infinite(loss: float | None) -> float:
-    return math.inf if loss is None else loss
 
 
 def _next_interval(toolbox: Any, population: Sequence[Any], gen: int, *, progress: float) -> list[Any]:

@@ -6,7 +6,6 @@ moment goes on from them. The final population is ranked on whole splits, for sc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from symevo.errors import RunFailed, UserError
 from symevo.search.loops import Generation
+from symevo.search.losses import or_infinite
 from symevo.store import Store
 from symevo.systems.evaluation import Memory
 from symevo.systems.lineage import lineage
@@ -142,7 +142,7 @@ class LiveDriver(PhasedDriver):
                 file = packed(state_dict(workload, snapshots[0]))
                 entry = {"identity": name, "origin": individual.origin, "digest": digest(file), **_means(rows)}
                 found[name] = entry, file
-        return sorted(found.values(), key=lambda one: _infinite(one[0]["validation"]["loss"]))
+        return sorted(found.values(), key=lambda one: or_infinite(one[0]["validation"]["loss"]))
 
     def _replays(self, best: str) -> dict[str, list[float | None]]:
         """Losses of new networks, trained as the best one's line was and as its rivals are: phase by phase."""
@@ -166,10 +166,6 @@ def write_best(folder: Path, data: bytes) -> None:
     from symevo.evaluate.snapshots import write_atomically
 
     write_atomically(folder / NETWORK, data)
-
-
-def _infinite(loss: float | None) -> float:
-    return math.inf if loss is None else loss
 
 
 def _means(found: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from statistics import fmean
 from typing import Any
 
@@ -58,10 +57,3 @@ class ScoringDriver(PhasedDriver):
             for rows, (outcome,) in zip(found, outcomes, strict=True):
                 rows.append(outcome)
         return found
-
-
-def adams_edge(replays: dict[str, list[float | None]]) -> float:
-    """The mean difference in accuracy, best controllers minus plain Adam, on the same networks."""
-    pairs = zip(replays.get(BEST, []), replays.get(CONTROL, []), strict=True)
-    differences = [a - b for a, b in pairs if a is not None and b is not None]
-    return fmean(differences) if differences else math.nan

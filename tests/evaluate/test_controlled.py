@@ -14,6 +14,7 @@ from torch.nn import functional
 from symevo.errors import UserError
 from symevo.evaluate.controlled import Controlled, drawn_network, initial_weights, score
 from symevo.neural.layout import SIZE, initial
+from symevo.neural.learner import Learner
 from symevo.rules.rule import rule
 from symevo.tasks import Workload, find_task
 
@@ -69,6 +70,21 @@ def test_an_individual_does_not_depend_on_its_company(workload: Workload) -> Non
     for one, outcome in zip(people, together, strict=True):
         assert score(workload, [one], steps=12) == [outcome]
     assert score(workload, people[::-1], steps=12) == together[::-1]
+
+
+def test_the_peak_is_the_highest_accuracy_of_a_training_batch(workload: Workload) -> None:
+    steps = 33  # looked at after 0, 16 and 32
+    (found,) = score(workload, [individual(np.zeros(SIZE))], steps=steps)
+    hidden, lr = drawn_network(3, 0.1)
+    learner = Learner([64, *hidden, 10], np.zeros((1, SIZE), np.float32), lr=lr)
+    learner.start(initial_weights([64, *hidden, 10], 3))
+    peaks = []
+    for step in range(steps):
+        x, y = workload.batch(3, step)
+        learner.step(x, y)
+        if step % 16 == 0:
+            peaks.append(float(learner.evaluate(x, y)[0]))
+    assert found["peak"] == max(peaks) > min(peaks)
 
 
 def test_an_individual_that_diverges_says_so(workload: Workload) -> None:

@@ -14,9 +14,10 @@ from torch import nn
 from symevo.errors import RunFailed, UserError
 from symevo.evaluate import snapshots
 from symevo.evaluate.growth import Member, Stretch, grow
-from symevo.evaluate.heredity import INHERIT, NOISES, child, mutated
+from symevo.evaluate.heredity import child, mutated
 from symevo.evaluate.population import train
 from symevo.evaluate.snapshots import Snapshot
+from symevo.genomes.weights import INHERIT, NOISES
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
 from symevo.tasks import Task, Workload, find_task

@@ -42,7 +42,7 @@ def entry(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str], interrupts: Interrupts) -> int:
     try:
-        from symevo.cli.flags import parse
+        from symevo.cli.parsing import parse
 
         job = parse(argv)
         return job if isinstance(job, int) else int(job())

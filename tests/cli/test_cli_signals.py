@@ -48,14 +48,14 @@ def ended(process: subprocess.Popen[str], *signals: signal.Signals, gap: float =
 SLOW_PARSE = """
 import collections, sys, time
 from symevo import cli
-from symevo.cli import flags
+from symevo.cli import parsing
 
 def parse(argv):
     print("ready", file=sys.stderr, flush=True)
     {work}
     return lambda: 0
 
-flags.parse = parse
+parsing.parse = parse
 cli.entry({argv})
 """
 

@@ -1,0 +1,147 @@
+"""Statistics of paired comparisons: two ways of training, on the same networks, weights and batches.
+
+Differences of pairs are what counts, for networks differ more than ways of training them. An interval says how large
+the mean difference may be, a signed-rank test whether there is one, and Holm's correction what is left of that where
+several questions were asked at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+LEVEL = 0.05
+"""A finding has a corrected p below this, and its 95 % interval is without 0."""
+_RESAMPLES = 9999
+_AT_ONCE = 1000  # resamples in memory
+_GRAIN = 2.0**-40  # of the largest number: differences that differ by less are equal, but for rounding
+
+
+@dataclass(frozen=True)
+class Paired:
+    """How the first of each pair compares with the second.
+
+    Attributes:
+        mean: Mean difference, first − second; NaN where there is no pair.
+        low: Lower end of its 95 % bootstrap interval; NaN where there are less than two pairs.
+        high: Upper end.
+        wins: Pairs in which the first is larger.
+        losses: Pairs in which it is smaller.
+        ties: Pairs without a difference.
+        p: Of the two-sided Wilcoxon signed-rank test; 1 where nothing differs.
+        effect: Matched-pairs rank-biserial correlation, −1 to 1.
+    """
+
+    mean: float
+    low: float
+    high: float
+    wins: int
+    losses: int
+    ties: int
+    p: float
+    effect: float
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that were compared."""
+        return self.wins + self.losses + self.ties
+
+    def verdict(self, p: float | None = None, *, better: str = "better", worse: str = "worse") -> str:
+        """``better`` or ``worse`` where interval and test agree on it, and ``no difference shown`` otherwise.
+
+        Args:
+            p: In place of its own, that of :func:`holm`.
+            better: The word for a larger first.
+            worse: The word for a smaller first.
+        """
+        if not (self.p if p is None else p) < LEVEL or self.low <= 0 <= self.high:
+            return "no difference shown"
+        return better if self.mean > 0 else worse
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; what is not defined is None."""
+        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
+
+
+def paired(a: Sequence[float], b: Sequence[float], *, seed: int) -> Paired:
+    """Compares two ways that were tried on the same things.
+
+    With differences dᵢ = aᵢ − bᵢ, and ranks rᵢ of |dᵢ| among those that are not 0::
+
+        W⁺ = Σ_{d>0} rᵢ,  W⁻ = Σ_{d<0} rᵢ,  effect = (W⁺ − W⁻)/(W⁺ + W⁻)
+
+    Pairs in which a number is missing (NaN) or infinite are left out: a failure that is to count must have a number.
+
+    Args:
+        a: One number for each pair.
+        b: The other.
+        seed: Of the resamples.
+
+    Raises:
+        ValueError: The two are not of one length.
+
+    References:
+        Efron, "Better bootstrap confidence intervals", 1987 (BCa). Kerby, "The simple difference formula", 2014
+        (the effect).
+    """
+    import numpy as np
+    from scipy.stats import rankdata, wilcoxon
+
+    first, second = (np.asarray(one, dtype=float).ravel() for one in (a, b))
+    if len(first) != len(second):
+        raise ValueError(f"pairs have two numbers each, not {len(first)} and {len(second)} in all")
+    known = np.isfinite(first) & np.isfinite(second)
+    first, second = first[known], second[known]
+    grain = _GRAIN * max(map(abs, [*first, *second]), default=0.0)
+    found = np.round((first - second) / grain) * grain if grain else first - second
+    changed = found[found != 0]
+    ranks = rankdata(abs(changed))
+    effect = float((np.sign(changed) * ranks).sum() / ranks.sum()) if len(changed) else 0.0
+    low, high = interval(found.tolist(), seed=seed)
+    return Paired(
+        float(found.mean()) if len(found) else math.nan, low, high,
+        wins=int((found > 0).sum()), losses=int((found < 0).sum()), ties=int((found == 0).sum()),
+        p=float(np.asarray(wilcoxon(changed))[1]) if len(changed) else 1.0, effect=effect,
+    )  # fmt: skip
+
+
+def interval(values: Sequence[float], *, seed: int) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean, bias-corrected and accelerated (BCa).
+
+    Args:
+        values: Finite numbers.
+        seed: Of the resamples.
+
+    Returns:
+        Its ends: NaN for less than two values; twice the value where all are equal.
+    """
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    known = np.asarray(values, dtype=float)
+    if len(known) < 2:
+        return math.nan, math.nan
+    if (known == known[0]).all():
+        return float(known[0]), float(known[0])
+    generator = np.random.default_rng(seed)
+    how = {"n_resamples": _RESAMPLES, "batch": _AT_ONCE, "method": "BCa", "random_state": generator}
+    low, high = bootstrap((known,), np.mean, **how).confidence_interval
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests, corrected so that a single false finding has at most the level's probability.
+
+    In order of size, p₍ₖ₎ becomes max over j ≤ k of min(1, (m − j + 1)·p₍ⱼ₎). A NaN stays, and does not count.
+
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    order = sorted((at for at, p in enumerate(p_values) if not math.isnan(p)), key=lambda at: p_values[at])
+    found, least = [math.nan] * len(p_values), 0.0
+    for done, at in enumerate(order):
+        least = max(least, min(1.0, (len(order) - done) * p_values[at]))
+        found[at] = least
+    return found

@@ -122,6 +122,22 @@ _classic(
     lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0, momentum_decay=4e-3,
 )  # fmt: skip
 
+# NAdam with AdamW's weight decay, as torch.optim.NAdam(decoupled_weight_decay=True).
+_classic(
+    "nadamw",
+    """
+    mu = beta1*(1 - 0.5*0.96**(t*momentum_decay))
+    mu_next = beta1*(1 - 0.5*0.96**((t + 1)*momentum_decay))
+    mu_product = where(t <= 1, mu, mu_product*mu)
+    m = beta1*m + (1 - beta1)*g
+    v = beta2*v + (1 - beta2)*g**2
+    v_hat = v/(1 - beta2**t)
+    m_hat = mu_next/(1 - mu_product*mu_next)*m + (1 - mu)/(1 - mu_product)*g
+    theta = theta - lr*(m_hat/(sqrt(v_hat) + eps) + weight_decay*theta)
+    """,
+    lr=2e-3, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=1e-2, momentum_decay=4e-3,
+)  # fmt: skip
+
 # Liu et al. 2020, algorithm 2; as in torch, eps is added before the bias correction of the second moment.
 _classic(
     "radam",

@@ -29,6 +29,7 @@ TORCH = {
     "amsgrad": (torch.optim.Adam, {"amsgrad": True}),
     "adamax": (torch.optim.Adamax, {}),
     "nadam": (torch.optim.NAdam, {}),
+    "nadamw": (torch.optim.NAdam, {"decoupled_weight_decay": True}),
     "radam": (torch.optim.RAdam, {}),
     "rmsprop": (torch.optim.RMSprop, {}),
     "rmsprop-momentum": (torch.optim.RMSprop, {}),
@@ -42,7 +43,7 @@ NOT_IN_TORCH = {"lion", "signum"}
 """Classics that torch.optim does not have; WRITTEN_OUT has their updates."""
 
 OTHER_DEFAULTS = {("momentum", "momentum"), ("nesterov", "momentum"), ("rmsprop-momentum", "momentum"),
-                  ("rmsprop-centered-momentum", "momentum")}  # fmt: skip
+                  ("rmsprop-centered-momentum", "momentum"), ("nadamw", "weight_decay")}  # fmt: skip
 """Where torch's default switches off what the rule is named after."""
 
 RANGES = {

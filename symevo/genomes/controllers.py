@@ -127,12 +127,6 @@ class ControllersGenome(Genome):
         self.validate(individual)
         return individual
 
-    def tensors(self, individual: Any) -> dict[str, Any]:
-        """What a file of the best controllers holds."""
-        import torch
-
-        return {"controllers": torch.from_numpy(individual.numbers)}
-
     def validate(self, individual: Any) -> None:
         """Checks numbers and phase."""
         if individual.numbers.shape != (SIZE,) or not np.isfinite(individual.numbers).all():

@@ -13,16 +13,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 
 from symevo.errors import UserError
+from symevo.neural.files import opened
 from symevo.neural.layout import SIZE
 from symevo.neural.learner import Learner
 from symevo.neural.statistics import REALS
@@ -50,8 +48,8 @@ class EvoGrad:
         controllers: np.ndarray[Any, Any] | Tensor | str | os.PathLike[str],
         *,
         lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
+        betas: tuple[float, float] | None = None,
+        eps: float | None = None,
     ) -> None:
         """Takes a model; nothing of it changes before the first `step`.
 
@@ -59,16 +57,18 @@ class EvoGrad:
             model: An ``nn.Sequential``, nested or not: Linear layers with bias, one ReLU between each two, and before
                 them a Flatten or none. In float32 or float64, on the CPU.
             controllers: 3,375 numbers (:mod:`symevo.neural.layout`), or a safetensors file with the tensor
-                ``controllers``.
+                ``controllers`` (:mod:`symevo.neural.files`).
             lr: Adam's learning rate.
-            betas: Adam's decay rates.
-            eps: Adam's ε.
+            betas: Adam's decay rates; None: as the file says, else 0.9 and 0.999.
+            eps: Adam's ε; None: as the file says, else 1e-8.
 
         Raises:
             UserError: The model has another layer, the file is damaged, or a number is not as above.
         """
         self.model = model
-        self._start(_numbers(controllers), _checked(lr, betas, eps))
+        found = opened(controllers)
+        settings = _checked(lr, found.betas if betas is None else betas, found.eps if eps is None else eps)
+        self._start(_numbers(found.numbers), settings)
 
     def _start(self, controllers: Tensor, settings: tuple[float, ...]) -> None:
         layers = linear_layers(self.model)
@@ -256,24 +256,13 @@ def _checked(lr: float, betas: tuple[float, float], eps: float) -> tuple[float, 
 
 def _numbers(controllers: Any) -> Tensor:
     """Controllers as a tensor ``[1, 3375]`` of their own, float64."""
-    known = _read(Path(controllers)) if isinstance(controllers, str | os.PathLike) else controllers
     try:
-        found = torch.as_tensor(known).detach().to("cpu", torch.float64, copy=True)
+        found = torch.as_tensor(controllers).detach().to("cpu", torch.float64, copy=True)
     except (TypeError, ValueError, RuntimeError):
-        raise UserError(f"controllers are {SIZE} numbers or a safetensors file, not {type(known).__name__}") from None
+        what = type(controllers).__name__
+        raise UserError(f"controllers are {SIZE} numbers or a safetensors file, not {what}") from None
     if found.shape not in ((SIZE,), (1, SIZE)):
         raise UserError(f"controllers of one individual are {SIZE} numbers, not of shape {list(found.shape)}")
     if not found.isfinite().all():
         raise UserError(f"controllers must be finite: {int((~found.isfinite()).sum())} of {SIZE} numbers are not")
     return found.reshape(1, SIZE)
-
-
-def _read(path: Path) -> Tensor:
-    try:
-        tensors = load(path.read_bytes())
-        if "controllers" in tensors:
-            return tensors["controllers"]
-        why = "it has no tensor 'controllers'"
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or " ".join(str(error).split())
-    raise UserError(f"controllers file {path} cannot be used ({why}): it must be a safetensors file of {SIZE} numbers")

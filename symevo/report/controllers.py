@@ -16,7 +16,12 @@ def controllers_report(run: Replayed) -> str:
     parts = ["\n".join([*headline(run), "controllers beside plain Adam"]), history_table(run.history)]
     if run.replays:
         parts.append(fresh_lines(run.replays))
-        parts.append(f'use it      numbers = symevo.load("{path}").weights()["controllers"]')
+        use = [
+            f'use it      symevo.load("{path}").best.optimizer(model, lr=1e-3)',
+            f'keep it     symevo.load("{path}").best.save("controllers.safetensors")',
+            f"test it     symevo transfer {path}",
+        ]
+        parts.append("\n".join(use))
     else:
         parts.append(f"the run has not ended: go on with symevo run --resume {path}")
     return "\n\n".join(parts)

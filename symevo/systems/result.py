@@ -14,9 +14,11 @@ from symevo.report.totals import operators, proposals
 from symevo.rules.language import RuleError
 from symevo.rules.rule import Rule
 from symevo.search.archive import pareto_front
+from symevo.search.evograd import CONTROL
 from symevo.settings import Settings
 from symevo.store import FILE, Store
 from symevo.systems.base import SYSTEMS
+from symevo.systems.saving import controllers_file, rule_file, write
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,6 +44,7 @@ class Candidate:
         genome: The genome that it was first expressed by, as stored.
         network: Where candidates are networks and the run has ended: loss and accuracy on the whole ``validation``
             and ``test`` splits.
+        settings: Of its run.
     """
 
     rule: Rule
@@ -51,6 +54,7 @@ class Candidate:
     gen: int
     genome: Any = field(default=None, repr=False, compare=False)
     network: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+    settings: Settings | None = field(default=None, repr=False, compare=False)
 
     @property
     def complexity(self) -> int:
@@ -75,14 +79,36 @@ class Candidate:
         Raises:
             UserError: A wrong setting, or a model that controllers cannot train.
         """
-        if isinstance(self.genome, dict) and isinstance(self.genome.get("numbers"), str):
-            from symevo.evaluate.controlled import unpacked
+        if (controllers := self._controllers()) is not None:
             from symevo.neural.trainer import EvoGrad
 
-            return EvoGrad(model, unpacked(self.genome["numbers"]), **settings)
+            return EvoGrad(model, controllers, **settings)
         from symevo.rules.optimizer import Optimizer
 
         return Optimizer(model.parameters(), self.rule, **settings)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the candidate to a file, in place of one that is there.
+
+        Controllers become a safetensors file, which :class:`symevo.EvoGrad` reads; a rule becomes JSON, which
+        :func:`symevo.rule` reads.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        controllers = self._controllers()
+        if controllers is None or self.settings is None:
+            write(Path(path), rule_file(self.rule))
+        else:
+            write(Path(path), controllers_file(controllers, self.settings, self.fitness))
+
+    def _controllers(self) -> Any | None:
+        """The numbers of evolved controllers, ``[3375]``; None where it is a rule."""
+        if not isinstance(self.genome, dict) or not isinstance(self.genome.get("numbers"), str):
+            return None
+        from symevo.evaluate.controlled import unpacked
+
+        return unpacked(self.genome["numbers"])
 
     def __str__(self) -> str:
         counts = f"size {self.complexity}, states {self.memory}"
@@ -147,7 +173,8 @@ class Run:
 
         Networks are those that are left at the end, best first by the loss on the whole validation split.
         """
-        found = [_candidate(one) for one in self._distinct if one["status"] == "ok"]
+        tried = [one for one in self._distinct if one["status"] == "ok" and one["operator"] != CONTROL]
+        found = [replace(_candidate(one), settings=self.settings) for one in tried]
         if self.ranking:
             named = {one.identity: one for one in found}
             return [replace(named[entry["identity"]], network=entry) for entry in self.ranking]

@@ -8,6 +8,7 @@ from typing import Any
 from symevo.errors import RunFailed
 from symevo.systems.living import write_best
 from symevo.systems.phased import PhasedDriver
+from symevo.systems.saving import controllers_file
 
 FRESH = 4
 """Phases beyond the last generation's in which the last population is scored once more, beside the control."""
@@ -27,7 +28,7 @@ class ScoringDriver(PhasedDriver):
         Raises:
             RunFailed: None of it trained every network to its end.
         """
-        from symevo.evaluate.snapshots import digest, packed
+        from symevo.evaluate.snapshots import digest
 
         population = self.population()
         *scores, control = self._fresh([*population, self.genome.seeded()[0]])
@@ -35,7 +36,7 @@ class ScoringDriver(PhasedDriver):
         for individual, rows in zip(population, scores, strict=True):
             name = self.genome.name(individual)
             if name not in entries and all(row["status"] == "ok" for row in rows):
-                file = packed(self.genome.tensors(individual))
+                file = controllers_file(individual.numbers, self.settings, individual.fitness.values[0])
                 means = {key: fmean(row[key] for row in rows) for key in ("loss", "accuracy")}
                 entry = {"identity": name, "origin": individual.origin, "digest": digest(file), "validation": means}
                 entries[name] = means["accuracy"], {**entry, "test": None}, file

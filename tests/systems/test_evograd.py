@@ -12,6 +12,7 @@ import symevo
 from symevo import cli
 from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
+from symevo.neural.files import read
 from symevo.report.progress import SilentProgress
 from symevo.systems import api, scoring
 from symevo.tasks import Workload, find_task
@@ -77,6 +78,24 @@ def test_the_best_trains_a_model_of_ones_own(finished: symevo.Run) -> None:
         finished.best.optimizer(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
 
 
+def test_the_best_is_saved_as_the_run_keeps_it(finished: symevo.Run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    finished.best.save(path)
+    assert path.read_bytes() == (finished.path / "best.safetensors").read_bytes()
+    about = read(path).about
+    assert (about["task"], about["scale"], about["seed"]) == ("digits-flat", finished.settings.scale, 0)
+    assert about["fitness"] == finished.best.fitness
+    models = [find_task("digits-flat").model() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    x, y = Workload(find_task("digits-flat")).batch(0, 0)
+    trainers = finished.best.optimizer(models[0], lr=0.01), symevo.EvoGrad(models[1], path, lr=0.01)
+    losses = [[trainer.step(x, y) for _ in range(3)] for trainer in trainers]
+    assert losses[0] == losses[1]
+    finished.best.save(path)  # over what is there
+    with pytest.raises(UserError, match=r"cannot write .*mine"):
+        finished.best.save(path / "in" / "a" / "file")
+
+
 class Stopping(SilentProgress):
     """Ctrl-C in the second generation."""
 
@@ -94,6 +113,9 @@ class Stopping(SilentProgress):
 def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, finished: symevo.Run) -> None:
     with pytest.raises(Interrupted):
         run(tmp_path / "run", progress=Stopping())
+    unfinished = api.load(tmp_path / "run")
+    stored = [one for one in evaluations(unfinished) if one["operator"] == "control"]
+    assert not {one["identity"] for one in stored} & {one.identity for one in unfinished.candidates}  # it is no find
     again = api.resume(tmp_path / "run", {}, engine="inline")
     assert (again.ranking, again.replays) == (finished.ranking, finished.replays)
     assert [one["best"] for one in again.history] == [one["best"] for one in finished.history]

@@ -1,0 +1,37 @@
+"""What was found, as a file of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from symevo.errors import UserError
+from symevo.rules.rule import Rule
+from symevo.settings import Settings
+
+
+def controllers_file(numbers: Any, settings: Settings, fitness: float) -> bytes:
+    """Controllers of a run as the bytes of a safetensors file, see :mod:`symevo.neural.files`."""
+    from symevo.neural.files import packed
+
+    return packed(numbers, task=settings.tasks[0], scale=settings.scale, seed=settings.seed, fitness=fitness)
+
+
+def rule_file(rule: Rule) -> bytes:
+    """A rule as JSON, which :func:`symevo.rule` reads."""
+    return (json.dumps(rule.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes a file, in place of one that is there.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    from symevo.evaluate.snapshots import write_atomically
+
+    try:
+        write_atomically(path, data)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None

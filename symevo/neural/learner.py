@@ -1,8 +1,8 @@
 """Training of one network by many individuals at once, with two streams of gradients.
 
-Every individual (a row) trains its own copy of a network of linear layers and ReLUs under softmax cross-entropy, from
-the same initial weights and on the same batches. The first stream is back-propagation. The second starts beside it at
-the loss, and at every layer the layer's two nets correct what comes out of the first; :mod:`symevo.neural.memory`
+Every individual (a row) trains its own copy of a network (:mod:`symevo.neural.network`) under softmax cross-entropy,
+from the same initial weights and on the same batches. The first stream is back-propagation. The second starts beside it
+at the loss, and at every layer the layer's two nets correct what comes out of the first; :mod:`symevo.neural.memory`
 turns both into the update of the weights. No part of it is differentiated, so everything is written out.
 
 Sameness: products are batched, one for each row, and every sum stays within a row, so the bits of a row do not depend
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,23 +24,24 @@ from symevo.neural.controllers import Nets
 from symevo.neural.layers import Parameter, losses
 from symevo.neural.layout import CONTROLLERS, MEMORY, SIZE
 from symevo.neural.memory import NeuralAdam
+from symevo.neural.network import Part, parts_of, sample_shapes
 from symevo.neural.passes import Passes
-from symevo.neural.products import product
 from symevo.neural.statistics import ALIGNMENT, REALS, aligned
 
-_EVALUATED = 1024  # samples at once
-_SHAPES = 4  # sizes of batches whose buffers are kept
+_EVALUATED, _EVALUATED_IMAGES = 1024, 64  # samples at once
+_SHAPES = 4  # shapes of batches whose buffers are kept
 
 
 class Learner:
     """R copies of a network in training, each under its own controllers.
 
     Attributes:
-        sizes: Features of the input, of each hidden layer, and of the output.
+        network: Its parts.
         theta: Weights ``[R, W]``: matrix and bias of each layer in turn, each from a multiple of 64 bytes on.
         grad1: Their gradients by back-propagation.
         grad2: Those of the second stream.
-        weights: Matrix ``[R, out, in]`` and bias ``[R, out]`` of each layer, views into ``theta`` and its gradients.
+        weights: Matrix ``[R, out, …]`` and bias ``[R, out]`` of each part that has them, views into ``theta`` and its
+            gradients.
         lr: Adam's learning rates ``[R]``, float64.
         memory: The neural optimizer with its states.
         t: Steps taken.
@@ -49,7 +49,7 @@ class Learner:
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        network: Sequence[int] | Sequence[Part],
         controllers: Tensor | np.ndarray[Any, Any],
         *,
         lr: float | Sequence[float] | Tensor,
@@ -60,7 +60,8 @@ class Learner:
         """Takes the individuals; `start` comes next.
 
         Args:
-            sizes: See above; two numbers at least.
+            network: Its parts, one with weights first, and last :class:`symevo.neural.network.Dense`; or the
+                sizes of a perceptron.
             controllers: The individuals, ``[R, 3375]`` (:mod:`symevo.neural.layout`).
             lr: Adam's learning rate, one for all or one for each.
             betas: Adam's decay rates.
@@ -70,14 +71,12 @@ class Learner:
         Raises:
             UserError: Sizes, shapes or the dtype are not as above.
         """
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise UserError(f"sizes are those of input and output at least, each 1 or more, not {list(sizes)}")
         if dtype not in REALS:
             raise UserError(f"networks train in float32 or float64, not {dtype}")
         known = torch.as_tensor(controllers).to("cpu", dtype)
         if known.dim() != 2 or known.shape[1] != SIZE or not len(known):
             raise UserError(f"controllers are rows of {SIZE} numbers, not of shape {list(known.shape)}")
-        self.sizes, self.dtype = tuple(sizes), dtype
+        self.network, self.dtype = tuple(parts_of(network)), dtype
         self._nets = {layer: Nets(known, layer) for layer in CONTROLLERS}
         self._rows, self._betas, self._eps = len(known), betas, eps
         self._memory_part = known[:, MEMORY].contiguous()
@@ -85,7 +84,7 @@ class Learner:
         if rates.dim() and len(rates) != self._rows:
             raise UserError(f"lr is one learning rate, or one for each of {self._rows} rows, not {len(rates)}")
         self.lr = rates.expand(self._rows).contiguous()
-        shapes = [shape for f, g in pairwise(sizes) for shape in ((g, f), (g,))]
+        shapes = [shape for part in self.network for shape in part.weights]
         together = ALIGNMENT // dtype.itemsize
         starts = np.cumsum([0, *(-(-math.prod(shape) // together) * together for shape in shapes)])
         self._places = [(int(start), shape) for start, shape in zip(starts, shapes, strict=False)]
@@ -95,7 +94,7 @@ class Learner:
             for at, shape in self._places
         ]
         self.weights = list(zip(views[::2], views[1::2], strict=True))
-        self._passes: dict[int, Passes] = {}
+        self._passes: dict[torch.Size, Passes] = {}
         self.start([torch.zeros(shape) for shape in shapes])
 
     def _flats(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,7 +107,7 @@ class Learner:
             weights: Matrix and bias of each layer in turn, as ``parameters()`` of torch's modules have them.
 
         Raises:
-            UserError: They do not fit the sizes.
+            UserError: They do not fit the network.
         """
         shapes = [shape for _, shape in self._places]
         if [tuple(one.shape) for one in weights] != shapes:
@@ -123,7 +122,7 @@ class Learner:
         """One training step of all rows.
 
         Args:
-            x: Inputs ``[B, in]``.
+            x: Inputs ``[B, in]``, or images ``[B, C, H, W]``.
             y: Labels ``[B]``, int64.
 
         Returns:
@@ -136,25 +135,25 @@ class Learner:
 
     def gradients(self, x: Tensor, y: Tensor) -> Tensor:
         """Fills ``grad1`` and ``grad2``; returns the losses ``[R]``."""
-        batch = len(x)
-        if batch not in self._passes:
+        if x.shape not in self._passes:
             if len(self._passes) == _SHAPES:
                 self._passes.clear()
-            self._passes[batch] = Passes(self._nets, self.weights, batch)
-        return self._passes[batch](x, y)
+            self._passes[x.shape] = Passes(self._nets, self.network, self.weights, x.shape)
+        return self._passes[x.shape](x, y)
 
     def outputs(self, x: Tensor) -> Tensor:
-        """Logits ``[R, out, B]`` of inputs ``[B, in]``."""
-        value = x.t().unsqueeze(0)
-        for index, (weight, bias) in enumerate(self.weights):
-            value = value.clamp_min_(0) if index else aligned(value.shape, self.dtype).copy_(value)
-            value = product(weight.value, value).add_(bias.value.unsqueeze(2))
+        """Logits ``[R, out, B]`` of inputs as of `step`."""
+        features, pairs = x.flatten(1).t().unsqueeze(0), iter(self.weights)
+        value = aligned(features.shape, self.dtype).copy_(features)
+        for part, shape in zip(self.network, sample_shapes(self.network, x.shape[1:]), strict=False):
+            value = part.apply(value, shape, *(one.value for one in next(pairs)) if part.weights else ())
         return value
 
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Accuracy ``[R]`` and mean loss ``[R]``, in float64, on inputs ``[N, in]`` with labels ``[N]``."""
+        """Accuracy ``[R]`` and mean loss ``[R]``, in float64, on inputs ``[N, …]`` with labels ``[N]``."""
         right, loss = (torch.zeros(self._rows, dtype=torch.float64) for _ in range(2))
-        for inputs, labels in zip(x.split(_EVALUATED), y.split(_EVALUATED), strict=True):
+        together = _EVALUATED if x.dim() == 2 else _EVALUATED_IMAGES
+        for inputs, labels in zip(x.split(together), y.split(together), strict=True):
             logits = self.outputs(inputs)
             right += (logits.argmax(1) == labels).sum(1)
             loss += losses(logits, labels).sum(1, dtype=torch.float64)

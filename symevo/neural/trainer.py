@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,9 @@ from symevo.errors import UserError
 from symevo.neural.files import opened
 from symevo.neural.layout import SIZE
 from symevo.neural.learner import Learner
-from symevo.neural.statistics import REALS
+from symevo.neural.network import Convolution, sample_shapes
+from symevo.neural.supported import Model
 
-_SUPPORTED = (
-    "EvoGrad trains an nn.Sequential of Linear layers with bias and one ReLU between each two, "
-    "after at most one Flatten, in float32 or float64 on the CPU"
-)
 _SETTINGS = ("lr", "beta1", "beta2", "eps")
 _MEMORY = ("m", "v", "h", "c")
 
@@ -54,8 +51,10 @@ class EvoGrad:
         """Takes a model; nothing of it changes before the first `step`.
 
         Args:
-            model: An ``nn.Sequential``, nested or not: Linear layers with bias, one ReLU between each two, and before
-                them a Flatten or none. In float32 or float64, on the CPU.
+            model: An ``nn.Sequential``, nested or not, in float32 or float64, on the CPU: Linear layers with bias, one
+                ReLU between each two, and before them a Flatten, or none, or Conv2d layers with bias and a Flatten.
+                Those too have a ReLU after each, and may have a MaxPool2d or AvgPool2d. Controllers of linear layers
+                act on convolutions' outputs.
             controllers: 3,375 numbers (:mod:`symevo.neural.layout`), or a safetensors file with the tensor
                 ``controllers`` (:mod:`symevo.neural.files`).
             lr: Adam's learning rate.
@@ -71,12 +70,14 @@ class EvoGrad:
         self._start(_numbers(found.numbers), settings)
 
     def _start(self, controllers: Tensor, settings: tuple[float, ...]) -> None:
-        layers = linear_layers(self.model)
-        dtype = layers[0].weight.dtype
+        model = Model(self.model)
         lr, beta1, beta2, eps = settings
         with torch.inference_mode(False):
-            self._learner = Learner(_sizes(layers), controllers, lr=lr, betas=(beta1, beta2), eps=eps, dtype=dtype)
+            self._learner = Learner(model.parts, controllers, lr=lr, betas=(beta1, beta2), eps=eps, dtype=model.dtype)
         self._controllers, self._settings = controllers, settings
+        matrices = [matrix.value.shape[1:] for matrix, _ in self._learner.weights]
+        self._sizes = matrices[0][1], *(shape[0] for shape in matrices)
+        self._kernels = [tuple(shape[2:]) for shape in matrices if len(shape) > 2]
         self._weights = [one.value[0] for pair in self._learner.weights for one in pair]
         # Tensors of weights have gaps between them, which no state holds.
         self._places = torch.cat([torch.arange(w.numel()) + w.storage_offset() for w in self._weights])
@@ -96,7 +97,7 @@ class EvoGrad:
         """One training step, from the weights that the model has now.
 
         Args:
-            x: Inputs ``[B, …]`` of the model's dtype.
+            x: Inputs ``[B, …]`` of the model's dtype, or images ``[B, C, H, W]`` where it begins with a Conv2d.
             y: Class numbers ``[B]``, int64.
 
         Returns:
@@ -107,8 +108,8 @@ class EvoGrad:
         """
         # A step may be the first with its size of batches: buffers made in inference mode could not be filled outside.
         with torch.inference_mode(False), torch.no_grad():
-            parameters = self._parameters()
-            x = self._inputs(x, y)
+            model = self._model_now()
+            x, parameters = self._inputs(model, x, y), model.parameters
             for own, parameter in zip(self._weights, parameters, strict=True):
                 own.copy_(parameter)
             loss = float(self._learner.step(x, y))
@@ -119,10 +120,14 @@ class EvoGrad:
     def state_dict(self) -> dict[str, Tensor]:
         """All that goes on bit for bit with ``model.state_dict()``; copies.
 
-        ``m`` and ``v`` have a number, ``h`` and ``c`` eight, for each weight in the order of ``model.parameters()``.
+        ``sizes`` are the inputs of the first layer and the outputs of each; of convolutions these are channels, and
+        ``kernels`` has height and width of their windows. ``m`` and ``v`` have a number, ``h`` and ``c`` eight, for
+        each weight in the order of ``model.parameters()``.
         """
         memory = self._learner.memory
-        state = {"sizes": torch.tensor(self._learner.sizes), "t": torch.tensor(self._learner.t)}
+        state = {"sizes": torch.tensor(self._sizes), "t": torch.tensor(self._learner.t)}
+        if self._kernels:
+            state["kernels"] = torch.tensor(self._kernels)
         state |= {name: getattr(memory, name)[0][..., self._places] for name in _MEMORY}
         settings = torch.tensor(self._settings, dtype=torch.float64)
         state |= {name: value.clone() for name, value in zip(_SETTINGS, settings, strict=True)}
@@ -138,8 +143,8 @@ class EvoGrad:
             found = state.get(name)
             if not isinstance(found, Tensor):
                 raise UserError(f"the state has no tensor {name!r}: give what state_dict() of an EvoGrad returned")
-            if name == "sizes" and found.tolist() != own.tolist():
-                raise UserError(f"the state is of a model of sizes {found.tolist()}, this one has {own.tolist()}")
+            if name in ("sizes", "kernels") and found.tolist() != own.tolist():
+                raise UserError(f"the state is of a model of {name} {found.tolist()}, this one has {own.tolist()}")
             if (found.shape, found.dtype) != (own.shape, own.dtype):
                 wrong, right = (f"{list(one.shape)} of {one.dtype}" for one in (found, own))
                 raise UserError(f"{name!r} of the state is {wrong}, and for this model it must be {right}")
@@ -152,94 +157,34 @@ class EvoGrad:
         memory.restore(*values)
         self._learner.t = int(state["t"])
 
-    def _parameters(self) -> list[Tensor]:
-        layers = linear_layers(self.model)
-        now, before = (_sizes(layers), layers[0].weight.dtype), (self._learner.sizes, self._learner.dtype)
-        if now != before:
-            was, found = (f"{list(sizes)} in {dtype}" for sizes, dtype in (before, now))
-            raise UserError(f"the model had sizes {was} and now has {found}: make a new EvoGrad for it")
-        return [one for layer in layers for one in (layer.weight, layer.bias)]
+    def _model_now(self) -> Model:
+        model, own = Model(self.model), self._learner
+        if (now := (tuple(model.parts), model.dtype)) != (before := (own.network, own.dtype)):
+            was, found = (f"{', '.join(map(str, parts))} in {dtype}" for parts, dtype in (before, now))
+            raise UserError(f"the model was {was} and now is {found}: make a new EvoGrad for it")
+        return model
 
-    def _inputs(self, x: Tensor, y: Tensor) -> Tensor:
-        """Inputs ``[B, in]`` of a batch that fits."""
+    def _inputs(self, model: Model, x: Tensor, y: Tensor) -> Tensor:
+        """Inputs of a batch that fits: images as they are, or ``[B, in]``."""
         if not isinstance(x, Tensor) or not isinstance(y, Tensor):
             raise UserError(f"x and y must be tensors, not {type(x).__name__} and {type(y).__name__}")
-        sizes, dtype = self._learner.sizes, self._learner.dtype
-        flat = x.flatten(1) if x.dim() > 1 and any(isinstance(m, nn.Flatten) for m in self.model.modules()) else x
-        if flat.shape[1:] != sizes[:1] or not len(x) or x.dtype != dtype or x.device.type != "cpu":
+        first, dtype = model.parts[0], self._learner.dtype
+        images = isinstance(first, Convolution)
+        flat = x.flatten(1) if model.flattens and not images and x.dim() > 1 else x
+        fits = flat.dim() == (4 if images else 2) and flat.shape[1] == self._sizes[0]
+        if not fits or not len(x) or x.dtype != dtype or x.device.type != "cpu":
+            right = f"{'images' if images else 'inputs'} [B, {self._sizes[0]}{', H, W' if images else ''}]"
             found = f"{list(x.shape)} of {x.dtype} on {x.device.type}"
-            raise UserError(f"the model takes inputs [B, {sizes[0]}] of {dtype} on the CPU, not {found}")
+            raise UserError(f"the model takes {right} of {dtype} on the CPU, not {found}")
+        sample_shapes(model.parts, flat.shape[1:])
         if y.shape != x.shape[:1] or y.dtype != torch.int64 or y.device.type != "cpu":
             found = f"{list(y.shape)} of {y.dtype} on {y.device.type}"
             raise UserError(f"y must be class numbers [{len(x)}] of torch.int64 on the CPU, not {found}")
         least, most = (int(one) for one in y.aminmax())
-        if least < 0 or most >= sizes[-1]:
-            raise UserError(f"y must be class numbers from 0 to {sizes[-1] - 1}, not {least if least < 0 else most}")
+        if least < 0 or most >= self._sizes[-1]:
+            wrong = least if least < 0 else most
+            raise UserError(f"y must be class numbers from 0 to {self._sizes[-1] - 1}, not {wrong}")
         return flat
-
-
-def linear_layers(model: nn.Module) -> list[nn.Linear]:
-    """The Linear layers of a model that `EvoGrad` trains.
-
-    Raises:
-        UserError: It has a layer that is not supported.
-    """
-    found: list[nn.Linear] = []
-    name, last = "", None
-    for name, layer in model.named_modules(remove_duplicate=False):
-        if isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
-            continue
-        if isinstance(layer, nn.Linear):
-            why = _misplaced(layer, last) or _unfit(layer, found)
-            found.append(layer)
-        else:
-            why = _misplaced(layer, last)
-        if why:
-            raise _wrong(name, layer, why)
-        last = layer
-    if not isinstance(last, nn.Linear):
-        raise _wrong(name, last, "is last, where a Linear must be") if last else _wrong("", model, "has no Linear")
-    return found
-
-
-def _misplaced(layer: nn.Module, last: nn.Module | None) -> str | None:
-    """Why a layer may not follow the last one."""
-    if isinstance(layer, nn.Flatten):
-        if last:
-            return "is not the first layer"
-        return None if (layer.start_dim, layer.end_dim) == (1, -1) else "has a start_dim or end_dim of its own"
-    if isinstance(layer, nn.ReLU):
-        return None if isinstance(last, nn.Linear) else "does not follow a Linear"
-    if type(layer) is not nn.Linear:  # a subclass may compute something else
-        return "is not supported"
-    return "follows a Linear without a ReLU between them" if isinstance(last, nn.Linear) else None
-
-
-def _unfit(layer: nn.Linear, before: Sequence[nn.Linear]) -> str | None:
-    """Why the weights of a layer cannot be trained, or not with those before."""
-    if layer.bias is None:
-        return "has no bias"
-    others = {id(one) for other in before for one in (other.weight, other.bias)}
-    for parameter in (layer.weight, layer.bias):
-        if id(parameter) in others:
-            return "shares its weights with another"
-        if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
-            return "has frozen or computed weights"
-        if parameter.device.type != "cpu" or parameter.dtype not in REALS:
-            return f"is in {parameter.dtype} on {parameter.device}"
-        if parameter.dtype != [*before, layer][0].weight.dtype:
-            return "has another dtype than others"
-    if before and layer.weight.shape[1] != len(before[-1].weight):
-        return f"takes {layer.weight.shape[1]} inputs from a Linear with {len(before[-1].weight)} outputs"
-    return None
-
-
-def _wrong(name: str, layer: nn.Module, why: str) -> UserError:
-    return UserError(f"{f'layer {name!r}' if name else 'the model'} ({type(layer).__name__}) {why}: {_SUPPORTED}")
-
-
-def _sizes(layers: Sequence[nn.Linear]) -> tuple[int, ...]:
-    return layers[0].weight.shape[1], *(len(layer.weight) for layer in layers)
 
 
 def _checked(lr: float, betas: tuple[float, float], eps: float) -> tuple[float, ...]:

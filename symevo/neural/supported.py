@@ -1,0 +1,171 @@
+"""Which models :class:`symevo.EvoGrad` trains: as the parts of a network, or the reason why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from symevo.errors import UserError
+from symevo.neural.network import Convolution, Dense, Part, Pool, Rectifier
+from symevo.neural.statistics import REALS
+from symevo.neural.windows import Windows
+
+_SUPPORTED = (
+    "EvoGrad trains an nn.Sequential of Linear layers with bias and one ReLU between each two, after at most one "
+    "Flatten, or after Conv2d layers likewise, with MaxPool2d and AvgPool2d, and a Flatten, in float32 or float64 on "
+    "the CPU"
+)
+
+Weighted: TypeAlias = nn.Linear | nn.Conv2d
+
+
+class Model:
+    """What `EvoGrad` sees of a model.
+
+    Attributes:
+        parts: What it is made of.
+        layers: Those of its layers that have weights.
+        flattens: Whether it has a Flatten.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Reads a model.
+
+        Raises:
+            UserError: It has a layer that is not supported.
+        """
+        self.parts: list[Part] = []
+        self.layers: list[Weighted] = []
+        self.flattens = self._bent = False
+        name, last = "", None
+        for name, layer in model.named_modules(remove_duplicate=False):
+            if isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
+                continue
+            if why := self._add(layer):
+                raise _wrong(name, layer, why)
+            last = layer
+        if not isinstance(last, nn.Linear):
+            raise _wrong(name, last, "is last, where a Linear must be") if last else _wrong("", model, "has no Linear")
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """Matrix and bias of each layer."""
+        return [one for layer in self.layers for one in (layer.weight, layer.bias)]  # type: ignore[misc]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of its weights."""
+        return self.layers[0].weight.dtype
+
+    def _add(self, layer: nn.Module) -> str | None:
+        """Adds a layer, or says why it is none that can follow."""
+        if isinstance(layer, nn.Flatten):
+            return self._flatten(layer)
+        if isinstance(layer, nn.ReLU):
+            return self._rectify()
+        if type(layer) is nn.Linear:  # a subclass may compute something else
+            return self._linear(layer)
+        if type(layer) is nn.Conv2d:
+            return self._convolve(layer)
+        if type(layer) is nn.MaxPool2d or type(layer) is nn.AvgPool2d:
+            return self._pool(layer)
+        return "is not supported"
+
+    @property
+    def _images(self) -> bool:
+        """Whether the last layer makes images."""
+        return bool(self.layers) and isinstance(self.layers[0], nn.Conv2d) and not self.flattens
+
+    def _flatten(self, layer: nn.Flatten) -> str | None:
+        if self.flattens or (self.layers and not self._images):
+            return "is not the first layer, nor the first after a Conv2d"
+        self.flattens = True
+        return None if (layer.start_dim, layer.end_dim) == (1, -1) else "has a start_dim or end_dim of its own"
+
+    def _rectify(self) -> str | None:
+        if not self.layers or self._bent:
+            return "does not follow a Linear or Conv2d"
+        self._bent = True
+        self.parts.append(Rectifier())
+        return None
+
+    def _linear(self, layer: nn.Linear) -> str | None:
+        self.parts.append(Dense(layer.in_features, layer.out_features))
+        return "follows a Conv2d without a Flatten between them" if self._images else self._weigh(layer)
+
+    def _convolve(self, layer: nn.Conv2d) -> str | None:
+        if self.flattens or (self.layers and not self._images):
+            return "follows a Flatten or Linear"
+        if why := _other(layer, dilation=1, groups=1, padding_mode="zeros"):
+            return why
+        size = _pair(layer.kernel_size)
+        if isinstance(layer.padding, str):  # where the border is odd, torch has the larger part below and beyond
+            tall, wide = (side - 1 if layer.padding == "same" else 0 for side in size)
+            border = (tall // 2, tall - tall // 2, wide // 2, wide - wide // 2)
+        else:
+            tall, wide = _pair(layer.padding)
+            border = (tall, tall, wide, wide)
+        windows = Windows(size, _pair(layer.stride), border)
+        self.parts.append(Convolution(layer.in_channels, layer.out_channels, windows))
+        return self._weigh(layer)
+
+    def _pool(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> str | None:
+        if not self._images:
+            return "does not follow a Conv2d"
+        settings = {"padding": 0, "dilation": 1, "ceil_mode": False, "return_indices": False, "divisor_override": None}
+        self.parts.append(Pool(Windows(_pair(layer.kernel_size), _pair(layer.stride)), isinstance(layer, nn.MaxPool2d)))
+        return _other(layer, **settings)
+
+    def _weigh(self, layer: Weighted) -> str | None:
+        """Adds weights, or says why they cannot be trained, or not with those before."""
+        if self.layers and not self._bent:
+            return f"follows a {type(self.layers[-1]).__name__} without a ReLU between them"
+        why = _unfit(layer, self.layers)
+        self.layers.append(layer)
+        self._bent = False
+        return why
+
+
+def _unfit(layer: Weighted, before: Sequence[Weighted]) -> str | None:
+    """Why the weights of a layer cannot be trained, or not with those before."""
+    if layer.bias is None:
+        return "has no bias"
+    others = {id(one) for other in before for one in (other.weight, other.bias)}
+    for parameter in (layer.weight, layer.bias):
+        if id(parameter) in others:
+            return "shares its weights with another"
+        if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+            return "has frozen or computed weights"
+        if parameter.device.type != "cpu" or parameter.dtype not in REALS:
+            return f"is in {parameter.dtype} on {parameter.device}"
+        if parameter.dtype != [*before, layer][0].weight.dtype:
+            return "has another dtype than others"
+    if before:
+        inputs, outputs = layer.weight.shape[1], len(before[-1].weight)
+        # Of how many places of images a Linear takes every channel depends on their size.
+        alike = type(layer) is type(before[-1])
+        if inputs != outputs if alike else inputs % outputs:
+            return f"takes {inputs} inputs from a {type(before[-1]).__name__} with {outputs} outputs"
+    return None
+
+
+def _other(layer: nn.Module, **settings: Any) -> str | None:
+    """Which setting of a layer is another than these; one may stand for height and width."""
+    for name, value in settings.items():
+        found = getattr(layer, name, value)
+        if found not in (value, (value,), (value, value)):
+            return f"has {name}={found!r}, where only {value!r} is supported"
+    return None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Of height and width, for which torch takes one number too."""
+    both = tuple(value) if isinstance(value, Sequence) else (value,)
+    return int(both[0]), int(both[-1])
+
+
+def _wrong(name: str, layer: nn.Module, why: str) -> UserError:
+    return UserError(f"{f'layer {name!r}' if name else 'the model'} ({type(layer).__name__}) {why}: {_SUPPORTED}")

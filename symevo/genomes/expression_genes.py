@@ -10,11 +10,22 @@ from deap import gp
 
 from symevo.errors import UserError
 from symevo.explain import SettingError
-from symevo.genomes.expression_grammar import RANGES, G, Grammar, Number, Rate, Signal, all_forms, constant
+from symevo.genomes.expression_grammar import (
+    RANGES,
+    G,
+    Grammar,
+    Number,
+    Rate,
+    Signal,
+    all_forms,
+    constant,
+    form_of,
+    leaf,
+)
 from symevo.registry import nearest
 
 Nested: TypeAlias = "str | float | tuple[Any, ...]"
-"""A tree as nested tuples: ``"g"``, a number, or ``(form, argument, …)``."""
+"""A tree as nested tuples: ``"g"`` (or another signal's name), a number, or ``(form, argument, …)``."""
 
 BOUNDS = {"lr": (1e-6, 10.0), "weight_decay": (0.0, 1.0), "warmup": (0.01, 0.5)}
 FLAGS = ("use_wd", "use_warmup", "cosine")
@@ -99,10 +110,10 @@ def _nested(nodes: Iterator[Any]) -> Nested:
 def flat(tree: Nested, kind: type = Signal) -> list[Any]:
     """Nested tuples as DEAP's list of nodes."""
     if isinstance(tree, str):
-        return [G]
+        return [leaf(tree)]
     if not isinstance(tree, tuple):
         return [constant(kind, tree)]
-    form = all_forms()[tree[0]]
+    form = form_of(tree[0])
     return [form.node, *(node for arg, kind in zip(tree[1:], form.args, strict=True) for node in flat(arg, kind))]
 
 
@@ -117,7 +128,7 @@ def states_of(tree: Nested) -> dict[tuple[Any, ...], None]:
     if isinstance(tree, tuple):
         for argument in tree[1:]:
             found |= states_of(argument)
-        form = all_forms()[tree[0]]
+        form = form_of(tree[0])
         if form.update is not None:
             found[(family(form.name), *tree[1:])] = None
     return found

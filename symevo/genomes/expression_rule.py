@@ -19,8 +19,9 @@ from functools import lru_cache
 from typing import Any
 
 from symevo.genomes.expression_genes import ExpressionGenes, Nested, family, nested
-from symevo.genomes.expression_grammar import OLD, Number, Rate, all_forms
+from symevo.genomes.expression_grammar import OLD, Number, Rate, form_of
 from symevo.rules.expression import Expr, Name, Num, Op, replace_names
+from symevo.rules.formula import Formula
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
@@ -47,6 +48,18 @@ def direction(tree: Nested, *, decay: bool = False) -> tuple[Program, Mapping[st
     return _Writer(tree).program(decay)
 
 
+@lru_cache(maxsize=8192)
+def formula(tree: Nested, inputs: tuple[str, ...]) -> tuple[Formula, Mapping[str, float]]:
+    """The formula of a tree without memory, and its numbers.
+
+    Args:
+        tree: Its leaves are names of inputs.
+        inputs: All of them, in the order in which their values will be given.
+    """
+    writer = _Writer(tree)
+    return Formula((("theta", writer.expr(tree)),), inputs), writer.values
+
+
 class _Writer:
     def __init__(self, tree: Nested) -> None:
         self.tree = tree
@@ -70,15 +83,15 @@ class _Writer:
         if isinstance(tree, tuple):
             for argument in tree[1:]:
                 self._find_readers(argument)
-            form = all_forms()[tree[0]]
+            form = form_of(tree[0])
             if form.update is not None:
                 self.readers.setdefault((family(form.name), *tree[1:]), set()).add(_reads_old(form.value))
 
     def expr(self, tree: Nested) -> Expr:
         if isinstance(tree, str):
-            return Name("g")
+            return Name(tree)
         assert isinstance(tree, tuple)
-        form = all_forms()[tree[0]]
+        form = form_of(tree[0])
         if form.update is not None:
             return self.remembered(tree)
         args = tuple(
@@ -96,7 +109,7 @@ class _Writer:
 
     def remembered(self, tree: tuple[Any, ...]) -> Expr:
         """The value of a form with memory; the first reader of its state writes the update."""
-        form = all_forms()[tree[0]]
+        form = form_of(tree[0])
         key = (family(form.name), *tree[1:])
         if key not in self.names:
             self._remember(key, tree)
@@ -106,7 +119,7 @@ class _Writer:
         return replace_names(form.value, {**names, **dict(zip("yz", self.rates[key], strict=False))})
 
     def _remember(self, key: tuple[Any, ...], tree: tuple[Any, ...]) -> None:
-        form = all_forms()[tree[0]]
+        form = form_of(tree[0])
         x = self.expr(tree[1])
         rates = tuple(self.number(kind, value) for kind, value in zip(form.args[1:], tree[2:], strict=True))
         state = self._name(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,6 +19,26 @@ _GROUP = 8  # tasks in a group of a tree's behaviour
 _NEAR = 1e-2  # errors above this are not worth the exact test
 Directions = Callable[["Sequence[Program]", Sequence[Mapping[str, float]]], np.ndarray]
 """Steps of programs with their numbers, ``[rules, steps, weights]``."""
+
+
+class Judge(Protocol):
+    """Says how near values are to a target; `Score` is the one for steps."""
+
+    def residuals(self, found: np.ndarray) -> np.ndarray:
+        """What a fit makes small, of values ``[rules, steps, weights]``; infinite where a rule is not finite."""
+        ...
+
+    def errors(self, residuals: np.ndarray) -> np.ndarray:
+        """One number a rule."""
+        ...
+
+    def cases(self, found: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+        """How far a rule is off at each of many tasks, a multiple of eight of them: ``[rules, tasks]``."""
+        ...
+
+    def equal(self, found: np.ndarray) -> np.ndarray:
+        """For each rule whether nothing is left to find."""
+        ...
 
 
 class Score:
@@ -127,7 +147,7 @@ class Evaluator:
         winner: The first equal shape and its point.
     """
 
-    def __init__(self, directions: Directions, score: Score, budget: int) -> None:
+    def __init__(self, directions: Directions, score: Judge, budget: int) -> None:
         self._directions, self._score, self._budget = directions, score, budget
         self.evaluations = 0
         self.winner: tuple[Shape, np.ndarray] | None = None

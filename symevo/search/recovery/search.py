@@ -97,10 +97,8 @@ def recover(
     """
     random.seed(seed)
     run = Evaluator(directions, Score(target, kinds), budget)
-    search = _Search(genome, run)
-    search.start()
-    while not run.over and not stop():
-        search.step()
+    search = Search(genome, run)
+    search.run(stop)
     best = min((one.fit for one in search.population), key=lambda fit: fit.error)
     shape, point = run.winner or (best.shape, best.point)
     equal = run.winner is not None
@@ -109,18 +107,40 @@ def recover(
 
 
 @dataclass(eq=False)
-class _Search:
+class Search:
+    """A search among trees.
+
+    Attributes:
+        genome: What draws and varies trees: ``create``, ``mutate``, ``individual``, ``operators`` and ``limits``.
+        evaluate: Evaluates them.
+        shape: Makes a :class:`Shape` of a tree.
+        jumps: Whether what is fitted may jump, so that the best are polished by CMA-ES too.
+        seen: Keys of all shapes that were tried.
+        population: The present one.
+        generation: Its number.
+    """
+
     genome: Any
-    run: Evaluator
+    evaluate: Evaluator
+    shape: Callable[[Any], Shape] = Shape
+    jumps: bool = True
     seen: set[Any] = field(default_factory=set)
     population: list[Member] = field(default_factory=list)
     generation: int = 0
 
+    def run(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Searches until the evaluator has enough; ``stop`` is asked before each generation whether to give up."""
+        self.start()
+        while not self.evaluate.over and not stop():
+            self.step()
+
     def start(self) -> None:
+        """The first population."""
         self.population = self._tried([self._new(self.genome.create) for _ in range(POPULATION)])
         self._fit_some(self.population)
 
     def step(self) -> None:
+        """The next one."""
         self.generation += 1
         lexicase = Lexicase(self.population)
         parents = [lexicase.pick() for _ in range(CHILDREN)]
@@ -131,12 +151,12 @@ class _Search:
 
     def _new(self, make: Callable[[], Any]) -> tuple[Shape, np.ndarray] | None:
         """A tree of a shape that was never tried, and its numbers; None: none came."""
-        largest = SMALL + (self.genome.limits.size - SMALL) * self.run.spent
+        largest = SMALL + (self.genome.limits.size - SMALL) * self.evaluate.spent
         for attempt in range(2 * _TRIES):
             tree = make() if attempt < _TRIES else self.genome.create()
             if len(tree) > largest:
                 continue
-            shape = Shape(tree)
+            shape = self.shape(tree)
             if shape.key not in self.seen:
                 self.seen.add(shape.key)
                 return shape, shape.point(tree)
@@ -166,7 +186,7 @@ class _Search:
             shapes += [shape] * len(tries)
             points += tries
         best: dict[int, Fit] = {}
-        for fit in self.run(shapes, points):
+        for fit in self.evaluate(shapes, points):
             known = best.get(id(fit.shape))
             if np.isfinite(fit.error) and (known is None or fit.error < known.error):
                 best[id(fit.shape)] = fit
@@ -182,11 +202,13 @@ class _Search:
         self._fit(chosen, rounds=12)
         for one in chosen:
             one.polished = True
-            if not self.run.over:
-                one.fit = evolve(self.run, one.fit, rounds=20)
+            if self.jumps and not self.evaluate.over:
+                one.fit = evolve(self.evaluate, one.fit, rounds=20)
 
     def _fit(self, members: list[Member], *, rounds: int) -> None:
-        for one, fit in zip(members, least_squares(self.run, [one.fit for one in members], rounds=rounds), strict=True):
+        for one, fit in zip(
+            members, least_squares(self.evaluate, [one.fit for one in members], rounds=rounds), strict=True
+        ):
             one.fit = fit
 
 

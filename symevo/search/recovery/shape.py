@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import log
 from typing import Any
 
@@ -13,12 +13,15 @@ from symevo.genomes.expression_grammar import LEAST, RANGES, Rate, constant
 from symevo.genomes.expression_rule import direction
 from symevo.rules.program import Program
 
+Writer = Callable[[Nested], tuple[Program, Mapping[str, float]]]
+
 
 class Shape:
     """A tree without its numbers; equal sub-trees keep equal numbers, so that they share their state.
 
     Args:
         tree: DEAP's list of nodes.
+        write: Makes the program of a tree, and its numbers by name.
 
     Attributes:
         key: Equal for trees that differ in their numbers alone.
@@ -27,7 +30,7 @@ class Shape:
         bounds: ``[2, numbers]``: lowest and highest on the scale of :meth:`point`.
     """
 
-    def __init__(self, tree: Any) -> None:
+    def __init__(self, tree: Any, write: Writer = direction) -> None:
         self._nodes, self.size = list(tree), len(tree)
         groups: dict[Any, int] = {}
         self._places = {at: groups.setdefault(owner, len(groups)) for at, owner in _numbers(nested(tree))}
@@ -36,7 +39,7 @@ class Shape:
         marks = [0.25 + 1e-4 * group for group in range(len(groups))]
         self.key = nested(self._with(marks))
         self.program: Program
-        self.program, values = direction(self.key)
+        self.program, values = write(self.key)
         self._groups: Mapping[str, int] = {name: marks.index(value) for name, value in values.items()}
         ranges = [_range(self._kinds[group]) for group in range(len(groups))]
         self.bounds = np.array(ranges).reshape(-1, 2).T

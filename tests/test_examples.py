@@ -81,3 +81,11 @@ def test_gadam_evolves_a_network_that_loads():
     assert done.returncode == 0, done.stderr
     assert ".weights())" in done.stdout
     assert float(done.stdout.split()[-1]) > 0.6
+
+
+def test_evograd_trains_a_model_with_controllers_from_a_file():
+    source = "import evograd; print('accuracy', evograd.main(population=4, generations=2, steps=40))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "plain Adam" in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.3

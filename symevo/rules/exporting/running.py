@@ -1,0 +1,98 @@
+"""The parts of an exported file that are the same for every rule."""
+
+COMMON = '''
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """The type of arithmetic and states: float32 for weights of half precision, else their own."""
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def _check_gradient(grad: Tensor | None) -> None:
+    if grad is not None and (grad.layout is not torch.strided or grad.is_complex()):
+        raise RuntimeError("sparse and complex gradients are not supported")
+
+
+def _each(numbers: Tensor, rows: list[tuple[Tensor, ...]]) -> None:
+    """One step, tensor by tensor."""
+    for row in rows:
+        _one(numbers, *row)
+'''
+ZEROS = '''
+def _zeros(param: Tensor) -> Tensor:
+    """A state before the first step."""
+    return torch.zeros_like(param, dtype=_wide(param.dtype), memory_format=torch.preserve_format)
+'''
+
+COMPILED = '''
+_kernels: dict[Any, Callable[[list[Any]], Any] | None] = {}
+_SHARED_FROM = 1 << 15
+"""So many weights are worth the start of several threads."""
+
+
+def _compiled(numbers: Tensor, rows: list[tuple[Tensor, ...]]) -> None:
+    """One step by compiled code, which belongs to types and to no shape or number.
+
+    A new learning rate or step count compiles nothing, nor does a further parameter.
+    """
+    for row in rows:
+        kernel = _kernel(numbers, *row) if _is_flat(*row) else None
+        if kernel is None:
+            _one(numbers, *row)
+        else:
+            kernel([row[0].numel(), numbers, *row])
+            torch.autograd.graph.increment_version(row[0])
+
+
+def _is_flat(theta: Tensor, *others: Tensor) -> bool:
+    """Whether tensors are plain, and have their weights in a CPU's memory in one order and without gaps."""
+    stride = theta.stride()
+    for one in others:
+        if type(one) is not Tensor or one.stride() != stride:
+            return False
+    plain = type(theta) in (torch.nn.Parameter, Tensor) and theta.is_cpu and theta.numel() > 0
+    return plain and (theta.is_contiguous() or theta.is_contiguous(memory_format=torch.channels_last))
+
+
+def _kernel(*tensors: Tensor) -> Callable[[list[Any]], Any] | None:
+    """The compiled update of one tensor, or None where there is no compiler; a warning says so, once."""
+    threads = torch.get_num_threads() if tensors[1].numel() >= _SHARED_FROM else 1
+    key = (threads, *[one.dtype for one in tensors])
+    if key not in _kernels:
+        try:
+            _kernels[key] = _compile(tensors, threads)
+        except Exception as error:  # no compiler, a version of Python that has none: they have no class in common
+            if None not in _kernels.values():
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:120]
+                warnings.warn(f"no compiled steps: torch.compile does not work here ({reason})", stacklevel=2)
+            _kernels[key] = None
+    return _kernels[key]
+
+
+def _compile(tensors: tuple[Tensor, ...], threads: int) -> Callable[[list[Any]], Any]:
+    """One loop over n weights by torch's inductor, n being free: called directly, it takes a microsecond.
+
+    Args:
+        tensors: The numbers and tensors as they will be; their types count.
+        threads: How many share the work.
+
+    Returns:
+        Function of one list ``[n, numbers, theta, g, *states]``, which it empties. It checks nothing.
+    """
+    from torch._functorch import config as functorch
+    from torch._inductor import config as inductor
+    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    found: list[Any] = []
+
+    def keep(*args: Any, **options: Any) -> Any:
+        found.append(compile_fx_inner(*args, **options))
+        return found[-1]
+
+    examples = [torch.zeros(1 << 16, dtype=one.dtype) for one in tensors[1:]]
+    with torch.no_grad(), functorch.patch(enable_autograd_cache=False):  # its hits would pass by ``keep``
+        graph = make_fx(lambda n, *inputs: _one(*inputs), tracing_mode="symbolic")(1 << 16, tensors[0], *examples)
+        inputs = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
+        with inductor.patch({"size_asserts": False, "cpp.threads": threads}):
+            compile_fx(graph, inputs, inner_compile=keep)
+    return found[0].current_callable
+'''

@@ -129,8 +129,8 @@ def suits(workload: Workload) -> None:
     Raises:
         UserError: Its data are no flat inputs with classes.
     """
-    x = workload.split("train").x
-    if x.dim() != 2 or workload.task.loss != "cross_entropy":
+    x, y = workload.split("train")
+    if x.dim() != 2 or y.dim() != 1 or workload.task.loss != "cross_entropy":
         raise UserError(f"task {workload.task.name!r}: controllers train on inputs [N, features] with classes")
 
 

@@ -61,11 +61,15 @@ def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:
         )
     if task.loss != "cross_entropy" and task.metric == "loss":
         return
-    if output.dim() != 2:
-        raise UserError(f"task {task.name!r}: outputs must be [batch, classes], not {list(output.shape)}")
-    classes = output.shape[1]
     for pair in (splits.train, splits.validation, splits.test):
-        if pair is not None and not 0 <= int(pair.y.min()) <= int(pair.y.max()) < classes:
+        if pair is None:
+            continue
+        if output.dim() < 2 or output.shape[2:] != pair.y.shape[1:]:
+            wanted = ", ".join(["batch", "classes", *map(str, pair.y.shape[1:])])
+            given = f" for targets {list(pair.y.shape)}" if pair.y.dim() > 1 else ""
+            raise UserError(f"task {task.name!r}: outputs must be [{wanted}]{given}, not {list(output.shape)}")
+        classes = output.shape[1]
+        if not 0 <= int(pair.y.min()) <= int(pair.y.max()) < classes:
             raise UserError(
                 f"task {task.name!r}: classes run from {int(pair.y.min())} to {int(pair.y.max())}, "
                 f"but the model has {classes} outputs (0 to {classes - 1})"

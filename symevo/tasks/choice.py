@@ -40,6 +40,12 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
     ("digits-flat", "cpu"): ("products", 50),
     ("mnist-flat", "cpu"): ("single", 1),
     ("fashion-flat", "cpu"): ("single", 1),
+    # µs per row and step, forward and backward, on the same Intel Xeon, which was busy: compare within a line only.
+    ("cancer-mlp", "cpu"): ("products", 50),  # 1: 208, 10: 26, 25: 17, 50: 15; vmap 47 (408)
+    ("friedman-mlp", "cpu"): ("products", 50),  # 1: 157, 10: 25, 25: 19, 50: 18; vmap 392 (304)
+    ("digits-mixer", "cpu"): ("single", 1),  # vmap 8: 29,336, 32: 6,704 (3,607)
+    ("text-transformer", "cpu"): ("single", 1),  # vmap 8: 53,812, 32: 13,213 (7,556)
+    ("shakespeare-transformer", "cpu"): ("single", 1),  # vmap 8: 105,555, 32: 16,737 (8,953)
 }
 
 # For other models: above this many weights one at a time was as fast as anything on the CPU above.

@@ -31,16 +31,23 @@ class Loss(NamedTuple):
 LOSSES: Registry[Loss] = Registry("loss")
 
 
+def _classes(target: Tensor) -> Tensor:
+    """Class numbers ``[1 or R, B, ...]`` as an index ``[1 or R, 1, ..., B]`` of the axis of classes."""
+    return target.movedim(1, -1).unsqueeze(1)
+
+
 def _cross_entropy(outputs: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs ``[R, classes, ..., B]``; a sample with several targets has the mean of their losses."""
     log_p = torch.log_softmax(outputs, 1)
-    index = target.unsqueeze(1).expand(outputs.shape[0], 1, -1)
-    return log_p.gather(1, index).squeeze(1).neg_(), log_p
+    index = _classes(target)
+    each = log_p.gather(1, index.expand(len(outputs), *index.shape[1:])).squeeze(1).neg_()
+    return (each if each.dim() == 2 else each.flatten(1, -2).mean(1)), log_p
 
 
 def _cross_entropy_gradient(outputs: Tensor, target: Tensor, log_p: Tensor) -> Tensor:
-    """(softmax − one-hot) / B."""
-    one_hot = log_p.new_zeros(len(target), *log_p.shape[1:]).scatter_(1, target.unsqueeze(1), 1.0)
-    return log_p.exp_().sub_(one_hot).div_(target.shape[1])
+    """(softmax − one-hot) / (targets of a sample · B)."""
+    one_hot = log_p.new_zeros(len(target), *log_p.shape[1:]).scatter_(1, _classes(target), 1.0)
+    return log_p.exp_().sub_(one_hot).div_(target[0].numel())
 
 
 LOSSES.register("cross_entropy", Loss(_cross_entropy, _cross_entropy_gradient))

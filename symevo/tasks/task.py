@@ -63,7 +63,8 @@ class Task:
         name: Lower-case letters, digits and dashes.
         model: Builds a new, freshly initialised model; called under a seeded generator.
         train: ``(x [N, ...], y)``; y holds class numbers ``[N]`` for cross-entropy, the model's output shape
-            for mse.
+            for mse. As in torch, cross-entropy also takes several targets a sample, such as the next character at
+            each place of a text: y is ``[N, L]`` for outputs ``[B, classes, L]``.
         validation: As ``train``; what a search is scored on.
         test: As ``train``; never read by a search.
         data: A loader, instead of the three pairs.
@@ -185,7 +186,7 @@ class Task:
             raise self._error(
                 name, f"has x {list(x.shape)} and y {list(y.shape)}; both need the same length of at least 1"
             )
-        if self.loss == "cross_entropy" and (y.dim() != 1 or y.is_floating_point() or y.is_complex()):
+        if self.loss == "cross_entropy" and (y.is_floating_point() or y.is_complex()):
             raise self._error(name, f"has y {list(y.shape)} of {y.dtype}; cross-entropy needs class numbers [{len(y)}]")
         if self.loss == "mse" and not y.is_floating_point():
             raise self._error(name, f"has y of {y.dtype}; mse needs floating-point targets")

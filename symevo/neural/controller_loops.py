@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from symevo.machine_code import array, compiled, pointer
 from symevo.neural.layout import FEATURES, STATISTICS
-from symevo.neural.memory_vectors import Memory, Vector
+from symevo.neural.vectors import Memory, Vector
 
 SIGNALS = 4
 """How many values of one signal the gradient net reads."""
@@ -33,7 +33,7 @@ HIDDEN, MIDDLE, ANSWERS, WIDTH = 16, 4, 2, 8
 BYTES = 64
 """Of a vector: a line of the cache."""
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("controller_loops.py", "memory_vectors.py"))
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("controller_loops.py", "vectors.py"))
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
 # Places of addresses, after the four signals, and of vectors in the room of a call.

@@ -117,7 +117,7 @@ class Bias(Layer):
         self.x, self._bias = x, bias
         self.out = Signals(x.values.shape, dtype)
         self._column = Signals((rows, units, features // units), dtype)
-        self._biases = self._column.values.flatten(1)
+        self._biases, self._of_bias = self._column.values.flatten(1).unsqueeze(2), self._column.statistics[..., :1]
         self._described = aligned((rows, STATISTICS, batch), dtype)
         self._change, self.grad2_in = aligned(x.values.shape, dtype), aligned(x.values.shape, dtype)
 
@@ -126,14 +126,14 @@ class Bias(Layer):
         seen = [self.x.statistics, self._described, self.out.statistics, grad1.statistics]
         signals = [self.x.values, self.out.values, grad1.values, grad2]
         changes = [self._change, self.grad2_in]
-        self._correct = nets["bias"].on(seen, signals, changes, feature=self._biases)
+        self._correct = nets["bias"].on(seen, signals, changes, feature=self._biases.squeeze(2))
         self._summed = [units(one, self._column.values.shape[1]) for one in (grad1.values, self._change)]
 
     def forward(self) -> None:
         self._column.values.copy_(self._bias.value.unsqueeze(2))
         self._column.describe()
-        self._described.copy_(self._column.statistics[..., :1])
-        torch.add(self.x.values, self._biases.unsqueeze(2), out=self.out.values)
+        self._described.copy_(self._of_bias)
+        torch.add(self.x.values, self._biases, out=self.out.values)
         self.out.describe()
 
     def backward(self) -> None:

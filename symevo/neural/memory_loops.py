@@ -28,7 +28,7 @@ from numba.extending import intrinsic
 
 from symevo.machine_code import array, compiled, pointer
 from symevo.neural.layout import CELLS
-from symevo.neural.memory_vectors import Memory, Vector
+from symevo.neural.vectors import Memory, Vector
 
 INPUTS, GATES, HIDDEN = 4, 4, 4
 NUMBERS = 489
@@ -39,7 +39,7 @@ STATES = 2 * CELLS
 BYTES = 64
 """Of a vector: a line of the cache."""
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory_loops.py", "memory_vectors.py"))
+_SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory_loops.py", "vectors.py"))
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 _ROWS = GATES * CELLS
 _COLUMNS = 1 + INPUTS + CELLS

@@ -16,6 +16,8 @@ NAMES = {
     "controllers_best": "controllers, Adam's best rate",
 }
 """Contestants in words."""
+PARTS = {"all": "all networks", "below": "drawn below {:.2g}", "above": "drawn from {:.2g} on"}
+"""Networks of a comparison, in words."""
 _LISTED = 10
 
 
@@ -79,7 +81,7 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]], metric: str) -> str:
         pair = main["first"], main["second"]
         lines.append(f"{NAMES[pair[0]]} - {NAMES[pair[1]]}: {main['verdict']}")
         for one in (one for one in chosen if (one["first"], one["second"]) == pair):
-            part = "all networks" if one["networks"] == "all" else f"rates {one['networks']} {one['median']:.2g}"
+            part = PARTS[one["networks"]].format(one.get("median"))
             ends = "-" if one["low"] is None else f"{one['low']:+.4f} … {one['high']:+.4f}"
             counts = f"{one['wins']}/{one['losses']}/{one['ties']}"
             mean = "-" if one["mean"] is None else f"{one['mean']:+.4f}"

@@ -235,8 +235,8 @@ def _rows(
         if outcome.status != "ok":
             raise RunFailed(f"network {index + 1} of {len(items)} could not be trained: {outcome.value}")
         done += 1
-        progress.advance(done, len(items))
         progress.message(network_line(index + 1, len(items), outcome.value))
+        progress.advance(done, len(items))
 
     with make_engine(engine, workers=workers, threads=1, imports=files) as machine:
         outcomes = machine.map(COMPARE, items, on_result=receive)

@@ -26,6 +26,7 @@ Examples:
   symevo run --resume runs/term-sum-…   go on with an interrupted run
   symevo show runs/term-sum-… --rank 2  a rule of the front in full
   symevo transfer runs/evograd-…        evolved controllers on other networks
+  symevo report runs/term-sum-…         the run as one HTML page
   symevo rules adamw                    a classic optimizer as a rule
 """
 TASKS_FROM = "Python file that makes tasks or primitives of your own."

@@ -120,11 +120,15 @@ class Unicode:
             return f"√{inner}" if isinstance(args[0], Name | Num) else f"√({inner})"
         return f"{_SHORT.get(name, name)}({inner})"
 
-    def name(self, label: str) -> str:
-        """A label in letters: ``m̂_t``, ``β₁``, ``θ_{t-1}``."""
+    def parts(self, label: str) -> tuple[str, str, str, str, str]:
+        """Letter, accent, number, primes and index of a label."""
         base, primes, index = _parts(label)
         symbol, accent, number = self.symbols.get(base) or (base, "", "")
-        letter = _LETTERS.get(symbol, symbol)
+        return _LETTERS.get(symbol, symbol), accent, number, primes, index
+
+    def name(self, label: str) -> str:
+        """A label in letters: ``m̂_t``, ``β₁``, ``θ_{t-1}``."""
+        letter, accent, number, primes, index = self.parts(label)
         letter += _ACCENTS.get(accent, "") + number.translate(_SUBSCRIPTS) + "′" * len(primes)
         return letter + {"": "", "t": "_t", "t-1": "_{t-1}"}[index]
 

@@ -91,9 +91,9 @@ def latex(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> str
         numbers: Values of hyperparameters, to 4 significant digits, instead of their names.
         simplified: :func:`simplify` first.
     """
-    statements = _statements(rule, numbers, simplified)
-    printer = Latex(_bases(statements), digits=DIGITS if numbers else None)
-    text = printer.lines(statements)
+    found = statements(rule, numbers, simplified)
+    printer = Latex(bases(found), digits=DIGITS if numbers else None)
+    text = printer.lines(found)
     if rule.schedule.is_constant:
         return text
     factors = [part.replace("·T", " $T$").replace(" T ", " $T$ ") for part in describe(rule.schedule).split(" × ")]
@@ -111,9 +111,9 @@ def unicode(rule: Rule, *, numbers: bool = False, simplified: bool = False) -> s
         numbers: Values of hyperparameters, to 4 significant digits, instead of their names.
         simplified: :func:`simplify` first.
     """
-    statements = _statements(rule, numbers, simplified)
-    printer = Unicode(_bases(statements), digits=DIGITS if numbers else None)
-    lines = [printer.lines(statements)]
+    found = statements(rule, numbers, simplified)
+    printer = Unicode(bases(found), digits=DIGITS if numbers else None)
+    lines = [printer.lines(found)]
     if not rule.schedule.is_constant:
         rate = printer.number(rule.lr) if numbers else printer.name("lr")
         lines.append(f"{printer.name('lr_{t}')} = {rate} × {describe(rule.schedule)}")
@@ -130,12 +130,13 @@ def describe(schedule: Schedule) -> str:
     return " × ".join(parts) or "1"
 
 
-def _statements(rule: Rule, numbers: bool, simplified: bool) -> list[tuple[str, Expr]]:
-    statements = [(str(eq.lhs), from_sympy(eq.rhs)) for eq in simplify(rule)] if simplified else indexed(rule)
+def statements(rule: Rule, numbers: bool, simplified: bool) -> list[tuple[str, Expr]]:
+    """Labels and right sides as they are printed, see :func:`latex`."""
+    found = [(str(eq.lhs), from_sympy(eq.rhs)) for eq in simplify(rule)] if simplified else indexed(rule)
     if not numbers:
-        return statements
+        return found
     values = {name: signed(value) for name, value in rule.hyper.items()}
-    return [(label, _neutral(fold(replace_names(expr, values)))) for label, expr in statements]
+    return [(label, _neutral(fold(replace_names(expr, values)))) for label, expr in found]
 
 
 def _neutral(expr: Expr) -> Expr:
@@ -155,9 +156,10 @@ def _neutral(expr: Expr) -> Expr:
     return args[1] if expr.name == "+" and zero[0] else Op(expr.name, args)
 
 
-def _bases(statements: list[tuple[str, Expr]]) -> set[str]:
-    labels = {label for label, _ in statements}
-    labels |= {node.id for _, expr in statements for node in walk(expr) if isinstance(node, Name)}
+def bases(printed: list[tuple[str, Expr]]) -> set[str]:
+    """All names that statements hold, without their indices."""
+    labels = {label for label, _ in printed}
+    labels |= {node.id for _, expr in printed for node in walk(expr) if isinstance(node, Name)}
     return {match["base"] for label in labels if (match := LABEL.match(label))} | {"lr"}
 
 

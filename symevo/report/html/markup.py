@@ -1,0 +1,101 @@
+"""HTML from data: what is no :class:`Html` yet is text, and escaped.
+
+So a rule named ``<script>`` is shown, and nothing but the functions here makes a tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from math import isfinite
+from typing import Any
+
+_NUMBER = re.compile(r"[-+−]?[\d,.]+(e[-+]?\d+)?( ?%)?|-")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Letters that a page must not hold, or that turn the direction of what follows."""
+
+
+class Html(str):
+    """Text that is HTML already."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        slug: Its anchor.
+        title: Its heading.
+        body: All below that.
+    """
+
+    slug: str
+    title: str
+    body: Html
+
+
+def element(name: str, *children: Any, **attributes: Any) -> Html:
+    """One element.
+
+    Args:
+        name: Of the tag.
+        children: Html, text, or None, which is left out.
+        attributes: ``class_`` is ``class``, ``aria_label`` is ``aria-label``; None is left out.
+    """
+    said = {key.strip("_").replace("_", "-"): value for key, value in attributes.items() if value is not None}
+    inside = "".join(f' {key}="{_clean(str(value))}"' for key, value in said.items())
+    return Html(f"<{name}{inside}>{join(*children)}</{name}>")
+
+
+def join(*children: Any) -> Html:
+    """Children one after the other."""
+    return Html(
+        "".join(child if isinstance(child, Html) else _clean(str(child)) for child in children if child is not None)
+    )
+
+
+def _clean(text: str) -> str:
+    return escape(_UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def scroll(label: str, *children: Any) -> Html:
+    """A box that scrolls by itself where what it holds is wider than the page; it can be reached by keyboard."""
+    return element("div", *children, class_="scroll", role="region", aria_label=label, tabindex="0")
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
+    """A table with a caption; the first cell of each row is its header, and columns of numbers stand on the right."""
+    rows = [list(row) for row in rows]
+    sides = ["n" if rows and all(_NUMBER.fullmatch(str(row[at])) for row in rows) else None for at in range(len(head))]
+    top = element(
+        "tr", *(element("th", name, scope="col", class_=side) for name, side in zip(head, sides, strict=True))
+    )
+    body = [element("tr", *map(_cell, range(len(head)), row, sides)) for row in rows]
+    inner = (element("caption", caption), element("thead", top), element("tbody", *body))
+    return scroll(caption, element("table", *inner))
+
+
+def _cell(at: int, value: Any, side: str | None) -> Html:
+    return element("th", value, scope="row", class_=side) if at == 0 else element("td", value, class_=side)
+
+
+def facts(pairs: Iterable[tuple[str, Any]]) -> Html:
+    """Names with what they are."""
+    return element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in pairs))
+
+
+def code(text: str, label: str) -> Html:
+    """Program text or commands, as they are."""
+    return scroll(label, element("pre", element("code", text)))
+
+
+def details(summary: Any, *children: Any, open_: bool = False) -> Html:
+    """What is shown when it is asked for."""
+    return element("details", element("summary", summary), *children, open="" if open_ else None)
+
+
+def digits(value: float | None, count: int = 4) -> str:
+    """A number with so many decimals; a dash for none."""
+    return "-" if value is None or not isfinite(value) else f"{value:.{count}f}"

@@ -13,6 +13,11 @@ the time on the clock, and of the processor's.
     python paper/benchmarks/evograd_step.py [--nets 784-128-10,784-512-128-10] [--batch 64] [--rows 30] [--rounds 9]
         [--out FILE.json]
 
+A net is the features of its input and of each layer. Images are ``1x28x28``, and of their layers ``8c3`` is a
+convolution to 8 channels with windows of 3×3 (and a ReLU), ``p`` a MaxPool2d of 2×2:
+
+    python paper/benchmarks/evograd_step.py --nets 1x28x28-8c3-p-16c3-p-32-10 --rows 10 --rounds 5
+
 Prints one JSON line a net.
 """
 
@@ -25,7 +30,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +42,7 @@ from machine import about
 
 from symevo.neural.layout import initial
 from symevo.neural.learner import Learner
+from symevo.neural.supported import Model
 from symevo.neural.trainer import EvoGrad
 
 SECONDS = 0.4
@@ -63,15 +68,30 @@ class Cost(NamedTuple):
     processor: float
 
 
-def model(sizes: list[int]) -> nn.Sequential:
+def model(name: str) -> tuple[nn.Sequential, tuple[int, ...]]:
+    """A net, and the shape of its inputs."""
     torch.manual_seed(0)
-    layers = [layer for f, g in pairwise(sizes) for layer in (nn.Linear(f, g), nn.ReLU())]
-    return nn.Sequential(*layers[:-1])
+    first, *others = name.split("-")
+    shape = tuple(int(size) for size in first.split("x"))
+    layers: list[nn.Module] = []
+    x = torch.zeros(1, *shape)
+    for part in others:
+        if part == "p":
+            added: list[nn.Module] = [nn.MaxPool2d(2)]
+        elif "c" in part:
+            channels, size = map(int, part.split("c"))
+            added = [nn.Conv2d(x.shape[1], channels, size, padding="same"), nn.ReLU()]
+        else:
+            flatten = [nn.Flatten()] if x.dim() > 2 else []
+            added = [*flatten, nn.Linear(x[0].numel(), int(part)), nn.ReLU()]
+        layers += added
+        x = nn.Sequential(*added)(x)
+    return nn.Sequential(*layers[:-1]), shape
 
 
-def adam(sizes: list[int], *, fused: bool | None = None) -> Step:
+def adam(name: str, *, fused: bool | None = None) -> Step:
     """Plain training; by default torch chooses the form of Adam."""
-    net = model(sizes)
+    net, _ = model(name)
     optimizer = torch.optim.Adam(net.parameters(), lr=LR, fused=fused)
 
     def step(x: Tensor, y: Tensor) -> None:
@@ -82,13 +102,14 @@ def adam(sizes: list[int], *, fused: bool | None = None) -> Step:
     return step
 
 
-def alone(sizes: list[int]) -> Step:
-    return EvoGrad(model(sizes), initial(0), lr=LR).step
+def alone(name: str) -> Step:
+    return EvoGrad(model(name)[0], initial(0), lr=LR).step
 
 
-def stacked(sizes: list[int], rows: int) -> Step:
-    learner = Learner(sizes, np.stack([initial(seed) for seed in range(rows)]), lr=LR)
-    learner.start(list(model(sizes).parameters()))
+def stacked(name: str, rows: int) -> Step:
+    net, _ = model(name)
+    learner = Learner(Model(net).parts, np.stack([initial(seed) for seed in range(rows)]), lr=LR)
+    learner.start(list(net.parameters()))
     return learner.step
 
 
@@ -122,22 +143,23 @@ class Way:
 
 def measure(name: str, *, batch: int, rows: int, rounds: int) -> dict[str, Any]:
     """Times and ratios of one net."""
-    sizes = [int(size) for size in name.split("-")]
+    net, shape = model(name)
+    classes = int(name.rpartition("-")[2])
     generator = torch.Generator().manual_seed(0)
     batches = [
-        (torch.rand(batch, sizes[0], generator=generator), torch.randint(sizes[-1], (batch,), generator=generator))
+        (torch.rand(batch, *shape, generator=generator), torch.randint(classes, (batch,), generator=generator))
         for _ in range(BATCHES)
     ]
     ways = {
-        "adam": Way(partial(adam, sizes), batches),
-        "fused": Way(partial(adam, sizes, fused=True), batches),
-        "alone": Way(partial(alone, sizes), batches),
-        "stacked": Way(partial(stacked, sizes, rows), batches, rows),
+        "adam": Way(partial(adam, name), batches),
+        "fused": Way(partial(adam, name, fused=True), batches),
+        "alone": Way(partial(alone, name), batches),
+        "stacked": Way(partial(stacked, name, rows), batches, rows),
     }
     for _ in range(rounds):
         for way in ways.values():
             way.slice()
-    found: dict[str, Any] = {"net": name, "weights": sum(p.numel() for p in model(sizes).parameters())}
+    found: dict[str, Any] = {"net": name, "weights": sum(p.numel() for p in net.parameters())}
     found |= {"batch": batch, "rows": rows, "rounds": rounds}
     for part in Cost._fields:
         times = {name: [getattr(cost, part) for cost in way.costs] for name, way in ways.items()}

@@ -19,9 +19,10 @@ RANKS = {
     **dict.fromkeys(["settings", "genomes", "evaluate"], 3),
     **dict.fromkeys(["config", "search", "report", "store", "engines"], 4),
     "systems": 5,
-    "commands": 6,
-    "cli": 7,
-    **dict.fromkeys(["run", "__main__"], 8),
+    "compare": 6,
+    "commands": 7,
+    "cli": 8,
+    **dict.fromkeys(["run", "__main__"], 9),
 }
 """Parts of the package by height: one imports itself and what is lower; ``symevo`` itself is open to all."""
 

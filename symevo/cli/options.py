@@ -25,6 +25,7 @@ Examples:
   symevo run --scoop --workers 4        on SCOOP, started for you
   symevo run --resume runs/term-sum-…   go on with an interrupted run
   symevo show runs/term-sum-… --rank 2  a rule of the front in full
+  symevo compare runs/term-sum-…        the best rule beside tuned baselines
   symevo transfer runs/evograd-…        evolved controllers on other networks
   symevo report runs/term-sum-…         the run as one HTML page
   symevo rules adamw                    a classic optimizer as a rule

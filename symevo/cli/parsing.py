@@ -15,7 +15,7 @@ from symevo.cli.options import Job, app
 from symevo.errors import UserError
 from symevo.registry import nearest
 
-COMMANDS = ("running", "showing", "reporting", "transfer")
+COMMANDS = ("running", "comparing", "showing", "reporting", "transfer")
 for _name in COMMANDS:
     import_module(f"symevo.cli.{_name}")
 

@@ -155,7 +155,7 @@ class Evaluator:
         for identity, one in zip(identities, candidates, strict=True):
             if identity not in self.verdicts:
                 fresh.setdefault(identity, one)
-        outcomes = self._outcomes(fresh, self.plan.trainings())
+        outcomes = self._outcomes((task, seed, fresh) for task, seed in self.plan.trainings())
         for identity in fresh:
             rows = {
                 task.name: [outcomes[identity, task.name, seed] for seed in self.plan.seeds] for task in self.plan.tasks
@@ -172,8 +172,16 @@ class Evaluator:
         """
         task = self.plan.tasks[0]
         named = {self.identify(one): one for one in trainees}
-        found = self._outcomes(named, ((task, seed) for seed in seeds))
+        found = self._outcomes((task, seed, named) for seed in seeds)
         return [[found[self.identify(one), task.name, seed] for seed in seeds] for one in trainees]
+
+    def each(self, pairs: Sequence[tuple[Trainee, int]]) -> list[dict[str, Any]]:
+        """Outcomes of candidates, each under a training seed of its own, on the plan's first task."""
+        task, groups = self.plan.tasks[0], dict[int, dict[str, Trainee]]()
+        for one, seed in pairs:
+            groups.setdefault(seed, {}).setdefault(self.identify(one), one)
+        found = self._outcomes((task, seed, named) for seed, named in groups.items())
+        return [found[self.identify(one), task.name, seed] for one, seed in pairs]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
         """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
@@ -188,14 +196,18 @@ class Evaluator:
             self._engine = None
 
     def _outcomes(
-        self, fresh: dict[str, Trainee], trainings: Iterable[tuple[TaskPlan, int]]
+        self, wanted: Iterable[tuple[TaskPlan, int, dict[str, Trainee]]]
     ) -> dict[tuple[str, str, int], dict[str, Any]]:
-        """Outcomes by (identity, task, seed): stored ones, and those trained now."""
+        """Outcomes by (identity, task, seed): stored ones, and those trained now.
+
+        Args:
+            wanted: Tasks and seeds, each with the candidates that it is about, by identity.
+        """
         found: dict[tuple[str, str, int], dict[str, Any]] = {}
         chunks: list[_Chunk] = []
-        for task, seed in trainings:
+        for task, seed, named in wanted:
             waiting: list[Trainee] = []
-            for identity, one in fresh.items():
+            for identity, one in named.items():
                 stored = self.store.training(identity, task.name, seed)
                 if stored is None:
                     waiting.append(one)

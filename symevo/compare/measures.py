@@ -1,0 +1,105 @@
+"""What a comparison measures besides the scores: budgets, sensitivity, speed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+BUDGETS = (1, 5, 20, 50)
+WITHIN = 0.01
+"""A learning rate is good where its score is within this share of the best."""
+BINS = 4
+"""Bins in a decade of learning rates."""
+
+
+def expected_best(scores: Sequence[float], budget: int) -> float | None:
+    """The expected best score of ``budget`` trials, drawn without replacement from those that were made.
+
+    With s₍₁₎ ≤ … ≤ s₍ₙ₎::
+
+        Σᵢ s₍ᵢ₎ · C(i − 1, b − 1) / C(n, b)
+
+    Args:
+        scores: Of all n trials.
+        budget: b.
+
+    Returns:
+        None where there are fewer trials than that.
+
+    References:
+        Dodge et al., "Show your work: improved reporting of experimental results", 2019, whose estimator draws with
+        replacement; without, it is unbiased (Tang et al. 2020).
+    """
+    count = len(scores)
+    if budget > count:
+        return None
+    ways = math.comb(count, budget)
+    return math.fsum(score * (math.comb(at, budget - 1) / ways) for at, score in enumerate(sorted(scores)))
+
+
+def lr_curve(lrs: Sequence[float], scores: Sequence[float]) -> list[tuple[float, float]]:
+    """The best score in each quarter of a decade of learning rates: its middle, and the score."""
+    best: dict[int, float] = {}
+    for lr, score in zip(lrs, scores, strict=True):
+        place = math.floor(math.log10(lr) * BINS)
+        best[place] = max(score, best.get(place, -math.inf))
+    return [(10 ** ((place + 0.5) / BINS), best[place]) for place in sorted(best)]
+
+
+def lr_decades(curve: Sequence[tuple[float, float]]) -> float:
+    """Decades of learning rates with a score within 1 % of the best."""
+    best = max((score for _, score in curve), default=0.0)
+    return sum(score >= best - WITHIN * abs(best) for _, score in curve) / BINS if best > 0 else 0.0
+
+
+def steps_to(target: float | None, outcome: Mapping[str, Any], steps: int) -> int | None:
+    """The step at which the training loss, averaged over fiftieths of the training, is at most ``target``.
+
+    Returns:
+        None where it never is, or the training diverged.
+    """
+    curve = outcome.get("curve") or []
+    if target is None or outcome["status"] != "ok":
+        return None
+    at = next((at for at, loss in enumerate(curve, 1) if loss is not None and loss <= target), None)
+    return None if at is None else round(at * steps / len(curve))
+
+
+def typical(values: Sequence[int | None]) -> float | None:
+    """The median, where None is more than anything; None if it is."""
+    middle = statistics.median(math.inf if value is None else value for value in values)
+    return None if math.isinf(middle) else middle
+
+
+def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, dict[str, list[float]]]:
+    """Performance profiles (Dolan and Moré 2002), as AlgoPerf draws them.
+
+    The share of problems on which a method needs at most τ times the steps of the fastest::
+
+        ρ(τ) = |{p : sₚ ≤ τ · min over methods of sₚ}| / |{p}|
+
+    Args:
+        steps: For each method its steps to target on every problem; None: never.
+
+    Returns:
+        For each method the τ at which its share grows, from 1, and the shares.
+    """
+    problems = list(zip(*steps.values(), strict=True))
+    fastest = [min((one for one in problem if one is not None), default=None) for problem in problems]
+    found = {}
+    for name, needed in steps.items():
+        ratios = [n / f for n, f in zip(needed, fastest, strict=True) if n is not None and f is not None]
+        places = sorted({1.0, *ratios})
+        shares = [sum(ratio <= place for ratio in ratios) / max(len(problems), 1) for place in places]
+        found[name] = {"ratio": places, "share": shares}
+    return found
+
+
+def median_curve(outcomes: Sequence[Mapping[str, Any]], steps: int) -> dict[str, list[Any]]:
+    """The median training loss over trainings that ended, at the ends of equal stretches."""
+    curves = [one["curve"] for one in outcomes if one["status"] == "ok"]
+    length = min(map(len, curves), default=0)
+    losses = [statistics.median(curve[at] for curve in curves) for at in range(length)]
+    return {"step": [round((at + 1) * steps / length) for at in range(length)], "loss": losses}

@@ -1,0 +1,113 @@
+"""The protocol of a comparison: what is done, how often, and why its tests are valid.
+
+The unit of replication is *one whole tuning*. For each task, in each of R replicates r:
+
+1. T trials of every contestant: points u₁ … u_T of a scrambled Sobol sequence over learning rate, weight decay,
+   schedule and momenta, each trained from one training seed and scored on the *validation* split. Scramble and seed
+   are hashes of (seed, task, r), and the same for all contestants (common random numbers).
+2. The best trial's numbers train a new network, from another training seed, which is scored once on the *test* split.
+
+The R differences of two contestants' test scores are paired by what they share, and tested.
+
+Why this is valid, and why nothing less is. Two tunings of the *same* optimizer end at different numbers, and one
+network's luck is small beside that. Had the winner of one tuning been trained with R seeds, the R scores would all
+carry the one luck of that tuning, and a test over them would find a difference between an optimizer and itself. Here
+every replicate draws that luck anew, so that the R pairs are independent, given the data and the ranges. Between
+contestants that are equal, a difference is as likely as its negative, which is all that a signed-rank test asks for.
+Common random numbers shrink the differences and leave that as it is. One final training a replicate is enough: more
+would average out the smaller luck alone, at the cost of replicates. All R·T trials also serve the curve over budgets
+and the sensitivity to the learning rate, so nothing is trained for these.
+
+Ranges are found before, once for a task, by a pilot of the same size for all contestants; a learning rate's range is
+widened while the best of the pilot lies at its edge, and then cut to three decades around where it was best. What is
+left to luck there is small, as the middle half of such a range costs nothing.
+
+What it does not say: data sets are taken as they are split. Replicates differ in weights, batches and tuning, not in
+which samples are tested, so an interval is about this data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symevo.errors import UserError
+from symevo.registry import nearest
+
+BASELINES = ("nesterov", "adam", "adamw", "nadamw", "lion", "rmsprop")
+"""What a rule is compared with where nothing else is named."""
+REFERENCE = "adamw"
+"""The one that verdicts are about, where it is among them."""
+HELD_OUT = ("cancer-mlp", "friedman-mlp", "digits-mixer", "text-transformer")
+"""Tasks that a run's best rule is compared on besides those of its search."""
+SLOW_ROWS = 25
+"""A task that stacks fewer rows than this costs so much a training that half the trials and replicates must do."""
+MOST_STEPS = 2_000_000
+"""Random search is a control by default where a run took no more training steps than this."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is done.
+
+    Attributes:
+        trials: T, trials of a tuning.
+        replicates: R, tunings of every contestant on every task.
+        pilot: Trials of one round of the pilot.
+        rounds: At most so many of these.
+        ablations: Whether terms and states of a candidate are left out in turn.
+        random: Whether random rules are a control where that is cheap.
+        baselines: What is compared with.
+    """
+
+    trials: int = 20
+    replicates: int = 20
+    pilot: int = 32
+    rounds: int = 4
+    ablations: bool = True
+    random: bool = True
+    baselines: tuple[str, ...] = BASELINES
+
+    def on(self, rows: int) -> Budget:
+        """The budget on a task that stacks so many rows: half of it where they are few."""
+        if rows >= SLOW_ROWS:
+            return self
+        return Budget(_half(self.trials), _half(self.replicates), _half(self.pilot), self.rounds)
+
+
+BUDGETS = {
+    "quick": Budget(8, 10, 16, 3, ablations=False, random=False, baselines=("nesterov", "adamw", "lion")),
+    "default": Budget(),
+    "full": Budget(50, 30, 64),
+}
+"""Budgets by name."""
+
+
+def budget(name: str, trials: int | None = None, replicates: int | None = None) -> Budget:
+    """A budget by name, with other numbers where some are given; given ones hold for slow tasks too.
+
+    Raises:
+        UserError: No such budget, or less than 1 trial or 2 replicates.
+    """
+    if name not in BUDGETS:
+        raise UserError(f"unknown budget {name!r}: {nearest(name, list(BUDGETS))}")
+    for flag, value, least in (("trials", trials, 1), ("replicates", replicates, 2)):
+        if value is not None and not least <= value <= 10_000:
+            raise UserError(f"--{flag} is {value}: give {least} to 10,000")
+    known = BUDGETS[name]
+    if trials is None and replicates is None:
+        return known
+    return _Fixed(
+        trials or known.trials, replicates or known.replicates, known.pilot, known.rounds,
+        known.ablations, known.random, known.baselines,
+    )  # fmt: skip
+
+
+class _Fixed(Budget):
+    """A budget that was asked for, on slow tasks too."""
+
+    def on(self, rows: int) -> Budget:
+        return self
+
+
+def _half(number: int) -> int:
+    return max(2, number // 2)

@@ -1,0 +1,181 @@
+"""What is tuned of a rule, and where: learning rate, weight decay, momenta and schedule, told from the program itself.
+
+A name says little (``b``, ``decay1``), so a number's part in the rule is read from where it stands: a factor of a
+state is a momentum, a factor of the weight is weight decay. So rules that differ in names alone are tuned alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from symevo.genomes.box_ranges import Range
+from symevo.rules.expression import Expr, Name, Op, walk
+from symevo.rules.program import Program
+from symevo.rules.rule import Rule
+from symevo.rules.schedule import Schedule
+
+LR_DECADES = 2.0
+"""The pilot looks so many decades up and down from a rule's own learning rate."""
+WIDENED = 2.0
+"""So many decades are added at an edge."""
+KEPT = 3.0
+"""The range in which replicates tune is so many decades wide."""
+EDGE = 0.125
+"""Share of a range that counts as its edge, at either end."""
+WARMUP = 0.2
+"""Warmups are at most so large a share of all steps."""
+_WEIGHT_DECAY = Range(1e-5, 1.0, "log")
+_LEAST, _MOST = 1e-12, 1e6
+"""A learning rate's range is not widened beyond these."""
+AXES = 12
+"""Coordinates of a point; a rule with more momenta than they allow keeps the rest as it is."""
+_FIRST = ("lr", "weight decay", "schedule")
+"""The axes that all rules share; momenta follow in the order in which a program reads them."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a rule's numbers are looked for.
+
+    Attributes:
+        rule: The rule.
+        ranges: Of its tuned numbers.
+        decays: Those that are weight decay.
+    """
+
+    rule: Rule
+    ranges: Mapping[str, Range]
+    decays: tuple[str, ...] = ()
+
+    @property
+    def tuned(self) -> list[str]:
+        """The names of what is tuned, ``schedule`` included."""
+        return [*self.ranges, "schedule"]
+
+    @property
+    def axes(self) -> dict[str, int]:
+        """Which coordinate of a point each name reads: the same one for the same part in every rule."""
+        momenta = [name for name in self.ranges if name != "lr" and name not in self.decays]
+        found = {"lr": 0, **dict.fromkeys(self.decays, 1), "schedule": 2}
+        return found | {name: len(_FIRST) + at for at, name in enumerate(momenta)}
+
+    def at(self, point: Sequence[float]) -> Rule:
+        """The rule at a point of the unit cube.
+
+        The lower half of the schedule's axis is a constant learning rate, the upper half cosine decay after a warmup
+        of 0 to 20 % of the steps.
+        """
+        axes = self.axes
+        numbers = {name: one.at(point[axes[name]]) for name, one in self.ranges.items()}
+        place = point[axes["schedule"]]
+        schedule = Schedule() if place < 0.5 else Schedule((2 * place - 1) * WARMUP, "cosine")
+        return replace(self.rule.with_hyper(**numbers), schedule=schedule)
+
+    def place(self, rule: Rule) -> float:
+        """Where a rule's learning rate lies in its range, in [0, 1]."""
+        return self.ranges["lr"].place(rule.lr)
+
+    def widened(self, rule: Rule) -> Space:
+        """More room for the learning rate if that of ``rule``, the best, lies at an edge; else the same space."""
+        one, place = self.ranges["lr"], self.place(rule)
+        low = one.low / 10**WIDENED if place < EDGE else one.low
+        high = one.high * 10**WIDENED if place > 1 - EDGE else one.high
+        return self.with_lr(Range(max(low, min(one.low, _LEAST)), min(high, max(one.high, _MOST)), "log"))
+
+    def around(self, lr: float) -> Space:
+        """The range of the learning rate in which replicates tune: three decades around ``lr``."""
+        half = 10 ** (KEPT / 2)
+        return self.with_lr(Range(lr / half, lr * half, "log"))
+
+    def with_lr(self, one: Range) -> Space:
+        """Another range for the learning rate; the others stay."""
+        return replace(self, ranges={**self.ranges, "lr": one})
+
+    def to_json(self) -> dict[str, list[Any]]:
+        """The ranges as plain data."""
+        return {name: [one.low, one.high, one.scale] for name, one in self.ranges.items()}
+
+
+def space_of(rule: Rule) -> Space:
+    """Where the pilot looks.
+
+    A learning rate is looked for two decades up and down from the rule's own, a momentum β where 1 − β is a tenth to
+    ten times the rule's own, weight decay from 10⁻⁵ to 1.
+    """
+    program = rule.program
+    decays, momenta = tuple(weight_decays(program)), list(momenta_of(rule))
+    lr = rule.lr if rule.lr > 0 else 1e-3
+    found = {"lr": Range(lr / 10**LR_DECADES, lr * 10**LR_DECADES, "log")}
+    for name in decays:
+        own = rule.hyper[name]
+        wide = _WEIGHT_DECAY
+        found[name] = Range(min(wide.low, own / 10), max(wide.high, own * 10), "log") if own > 0 else wide
+    free = [name for name in momenta if name not in decays][: AXES - len(_FIRST)]
+    found |= {name: _memory(rule.hyper[name]) for name in free}
+    return Space(rule, found, decays)
+
+
+def weight_decays(program: Program) -> Iterator[str]:
+    """Hyperparameters by which the weight is multiplied, as in ``wd*theta`` and ``theta*(1 - lr*wd)``."""
+    pulled: set[str] = set()
+    for factors in _products(program):
+        if Name("theta") in factors:
+            shrunk = [one.args[1] for one in factors if isinstance(one, Op) and one.name == "-"]
+            pulled |= {
+                one.id for one in [*factors, *(f for part in shrunk for f in _factors(part))] if isinstance(one, Name)
+            }
+    yield from (name for name in program.hyper_names if name in pulled or name in ("weight_decay", "wd"))
+
+
+def momenta_of(rule: Rule) -> Iterator[str]:
+    """Hyperparameters β in [0, 1) that hold a state back.
+
+    They stand as its factor in its own line, as in ``buf = momentum*buf + g``, or anywhere if 1 − β is taken too.
+    """
+    program, states = rule.program, set(rule.program.states)
+    held = {name for target, names in _beside(program) if states & names for name in names if target in names}
+    mixed = {name for _, names in _beside(program) if states & names for name in names} & _complemented(program)
+    for name in program.hyper_names:
+        if name in held | mixed and 0 <= rule.hyper[name] < 1:
+            yield name
+
+
+def _beside(program: Program) -> Iterator[tuple[str, set[str]]]:
+    """For every product the line's target, and the names among its factors."""
+    for target, expr in program.statements:
+        for factors in _factor_lists(expr):
+            yield target, {one.id for one in factors if isinstance(one, Name)}
+
+
+def _complemented(program: Program) -> set[str]:
+    """Names x of which 1 − x is taken somewhere, as of a decay rate."""
+    minus = [node for _, expr in program.statements for node in walk(expr) if isinstance(node, Op) and node.name == "-"]
+    return {node.args[1].id for node in minus if isinstance(node.args[1], Name)}
+
+
+def _memory(own: float) -> Range:
+    return Range(max(0.0, 1 - 10 * (1 - own)), min(1 - (1 - own) / 10, 1 - 1e-9), "complement")
+
+
+def _products(program: Program) -> Iterator[list[Expr]]:
+    for _, expr in program.statements:
+        yield from _factor_lists(expr)
+
+
+def _factor_lists(expr: Expr) -> Iterator[list[Expr]]:
+    """The factors of every product in an expression."""
+    for node in walk(expr):
+        if isinstance(node, Op) and node.name == "*":
+            yield list(_factors(node))
+
+
+def _factors(expr: Expr) -> Iterator[Expr]:
+    if isinstance(expr, Op) and expr.name == "*":
+        for argument in expr.args:
+            yield from _factors(argument)
+    elif isinstance(expr, Op) and expr.name == "neg":
+        yield from _factors(expr.args[0])
+    else:
+        yield expr

@@ -1,0 +1,175 @@
+"""Verdicts: what a comparison shows of a rule on a task, in words, by rules that stand here.
+
+All comparisons are of test scores, paired over replicates. A finding is a p below 0.01 after Holm's correction over all
+that was asked together, and a 95 % interval without 0. The level is strict because people compare many rules, often: of
+equal ones, one in a hundred may be called different. In this order:
+
+1. Tuned alike, each with the schedule that tuning gave it, the rule is better than the reference:
+   the gain is **the rule's**.
+2. It is worse: it is **worse**, whatever its own numbers do.
+3. It is better where both are tuned at a constant learning rate, and no difference is shown with schedules:
+   the gain is **the schedule's**, which the reference lacks only at a constant rate.
+4. No difference is shown either way, but the rule as it came (its own numbers, its own schedule) is better than the
+   reference with its default numbers. If it came with a schedule, and is better than the reference tuned at a constant
+   rate but not than that tuned with a schedule, the gain is **the schedule's**; else it is **the learning rate's** (and
+   of the other numbers that are tuned).
+5. Otherwise it is **not there**: no difference shown. That is no proof of equality; the interval says how large a
+   difference there may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from symevo.statistics import Paired, holm
+
+LEVEL = 0.01
+"""A finding has a corrected p below this."""
+BETTER, WORSE, NONE = "better", "worse", "no difference shown"
+RULE, SCHEDULE, RATE = "rule", "schedule", "learning rate"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One comparison of two contestants on a task.
+
+    Attributes:
+        first: Name.
+        second: Name.
+        arm: Which final trainings: ``tuned``, ``constant``, or ``own`` of the first against that of the second, or
+            against its ``constant`` or ``tuned`` ones, as ``own/constant``.
+        family: What it is corrected together with.
+        paired: How they compare.
+    """
+
+    first: str
+    second: str
+    arm: str
+    family: str
+    paired: Paired
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A question with its answer.
+
+    Attributes:
+        question: The question.
+        p: Corrected.
+        words: ``better``, ``worse`` or ``no difference shown``.
+    """
+
+    question: Question
+    p: float
+    words: str
+
+    def to_json(self) -> dict[str, object]:
+        """As plain data."""
+        one = self.question
+        return {
+            "first": one.first, "second": one.second, "arm": one.arm, **one.paired.to_json(), "p_holm": self.p,
+            "words": self.words,
+        }  # fmt: skip
+
+
+def findings(questions: Sequence[Question]) -> list[Finding]:
+    """The answers, corrected by Holm's method within each family."""
+    corrected = [1.0] * len(questions)
+    for family in dict.fromkeys(one.family for one in questions):
+        places = [at for at, one in enumerate(questions) if one.family == family]
+        for at, p in zip(places, holm([questions[at].paired.p for at in places]), strict=True):
+            corrected[at] = p
+    return [Finding(one, p, called(one.paired, p)) for one, p in zip(questions, corrected, strict=True)]
+
+
+def called(one: Paired, p: float) -> str:
+    """``better``, ``worse`` or ``no difference shown``, for a corrected p."""
+    if not p < LEVEL or not (one.low > 0 or one.high < 0):
+        return NONE
+    return BETTER if one.mean > 0 else WORSE
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is shown of a candidate on a task.
+
+    Attributes:
+        gain: Whose the gain is: ``rule``, ``schedule`` or ``learning rate``; ``none``, or ``worse``.
+        text: The same in a sentence or two.
+    """
+
+    gain: str
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """As plain data."""
+        return {"gain": self.gain, "text": self.text}
+
+
+def verdict(answers: Sequence[Finding], reference: str, *, scheduled: bool = False) -> Verdict:
+    """The verdict of the rules above.
+
+    Args:
+        answers: On the candidate against the reference, on one task: arms ``tuned``, ``constant``, ``own``,
+            ``own/constant`` and ``own/tuned``.
+        reference: Its name.
+        scheduled: Whether the candidate came with a schedule of its own.
+    """
+    said = {one.question.arm: one for one in answers}
+    words = {arm: one.words for arm, one in said.items()}
+    tuned, constant = said["tuned"], said["constant"]
+    if words["tuned"] == BETTER:
+        also = {BETTER: "better too", WORSE: "worse", NONE: NONE}[words["constant"]]
+        text = f"the gain is the rule's: tuned alike, {numbers(tuned)} against {reference}; at a constant rate, {also}"
+        return Verdict(RULE, text)
+    if words["tuned"] == WORSE:
+        return Verdict("worse", f"worse than {reference}: tuned alike, {numbers(tuned)}")
+    alike = f"tuned alike, no difference to {reference} shown ({numbers(tuned)})"
+    if words["constant"] == BETTER:
+        text = f"the gain is the schedule's: at a constant rate {numbers(constant)}, but with schedules {alike}"
+        return Verdict(SCHEDULE, text)
+    if words["own"] != BETTER:
+        return Verdict("none", f"no difference shown: {alike}")
+    untuned = f"its gain over {reference}'s default numbers ({numbers(said['own'])})"
+    if scheduled and words["own/constant"] == BETTER and words["own/tuned"] != BETTER:
+        return Verdict(SCHEDULE, f"{untuned} is the schedule's: {alike}")
+    return Verdict(RATE, f"{untuned} is the learning rate's and other numbers': {alike}")
+
+
+def numbers(one: Finding) -> str:
+    """A difference with its interval and p."""
+    found = one.question.paired
+    return f"{found.mean:+.4f} (95 % {found.low:+.4f} to {found.high:+.4f}, p {shown_p(one.p)})"
+
+
+def shown_p(p: float) -> str:
+    """A p as people write it."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def overall(verdicts: dict[str, str], held_out: set[str], reference: str) -> str:
+    """Verdicts on all tasks in one sentence.
+
+    Args:
+        verdicts: For each task whose the gain is.
+        held_out: Tasks that are no search's.
+        reference: The baseline that verdicts are about.
+    """
+    parts = []
+    for title, tasks in (
+        ("tasks of the search" if held_out else "tasks", [task for task in verdicts if task not in held_out]),
+        ("held-out tasks", [task for task in verdicts if task in held_out]),
+    ):
+        if tasks:
+            gains = [verdicts[task] for task in tasks]
+            counts = [
+                f"{word} on {count}"
+                for word, count in (
+                    ("better", gains.count(RULE)), ("worse", gains.count("worse")),
+                    ("no difference shown", sum(gain not in (RULE, "worse") for gain in gains)),
+                )
+                if count
+            ]  # fmt: skip
+            parts.append(f"{', '.join(counts)} of {len(tasks)} {title}")
+    return f"tuned alike, against {reference}: {'; '.join(parts)}"

@@ -1,0 +1,105 @@
+"""A comparison as text: a table a task, and what it shows, in words."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from symevo.report.tables import WIDTH
+
+_NAME = 26
+
+
+def comparison_report(data: Mapping[str, Any]) -> str:
+    """The report.
+
+    Args:
+        data: What :func:`symevo.compare.session.compare` returns.
+    """
+    names = ", ".join(data["candidates"])
+    head = f"{names} against {data['reference']} and others, tuned alike; score: {data['score']}; seed {data['seed']}"
+    blocks = ["\n".join(textwrap.wrap(head, WIDTH))]
+    for task, entry in data["tasks"].items():
+        for name in data["candidates"]:
+            blocks.append("\n".join([*_title(task, entry), *_scores(data, entry, name)]))
+        blocks.append("\n".join(_further(entry)))
+        blocks += ["\n".join(_verdict(name, one)) for name, one in entry["verdicts"].items()]
+    blocks += [*(_wrapped(f"{name}: {text}") for name, text in data["overall"].items()), *_controls(data)]
+    return "\n\n".join(blocks)
+
+
+def _title(task: str, entry: Mapping[str, Any]) -> list[str]:
+    kind = "held out, " if entry["held_out"] else ""
+    return textwrap.wrap(
+        f"{task} ({kind}{entry['steps']} steps; {entry['replicates']} tunings of {entry['trials']} trials; "
+        f"best baseline on validation: {entry['best_baseline']})",
+        WIDTH,
+    )
+
+
+def _scores(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> Iterator[str]:
+    """Test scores of all, and what the candidate has more than each."""
+    against = {one["second"]: one for one in entry["comparisons"] if one["first"] == name and one["arm"] == "tuned"}
+    shown = [name, *sorted(against, key=lambda other: -entry["contestants"][other]["summary"]["tuned"]["mean"])]
+    yield f"{'':{_NAME}}  {'test':>7}  {'95 %':^14}  {name[:12] + ' −':>9}  {'95 %':^16}  p"
+    for other in shown:
+        role = data["contestants"][other]
+        title = f"− {role['note']}" if role["role"] == "ablation" else other
+        found = entry["contestants"][other]["summary"]["tuned"]
+        line = f"{_cut(title)}  {found['mean']:7.4f}  {_ends(found, '.4f'):14}"
+        if other in against:
+            one = against[other]
+            mark = {"better": " +", "worse": " -"}.get(one["words"], "")
+            line += f"  {one['mean']:+9.4f}  {_ends(one, '+.4f'):16}  {_p(one['p_holm'])}{mark}"
+        yield line.rstrip()
+
+
+def _further(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Other arms, and what else was measured."""
+    target = entry["target_loss"]
+    goal = "steps to -" if target is None else f"steps to {target:.3g}"
+    yield f"{'':{_NAME}}  {'constant':>8}  {'own':>7}  {'diverged':>8}  {'lr decades':>10}  {goal:>15}"
+    for name, one in entry["contestants"].items():
+        steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:.0f}"
+        means = [one["summary"][arm]["mean"] for arm in ("constant", "own")]
+        yield (
+            f"{_cut(name)}  {means[0]:8.4f}  {means[1]:7.4f}  {one['diverged']['trials']:8.1%}"
+            f"  {one['lr_decades']:10.2f}  {steps:>15}"
+        )
+
+
+def _verdict(name: str, one: Mapping[str, str]) -> list[str]:
+    return textwrap.wrap(f"{name}: {one['text']}", WIDTH, initial_indent="  => ", subsequent_indent="     ")
+
+
+def _controls(data: Mapping[str, Any]) -> list[str]:
+    control = data["controls"].get("random")
+    notes = []
+    if control is not None:
+        notes.append(
+            f"random search: the best of {control['evaluations']} random rules had fitness {control['fitness']:.4f} in"
+            f" the search's own terms, the evolved one {control['evolved_fitness']:.4f}; tuned alike it stands above"
+        )
+    notes.append(
+        "constant: tuned at a constant learning rate; own: the numbers and schedule it came with. diverged: share of "
+        "trials. lr decades: learning rates within 1 % of the best. steps: until the training loss, smoothed, is that "
+        "of the best baseline at its end. + better, - worse, at p < 0.01 after Holm's correction; p is corrected."
+    )
+    return [_wrapped(note) for note in notes]
+
+
+def _cut(text: str) -> str:
+    return f"{text if len(text) <= _NAME else text[: _NAME - 1] + '…':{_NAME}}"
+
+
+def _ends(one: Mapping[str, Any], form: str) -> str:
+    return "-" if one["low"] is None else f"{one['low']:{form}} {one['high']:{form}}"
+
+
+def _p(p: float) -> str:
+    return "<.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _wrapped(text: str) -> str:
+    return "\n".join(textwrap.wrap(text, WIDTH))

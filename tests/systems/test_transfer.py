@@ -15,17 +15,19 @@ import symevo
 from symevo import cli
 from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
-from symevo.evaluate.controlled import drawn_network
-from symevo.evaluate.transfer import BOUNDS, GRID, beyond, compare, rate
+from symevo.evaluate.controlled import Controlled, drawn_network, score
+from symevo.evaluate.transfer import BOUNDS, GRID, Network, beyond, compare, rate, train
 from symevo.neural.layout import SIZE, initial
 from symevo.report.progress import SilentProgress
 from symevo.report.transfer import transfer_report
+from symevo.rules.rule import rule
 from symevo.seeds import seed_for
 from symevo.statistics import paired
 from symevo.store import Store
 from symevo.systems import api
 from symevo.systems import transfer as systems
 from symevo.systems.transfer import CONTESTANTS, Meta, compared, controllers_of, draw_of, transfer
+from symevo.tasks import Workload, find_task
 
 FEW = {"system": "evograd", "preset": "quick", "population": 4, "generations": 2, "steps": 12, "elites": 1}
 TINY = Meta(networks=3, steps=15, scale=0.05)
@@ -78,6 +80,16 @@ def test_controllers_of_zeros_are_adam_at_the_same_rate_exactly() -> None:
                 (0, None, None, 1, 0),
             )
             assert one["verdict"] == "no difference shown"
+
+
+def test_networks_train_as_a_search_trains_them() -> None:
+    workload, draw = Workload(find_task("digits-flat")), 2**31 + 7
+    hidden, lr = drawn_network(draw, 0.05)
+    searched = Controlled("x", rule("adam"), item(initial(0))["controllers"], draw, 0.05).to_json()
+    (expected,) = score(workload, [searched], steps=30)
+    (found,) = train(workload, Network(draw, tuple(hidden), lr, 30), [initial(0)], [lr])
+    assert found.validation == (expected["accuracy"], expected["loss"])  # digits have fewer than a search looks at
+    assert found.test != found.validation
 
 
 def test_adams_best_rate_is_the_most_accurate_on_the_validation_split() -> None:

@@ -28,6 +28,7 @@ class Model:
     Attributes:
         parts: What it is made of.
         layers: Those of its layers that have weights.
+        parameters: Matrix and bias of each of them.
         flattens: Whether it has a Flatten.
     """
 
@@ -39,6 +40,7 @@ class Model:
         """
         self.parts: list[Part] = []
         self.layers: list[Weighted] = []
+        self.parameters: list[Any] = []
         self.flattens = self._bent = False
         name, last = "", None
         for name, layer in model.named_modules(remove_duplicate=False):
@@ -51,14 +53,9 @@ class Model:
             raise _wrong(name, last, "is last, where a Linear must be") if last else _wrong("", model, "has no Linear")
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
-        """Matrix and bias of each layer."""
-        return [one for layer in self.layers for one in (layer.weight, layer.bias)]  # type: ignore[misc]
-
-    @property
     def dtype(self) -> torch.dtype:
         """That of its weights."""
-        return self.layers[0].weight.dtype
+        return self.parameters[0].dtype
 
     def _add(self, layer: nn.Module) -> str | None:
         """Adds a layer, or says why it is none that can follow."""
@@ -93,7 +90,8 @@ class Model:
         return None
 
     def _linear(self, layer: nn.Linear) -> str | None:
-        self.parts.append(Dense(layer.in_features, layer.out_features))
+        outputs, inputs = layer.weight.shape
+        self.parts.append(Dense(inputs, outputs))
         return "follows a Conv2d without a Flatten between them" if self._images else self._weigh(layer)
 
     def _convolve(self, layer: nn.Conv2d) -> str | None:
@@ -101,15 +99,14 @@ class Model:
             return "follows a Flatten or Linear"
         if why := _other(layer, dilation=1, groups=1, padding_mode="zeros"):
             return why
-        size = _pair(layer.kernel_size)
+        outputs, inputs, *size = layer.weight.shape
         if isinstance(layer.padding, str):  # where the border is odd, torch has the larger part below and beyond
             tall, wide = (side - 1 if layer.padding == "same" else 0 for side in size)
             border = (tall // 2, tall - tall // 2, wide // 2, wide - wide // 2)
         else:
             tall, wide = _pair(layer.padding)
             border = (tall, tall, wide, wide)
-        windows = Windows(size, _pair(layer.stride), border)
-        self.parts.append(Convolution(layer.in_channels, layer.out_channels, windows))
+        self.parts.append(Convolution(inputs, outputs, Windows(_pair(size), _pair(layer.stride), border)))
         return self._weigh(layer)
 
     def _pool(self, layer: nn.MaxPool2d | nn.AvgPool2d) -> str | None:
@@ -121,35 +118,35 @@ class Model:
 
     def _weigh(self, layer: Weighted) -> str | None:
         """Adds weights, or says why they cannot be trained, or not with those before."""
-        if self.layers and not self._bent:
-            return f"follows a {type(self.layers[-1]).__name__} without a ReLU between them"
-        why = _unfit(layer, self.layers)
+        before, weight = self.layers[-1:], layer.weight
+        if before and not self._bent:
+            return f"follows a {type(before[0]).__name__} without a ReLU between them"
+        if why := self._unfit(weight, layer.bias):
+            return why
+        if before:
+            inputs, outputs = weight.shape[1], self.parameters[-2].shape[0]
+            # How many places of images a Linear sees of each channel depends on their size.
+            alike = type(layer) is type(before[0])
+            if inputs != outputs if alike else inputs % outputs:
+                return f"takes {inputs} inputs from a {type(before[0]).__name__} with {outputs} outputs"
         self.layers.append(layer)
+        self.parameters += [weight, layer.bias]
         self._bent = False
-        return why
+        return None
 
-
-def _unfit(layer: Weighted, before: Sequence[Weighted]) -> str | None:
-    """Why the weights of a layer cannot be trained, or not with those before."""
-    if layer.bias is None:
-        return "has no bias"
-    others = {id(one) for other in before for one in (other.weight, other.bias)}
-    for parameter in (layer.weight, layer.bias):
-        if id(parameter) in others:
-            return "shares its weights with another"
-        if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
-            return "has frozen or computed weights"
-        if parameter.device.type != "cpu" or parameter.dtype not in REALS:
-            return f"is in {parameter.dtype} on {parameter.device}"
-        if parameter.dtype != [*before, layer][0].weight.dtype:
-            return "has another dtype than others"
-    if before:
-        inputs, outputs = layer.weight.shape[1], len(before[-1].weight)
-        # Of how many places of images a Linear takes every channel depends on their size.
-        alike = type(layer) is type(before[-1])
-        if inputs != outputs if alike else inputs % outputs:
-            return f"takes {inputs} inputs from a {type(before[-1]).__name__} with {outputs} outputs"
-    return None
+    def _unfit(self, weight: Any, bias: Any) -> str | None:
+        if bias is None:
+            return "has no bias"
+        for parameter in (weight, bias):
+            if any(parameter is other for other in self.parameters):
+                return "shares its weights with another"
+            if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
+                return "has frozen or computed weights"
+            if parameter.device.type != "cpu" or parameter.dtype not in REALS:
+                return f"is in {parameter.dtype} on {parameter.device}"
+            if parameter.dtype != (*self.parameters, weight)[0].dtype:
+                return "has another dtype than others"
+        return None
 
 
 def _other(layer: nn.Module, **settings: Any) -> str | None:

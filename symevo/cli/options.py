@@ -27,6 +27,7 @@ Examples:
   symevo show runs/term-sum-… --rank 2  a rule of the front in full
   symevo compare runs/term-sum-…        the best rule beside tuned baselines
   symevo transfer runs/evograd-…        evolved controllers on other networks
+  symevo inspect runs/evograd-…         what evolved controllers react to
   symevo report runs/term-sum-…         the run as one HTML page
   symevo rules adamw                    a classic optimizer as a rule
 """

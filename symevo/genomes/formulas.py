@@ -16,8 +16,8 @@ from symevo.genomes.expression_operators import ExpressionOperators
 from symevo.genomes.expression_rule import formula
 from symevo.rules.formula import Formula
 
-FORMS = ("add", "sub", "plus", "minus", "neg", "scale", "shift", "mul", "ratio", "relu", "abs", "clamp", "maximum",
-         "minimum", "square", "tanh")  # fmt: skip
+FORMS = ("add", "sub", "plus", "minus", "neg", "scale", "shift", "relu", "abs", "clamp", "maximum", "minimum")
+"""Formulas are linear in pieces, as the small nets are which they stand for: what curves fails beyond what was seen."""
 _RATES = {name: rate for name, rate in RATES.items() if name not in ("mutate_states", "mutate_numbers")}
 
 

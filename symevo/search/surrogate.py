@@ -26,10 +26,12 @@ from symevo.search.recovery.shape import Shape
 SIZE = 15
 """Most nodes of a formula."""
 SAMPLE = 512
-"""Values that a search compares with, a multiple of eight; the scaling at the end sees all."""
+"""Values that a search compares with, a multiple of eight; all of them judge the last few formulas."""
 BUDGET = 15_000
 """Trees that one search evaluates at most: about five seconds on one core."""
 _EXACT = 1e-4
+_JUDGED = 20
+"""The best of the sample, of which all values judge."""
 _STILL = 1e-12
 Columns = Mapping[str, np.ndarray]
 """Values ``[N]`` of each input."""
@@ -97,10 +99,18 @@ def fit(columns: Columns, target: np.ndarray, *, seed: int, budget: int = BUDGET
     run = Evaluator(computed, Likeness(target[rows]), budget)
     search = Search(genome, run, shape=lambda tree: Shape(tree, genome.formula), jumps=False)
     search.run()
-    best = min(search.population, key=lambda one: one.rank).fit
-    shape, point = run.winner or (best.shape, best.point)
-    found = Surrogate(described, nested(shape.tree(point)), 0.0, 1.0, run.evaluations)
-    return _scaled(found, columns, target)
+    best = [one.fit for one in sorted(search.population, key=lambda one: one.rank)[:_JUDGED]]
+    found = [run.winner] if run.winner else [(one.shape, one.point) for one in best]
+    trees = [nested(shape.tree(point)) for shape, point in found]
+    scaled = [_scaled(Surrogate(described, tree, 0.0, 1.0, run.evaluations), columns, target) for tree in trees]
+    sizes = [shape.size for shape, _ in found]
+    return min(zip(scaled, sizes, strict=True), key=lambda pair: _rank(*pair, columns, target))[0]
+
+
+def _rank(found: Surrogate, size: int, columns: Columns, target: np.ndarray) -> float:
+    """The share of the deviation that is left, with the price on size that a search has."""
+    left = max(1 - determination(found(columns), target), 0.0) ** 0.5
+    return left * (1 + 0.01 * size) + 1e-6 * size
 
 
 def _scaled(found: Surrogate, columns: Columns, target: np.ndarray) -> Surrogate:

@@ -33,7 +33,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "gadam": {"backend": "eager", "elites": 0, "tournament": 1},
     "evograd": {},
 }
-SLOW = ("expression", "hyperparameters", "gadam", "evograd")
+SLOW = ("dynamic", "expression", "hyperparameters", "gadam", "evograd")
 SECTIONS = {
     "term-sum": {"The front", "Learning rates that were tried", "Terms by generation"},
     "expression": {"The front", "Learning rates that were tried", "Primitives by generation"},

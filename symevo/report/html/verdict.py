@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from symevo.report.figures import bars, by_step
-from symevo.report.figures.rates import by_number
+from symevo.report.figures.curves import curves
 from symevo.report.html.comparison import TUNED, Compared, Comparison, Pair
 from symevo.report.html.drawings import Sketchbook
 from symevo.report.html.markup import Html, Section, digits, element, join, table
 from symevo.report.html.subject import Subject
 from symevo.report.tables import shown
 
+_BELOW = 0.9
+"""Scores over the learning rate are drawn down to this share of the best."""
 _NETWORKS = ("gadam", "evograd")
 
 
@@ -82,7 +84,7 @@ def baselines(subject: Subject, book: Sketchbook) -> Section | None:
             ["task", "first", "second", "numbers", "difference", "95 % interval", "corrected p", "first is"],
             [[task, *_pair(one)] for task, compared in found.tasks.items() for one in compared.comparisons],
         ),
-        *_curves(found, book),
+        *_losses(found, book),
     ]  # fmt: skip
     return Section("baselines", "Against tuned baselines", join(*parts))
 
@@ -105,7 +107,7 @@ def _pair(one: Pair) -> list[str]:
     return [one.first, one.second, one.arm, digits(one.mean), ends, digits(one.p_holm, 3), one.words]
 
 
-def _curves(found: Comparison, book: Sketchbook) -> Iterator[Html]:
+def _losses(found: Comparison, book: Sketchbook) -> Iterator[Html]:
     for at, (task, one) in enumerate(found.tasks.items()):
         curves = {name: (entry.curve.step, entry.curve.loss) for name, entry in one.contestants.items()}
         curves = {name: curve for name, curve in curves.items() if curve[0] and len(curve[0]) == len(curve[1])}
@@ -124,12 +126,15 @@ def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
         return None
     parts: list[Html] = []
     for at, (task, one) in enumerate(found.tasks.items()):
-        lines = {name: entry.lr_curve for name, entry in one.contestants.items() if entry.lr_curve}
+        known = {name: [pair for pair in entry.lr_curve if pair[0] > 0] for name, entry in one.contestants.items()}
+        lines = {
+            name: ([lr for lr, _ in pairs], [score for _, score in pairs]) for name, pairs in known.items() if pairs
+        }
         if lines:
             parts.append(
                 book.draw(
-                    by_number, f"learning-rate-{at}", lines, scale="log", xlabel="learning rate",
-                    ylabel="best validation score", title=f"Learning rates on {task}",
+                    curves, f"learning-rate-{at}", lines, xlabel="learning rate", ylabel="best validation score",
+                    title=f"Learning rates on {task}", lowest=_lowest(lines),
                     alt=f"Best validation score of the trials in each range of learning rates, on {task}.",
                 )
             )  # fmt: skip
@@ -137,6 +142,12 @@ def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
     rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
     caption = "Decades of the learning rate whose score is within 1 % of the best"
     return Section("learning-rate", "Learning-rate sensitivity", join(*parts, table(caption, ["", *found.tasks], rows)))
+
+
+def _lowest(lines: Mapping[str, tuple[Sequence[float], Sequence[float | None]]]) -> float | None:
+    """Where the axis ends below: rates at which nothing is learned would press all others flat."""
+    best = max((score for _, scores in lines.values() for score in scores if score is not None), default=0.0)
+    return _BELOW * best if best > 0 else None
 
 
 def _decades(one: Compared, name: str) -> str:

@@ -117,14 +117,19 @@ def _cannot(row: Primitive, why: str) -> UserError:
 
 
 def _free_names(node: ast.FunctionDef) -> set[str]:
-    """Names that a function reads and does not make, and modules that it imports."""
-    inside = list(ast.walk(node))
-    made = {one.arg for one in inside if isinstance(one, ast.arg)}
+    """Names that a function reads and does not make, and modules that it imports.
+
+    Decorators are left behind, and annotations are never evaluated.
+    """
+    inside = [one for part in [*node.args.defaults, *node.body] for one in ast.walk(part)]
+    made = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
+    made |= {one.arg for one in inside if isinstance(one, ast.arg)}
     made |= {one.id for one in inside if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    modules: set[str] = set()
     for one in inside:
         if isinstance(one, ast.Import | ast.ImportFrom):
             made |= {alias.asname or alias.name.split(".")[0] for alias in one.names}
-    modules = {alias.name.split(".")[0] for one in inside if isinstance(one, ast.Import) for alias in one.names}
-    modules |= {str(one.module).split(".")[0] for one in inside if isinstance(one, ast.ImportFrom)}
+            names = [str(one.module)] if isinstance(one, ast.ImportFrom) else [alias.name for alias in one.names]
+            modules |= {name.split(".")[0] for name in names}
     read = {one.id for one in inside if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
     return (read - made) | modules

@@ -72,11 +72,12 @@ def _too_long(lines: list[str]) -> bool:
 
 
 def _largest(expr: Expr, write: Write) -> Expr | None:
-    """The largest part that has room on a line; a comparison only where there is nothing else."""
+    """The largest part that has room on a line; all or a comparison only where there is nothing else."""
     inner = [one for one in walk(expr) if isinstance(one, Op) and one is not expr and not is_literal(one)]
     inner = [one for one in inner if not _too_long(write("part_10", one))]
     values = [one for one in inner if PRIMITIVES.get(one.name).kind != "comparison"]
-    return max(values or inner, key=lambda one: sum(1 for _ in walk(one)), default=None)
+    whole = [] if _too_long(write("part_10", expr)) else [expr]
+    return max(values or whole or inner, key=lambda one: sum(1 for _ in walk(one)), default=None)
 
 
 def _replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
@@ -145,7 +146,9 @@ class _Lists:
         line = f"{start}[{element} {loop}]{end}"
         if len(line) <= WIDTH or end:
             return line
-        return f"{start}[\n    {element}\n    {loop}\n]{end}"
+        inside = f"    {element} {loop}"
+        inside = inside if len(inside) <= WIDTH else f"    {element}\n    {loop}"
+        return f"{start}[\n{inside}\n]"
 
 
 def in_place(target: str, expr: Expr) -> list[tuple[str, Expr]]:

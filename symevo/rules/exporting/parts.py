@@ -121,8 +121,8 @@ class _Slots:
             literal: Whether a constant may stand there as a literal.
         """
         if isinstance(expr, Slot):
-            constant = fold(self.expr(expr))
-            return constant if literal and _is_literal(constant) else self.name(expr)
+            constant = self._constant(expr)
+            return constant if literal and constant is not None else self.name(expr)
         if isinstance(expr, Name):
             return Name(self.spelling[expr.id])
         if not isinstance(expr, Op):
@@ -132,19 +132,20 @@ class _Slots:
 
     def _literal_allowed(self, expr: Op, at: int) -> bool:
         """Where torch takes a literal and gives the same bits as with a tensor of one number."""
-        slots = [isinstance(one, Slot) for one in expr.args]
-        constants = [isinstance(one, Slot) and _is_literal(fold(self.expr(one))) for one in expr.args]
+        constants = [self._constant(one) for one in expr.args]
         if expr.name == "where":  # two literals alone would have torch's default type
-            return at > 0 and not (constants[1] and constants[2])
-        if expr.name in _BOUNDS:  # the order of 0.0 and -0.0 is not the same in all of torch's forms
-            return all(
-                constant and fold(self.expr(one)) != Num(0.0)
-                for one, slot, constant in zip(expr.args, slots, constants, strict=True)
-                if slot
-            )
+            return at > 0 and None in constants[1:]
+        if expr.name in _BOUNDS:  # of 0.0 and -0.0, not all of torch's forms take the same for the larger
+            bounds = constants[1:] if expr.name == "clip" else [one for one in constants if one is not None]
+            return None not in bounds and Num(0.0) not in bounds and (expr.name != "clip" or at > 0)
         if expr.name == "/":  # a literal over a tensor is a product with its reciprocal
             return at == 1
         return expr.name in _SUMS or PRIMITIVES.get(expr.name).kind == "comparison"
+
+    def _constant(self, expr: Any) -> Expr | None:
+        """The number that a slot always holds."""
+        found = fold(self.expr(expr)) if isinstance(expr, Slot) else None
+        return found if found is not None and _is_literal(found) else None
 
 
 def _is_literal(expr: Expr) -> bool:

@@ -114,11 +114,11 @@ class File:
     def buckets(self) -> str:
         """Parameters that have their numbers in common."""
         parts = self.body.parts
-        start = ['"t": 0', *(f'"{name}": 0.0' for name in parts.scalar_states)]
-        start += [f'"{name}": _zeros(param)' for name in parts.states]
+        start = [('"t"', "0"), *((f'"{name}"', "0.0") for name in parts.scalar_states)]
+        start += [(f'"{name}"', "_zeros(param)") for name in parts.states]
         key = ["param.device", "param.dtype", *(f'state["{name}"]' for name in ("t", *parts.scalar_states))]
         row = ["param", "param.grad", *(f'state["{name}"]' for name in parts.states)]
-        started = called("state.update({", start, "})", indent=12, margin=4)
+        started = "\n".join(f"            state[{name}] = {value}" for name, value in start)
         keyed = called("key = (", key, ")", indent=8, margin=4)
         listed = called("row = (", row, ")", indent=8, margin=4)
         return f'''

@@ -1,17 +1,18 @@
 """What is tuned of a rule, and where: learning rate, weight decay, momenta and schedule, told from the program itself.
 
-A name says little (``b``, ``decay1``), so a number's part in the rule is read from where it stands: a factor of a
-state is a momentum, a factor of the weight is weight decay. So rules that differ in names alone are tuned alike.
+A name says little (``b``, ``decay1``), so a number's part in the rule is read from what it does: a factor of the weight
+is weight decay, what says how long a state is kept is a momentum. So rules that differ in words alone are tuned alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from symevo.genomes.box_ranges import Range
-from symevo.rules.expression import Expr, Name, Op, walk
+from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names, signed, walk
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
@@ -31,8 +32,9 @@ _LEAST, _MOST = 1e-12, 1e6
 """A learning rate's range is not widened beyond these."""
 AXES = 12
 """Coordinates of a point; a rule with more momenta than they allow keeps the rest as it is."""
+_SHORTEST, _TINY = 0.01, 1e-9
 _FIRST = ("lr", "weight decay", "schedule")
-"""The axes that all rules share; momenta follow in the order in which a program reads them."""
+"""The axes that all rules share; momenta follow, the shortest memory first."""
 
 
 @dataclass(frozen=True)
@@ -130,29 +132,67 @@ def weight_decays(program: Program) -> Iterator[str]:
 
 
 def momenta_of(rule: Rule) -> Iterator[str]:
-    """Hyperparameters β in [0, 1) that hold a state back.
+    """Hyperparameters β in [0, 1) that say how long a state is kept; the shortest memory first.
 
-    They stand as its factor in its own line, as in ``buf = momentum*buf + g``, or anywhere if 1 − β is taken too.
+    A step is made with numbers instead of tensors. β is one if the share of a state that its next value keeps depends
+    on it, or if it mixes a state with something else: b·m + (1 − b)·g is 1 for m = g = 1, whatever b is. So it does not
+    matter how that is written.
     """
-    program, states = rule.program, set(rule.program.states)
-    held = {name for target, names in _beside(program) if states & names for name in names if target in names}
-    mixed = {name for _, names in _beside(program) if states & names for name in names} & _complemented(program)
+    program, found = rule.program, []
     for name in program.hyper_names:
-        if name in held | mixed and 0 <= rule.hyper[name] < 1:
-            yield name
+        if _may_keep(rule.hyper[name]) and (_keeps(program, name) or _mixes(program, name)):
+            found.append(name)
+    yield from sorted(found, key=lambda name: rule.hyper[name])
 
 
-def _beside(program: Program) -> Iterator[tuple[str, set[str]]]:
-    """For every product the line's target, and the names among its factors."""
+def _may_keep(own: float) -> bool:
+    """Whether a value may be a momentum's: not one as small as an ε is."""
+    return own == 0 or _SHORTEST <= own < 1
+
+
+def _keeps(program: Program, name: str) -> bool:
+    """Whether the share of some state that a step keeps depends on a hyperparameter."""
+
+    def kept(state: str, beta: float) -> float:
+        low, high = (_step(program, {name: beta, state: at})[state] for at in (10.0, 20.0))
+        return high - low
+
+    return any(abs(kept(state, 0.75) - kept(state, 0.25)) > _TINY for state in program.states)
+
+
+def _mixes(program: Program, name: str) -> bool:
+    """Whether some sum is a weighted mean of a state and more, with a hyperparameter as weight."""
+    tensors = {"g", "theta", *program.assigned}
+    for _, expr in program.statements:
+        for node in walk(expr):
+            names = set(names_in(node))
+            if isinstance(node, Op) and node.name in "+-" and name in names and names & set(program.states):
+                ones = dict.fromkeys(names, 1.0)
+                means = [_number(node, {**ones, **_hyper(names - tensors), name: beta}) for beta in (0.25, 0.75)]
+                if all(abs(mean - 1) < _TINY for mean in means):
+                    return True
+    return False
+
+
+def _step(program: Program, said: Mapping[str, float]) -> dict[str, float]:
+    """What a step makes of numbers: those that are said, and others that are unlike each other."""
+    names = {*program.reads, *program.assigned}
+    values = {**_hyper(names), "t": 3.0, "T": 100.0, "lr": 0.01, **said}
     for target, expr in program.statements:
-        for factors in _factor_lists(expr):
-            yield target, {one.id for one in factors if isinstance(one, Name)}
+        values[target] = _number(expr, values)
+    return values
 
 
-def _complemented(program: Program) -> set[str]:
-    """Names x of which 1 − x is taken somewhere, as of a decay rate."""
-    minus = [node for _, expr in program.statements for node in walk(expr) if isinstance(node, Op) and node.name == "-"]
-    return {node.args[1].id for node in minus if isinstance(node.args[1], Name)}
+def _hyper(names: Iterable[str]) -> dict[str, float]:
+    return {name: 0.3 + 0.05 * at for at, name in enumerate(sorted(names))}
+
+
+def _number(expr: Expr, values: Mapping[str, float]) -> float:
+    """An expression's value; NaN where it has none."""
+    found = fold(replace_names(expr, {name: signed(values[name]) for name in names_in(expr) if name in values}))
+    if isinstance(found, Op) and found.name == "neg" and isinstance(found.args[0], Num):
+        return -found.args[0].value
+    return found.value if isinstance(found, Num) else math.nan
 
 
 def _memory(own: float) -> Range:

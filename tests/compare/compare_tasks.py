@@ -1,0 +1,26 @@
+"""Contests without training: scores that a test makes up."""
+
+from __future__ import annotations
+
+from symevo.compare.contest import ARMS, Contest, Trial
+from symevo.compare.protocol import Budget
+from symevo.compare.space import space_of
+from symevo.compare.trainings import Result
+from symevo.compare.tuning import Piloted
+from symevo.rules.rule import Rule
+from symevo.systems.evaluation import TaskPlan
+
+
+def made(rules: dict[str, Rule], scores: dict[str, dict[str, list[float]]]) -> Contest:
+    """A contest with these test scores, by arm and contestant."""
+
+    def trial(rule: Rule, score: float) -> Trial:
+        outcome = {"status": "ok", "curve": [1.0, score], "train_loss": score, "accuracy": score, "loss": 0.1}
+        return Trial(rule, Result(score, outcome))
+
+    count = len(next(iter(scores["tuned"].values())))
+    budget = Budget(trials=2, replicates=count)
+    piloted = {name: Piloted(space_of(rule), 1, 32, at_edge=False) for name, rule in rules.items()}
+    trials = {name: [[trial(rule, 0.5), trial(rule, 0.6)]] * count for name, rule in rules.items()}
+    finals = {arm: {name: [trial(rules[name], one) for one in scores[arm][name]] for name in rules} for arm in ARMS}
+    return Contest(TaskPlan("t", "products", 50), 10, budget, piloted, trials, finals, dict.fromkeys(rules, 1e-4))

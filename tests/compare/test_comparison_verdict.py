@@ -1,0 +1,151 @@
+"""Verdicts on made-up scores, and what is measured besides."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from compare_tasks import made
+
+from symevo.compare.contestants import Contestant
+from symevo.compare.measures import expected_best, lr_curve, lr_decades, profile, steps_to, typical
+from symevo.compare.result import answered, best_baseline, questions, task_entry
+from symevo.compare.verdict import NONE, overall
+from symevo.report.comparison import comparison_report
+from symevo.rules.classic import CLASSICS
+from symevo.rules.rule import rule
+
+COUNT = 20
+RULES = {"evolved": rule("theta = theta - lr*sign(g)"), "adamw": CLASSICS.get("adamw"), "lion": CLASSICS.get("lion")}
+PEOPLE = {name: Contestant(name, one, "candidate" if name == "evolved" else "baseline") for name, one in RULES.items()}
+NOISE = {name: 0.01 * np.random.default_rng(at).standard_normal(COUNT) for at, name in enumerate(RULES)}
+
+
+def entry(**gains: float) -> dict:
+    """A task's entry where the evolved rule is better by these gains in these arms; ``default`` is AdamW's own."""
+    scores = {
+        arm: {name: list(0.9 + NOISE[name] + (gains.get(arm, 0) if name == "evolved" else 0)) for name in RULES}
+        for arm in ("tuned", "constant", "own")
+    }
+    scores["own"]["adamw"] = list(0.9 + NOISE["adamw"] + gains.get("default", 0))
+    scores["constant"]["adamw"] = list(np.array(scores["constant"]["adamw"]) + gains.get("untuned", 0))
+    contest = made(RULES, scores)
+    answers = answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)})["t"]
+    return task_entry(contest, PEOPLE, answers, held_out=False, seed=0, reference="adamw")
+
+
+@pytest.mark.parametrize(
+    ("gains", "gain"),
+    [
+        ({}, "none"),
+        ({"tuned": 0.03, "constant": 0.03, "own": 0.03}, "rule"),
+        ({"tuned": 0.03}, "rule"),
+        ({"tuned": -0.03, "own": 0.5}, "worse"),
+        ({"constant": 0.03, "own": 0.03}, "schedule"),
+        ({"default": -0.3}, "learning rate"),
+        ({"default": -0.3, "untuned": -0.1, "constant": -0.1}, "learning rate"),
+    ],
+)
+def test_the_verdict_says_whose_the_gain_is(gains, gain):
+    found = entry(**gains)["verdicts"]["evolved"]
+    assert found["gain"] == gain
+    assert "adamw" in found["text"]
+
+
+def test_a_schedule_of_its_own_that_the_reference_can_have_too():
+    from dataclasses import replace
+
+    from symevo.rules.schedule import Schedule
+
+    before = RULES["evolved"], PEOPLE["evolved"]
+    scheduled = replace(before[0], schedule=Schedule(0, "cosine"))
+    try:
+        RULES["evolved"], PEOPLE["evolved"] = scheduled, Contestant("evolved", scheduled, "candidate")
+        found = entry(default=-0.3, untuned=-0.1, constant=-0.1)["verdicts"]["evolved"]
+    finally:
+        RULES["evolved"], PEOPLE["evolved"] = before
+    assert found["gain"] == "schedule"
+
+
+def test_equal_rules_are_seldom_called_different():
+    rng = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(40):
+        scores = {name: list(0.9 + 0.01 * rng.standard_normal(COUNT)) for name in ("evolved", "adamw")}
+        rules = {name: RULES[name] for name in scores}
+        contest = made(rules, dict.fromkeys(("tuned", "constant", "own"), scores))
+        wrong += answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)[:1]})["t"][0].words != NONE
+    assert wrong <= 3, "the level is 1 %: 4 of 40 would come less than once in a thousand times"
+
+
+def test_the_correction_grows_with_the_questions():
+    scores = {name: list(0.9 + NOISE[name] + (0.02 if name == "evolved" else 0)) for name in RULES}
+    contest = made(RULES, dict.fromkeys(("tuned", "constant", "own"), scores))
+    asked = questions(contest, PEOPLE, reference="adamw", seed=0)
+    alone = answered({"t": asked})["t"]
+    many = answered(dict.fromkeys("tuvwxyz", asked))["t"]
+    assert many[0].p >= 6 * alone[0].p > 0
+
+
+def test_an_entry_is_json_and_holds_every_score():
+    found = json.loads(json.dumps(entry(tuned=0.03), allow_nan=False))
+    one = found["contestants"]["evolved"]
+    assert len(one["trials"]) == COUNT
+    assert len(one["finals"]["tuned"]) == len(one["finals"]["own"]) == COUNT
+    assert one["summary"]["tuned"]["low"] < one["summary"]["tuned"]["mean"] < one["summary"]["tuned"]["high"]
+    assert found["best_baseline"] in ("adamw", "lion")
+
+
+def test_the_best_baseline_is_chosen_on_validation():
+    scores = {arm: {name: [0.9] * 2 for name in RULES} for arm in ("tuned", "constant", "own")}
+    scores["tuned"]["lion"] = [1.0, 1.0]  # on the test split
+    contest = made(RULES, scores)
+    assert best_baseline(contest, PEOPLE) == "adamw"
+
+
+def test_the_report_has_a_line_for_each_contestant():
+    data = {
+        "candidates": ["evolved"], "reference": "adamw", "score": "accuracy", "seed": 0,
+        "contestants": {name: one.to_json() for name, one in PEOPLE.items()}, "tasks": {"t": entry(tuned=0.03)},
+        "overall": {"evolved": overall({"t": "rule"}, set(), "adamw")}, "controls": {"random": None},
+    }  # fmt: skip
+    text = comparison_report(data)
+    assert max(map(len, text.splitlines())) <= 100
+    for word in ("evolved", "adamw", "lion", "the gain is the rule's", "better on 1 of 1 tasks"):
+        assert word in text
+
+
+def test_expected_best_of_few_trials():
+    scores = [3.0, 1.0, 2.0]
+    assert expected_best(scores, 1) == pytest.approx(2)
+    assert expected_best(scores, 2) == pytest.approx((3 + 3 + 2) / 3)
+    assert expected_best(scores, 3) == pytest.approx(3)
+    assert expected_best(scores, 4) is None
+    assert expected_best(list(range(400)), 50) == pytest.approx(401 * 50 / 51 - 1)
+
+
+def test_decades_of_learning_rates_within_1_percent():
+    lrs = [10 ** (-4 + at / 100) for at in range(400)]  # four decades
+    scores = [1.0 if 1e-3 <= lr < 1e-2 else 0.9 for lr in lrs]
+    curve = lr_curve(lrs, scores)
+    assert len(curve) == 16
+    assert lr_decades(curve) == pytest.approx(1.0)
+    assert lr_decades([]) == 0
+
+
+def test_steps_to_a_target():
+    outcome = {"status": "ok", "curve": [3.0, 2.0, None, 1.0]}
+    assert steps_to(2.0, outcome, 200) == 100
+    assert steps_to(1.5, outcome, 200) == 200
+    assert steps_to(0.5, outcome, 200) is None
+    assert steps_to(2.0, outcome | {"status": "diverged"}, 200) is None
+    assert typical([1, None, 3]) == 3
+    assert typical([1, None, None]) is None
+
+
+def test_performance_profiles():
+    found = profile({"a": [10, 20, None], "b": [20, 10, None]})
+    assert found["a"] == {"ratio": [1.0, 2.0], "share": [1 / 3, 2 / 3]}
+    assert math.isclose(found["b"]["share"][-1], 2 / 3)

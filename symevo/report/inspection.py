@@ -116,7 +116,8 @@ def _optimizer(found: Mapping[str, Any] | None) -> str:
         return "optimizer: no network stayed finite for long enough to tell"
     if found["size"] == 0:
         return "optimizer: does nothing"
-    lines = [f"optimizer: what LSTM and head add to Adam's step, over windows of {found['steps']} steps"]
+    span = f"{found['steps']} step{'' if found['steps'] == 1 else 's'}"
+    lines = [f"optimizer: what LSTM and head add to Adam's step, over windows of {span}"]
     lines.append(_row("size", [_size(found["size"])]) + "  of Adam's step")
     if not any(found["importance"].values()):
         return "\n".join([*lines, "  a constant, whatever its inputs are"])

@@ -108,6 +108,13 @@ def test_constants_are_told(finished: symevo.Run, monkeypatch: pytest.MonkeyPatc
     assert "a constant, whatever its inputs are" in text
 
 
+def test_one_step_and_one_formula_will_do(finished: symevo.Run) -> None:
+    found = inspecting.inspect(finished.path, Look(networks=1, steps=1, budget=1))
+    formulas = [one["formula"] for layer in found["layers"].values() for one in layer["corrections"]]
+    assert {one["evaluations"] for one in formulas if one} <= {1, 2}  # a second with statistics
+    assert "windows of 1 step" in inspection_report(found)
+
+
 def test_networks_that_explode_at_once_are_a_failure(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     controllers = np.zeros(SIZE)
     tensors(controllers, "loss", "gradient")["third.bias"][:] = math.inf

@@ -278,7 +278,7 @@ def test_primitives_that_need_more_than_torch_are_named():
 
     with pytest.raises(UserError, match="primitive 'steeper' cannot be exported: it reads steep from outside"):
         source(rule("theta = theta - lr*steeper(g)"))
-    namespace: dict = {}
+    namespace: dict = {"__name__": "__main__"}
     exec("def nowhere(x):\n    return x * 2", namespace)
     primitive(namespace["nowhere"])
     with pytest.raises(UserError, match="primitive 'nowhere' cannot be exported: its text is not in a file"):

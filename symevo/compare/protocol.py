@@ -28,7 +28,7 @@ which samples are tested, so an interval is about this data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symevo.errors import UserError
 from symevo.registry import nearest
@@ -37,8 +37,6 @@ BASELINES = ("nesterov", "adam", "adamw", "nadamw", "lion", "rmsprop")
 """What a rule is compared with where nothing else is named."""
 REFERENCE = "adamw"
 """The one that verdicts are about, where it is among them."""
-HELD_OUT = ("cancer-mlp", "friedman-mlp", "digits-mixer", "text-transformer")
-"""Tasks that a run's best rule is compared on besides those of its search."""
 SLOW_ROWS = 25
 """A task that stacks fewer rows than this costs so much a training that half the trials and replicates must do."""
 MOST_STEPS = 2_000_000
@@ -57,6 +55,7 @@ class Budget:
         ablations: Whether terms and states of a candidate are left out in turn.
         random: Whether random rules are a control where that is cheap.
         baselines: What is compared with.
+        held_out: Tasks that a run's best rule is compared on besides those of its search.
     """
 
     trials: int = 20
@@ -66,18 +65,23 @@ class Budget:
     ablations: bool = True
     random: bool = True
     baselines: tuple[str, ...] = BASELINES
+    held_out: tuple[str, ...] = ("cancer-mlp", "friedman-mlp", "digits-cnn")
 
     def on(self, rows: int) -> Budget:
         """The budget on a task that stacks so many rows: half of it where they are few."""
         if rows >= SLOW_ROWS:
             return self
-        return Budget(_half(self.trials), _half(self.replicates), _half(self.pilot), self.rounds)
+        few = {"trials": _half(self.trials), "replicates": _half(self.replicates), "pilot": _half(self.pilot)}
+        return replace(self, **few)
 
 
 BUDGETS = {
-    "quick": Budget(8, 10, 16, 3, ablations=False, random=False, baselines=("nesterov", "adamw", "lion")),
+    "quick": Budget(
+        8, 10, 16, 3, ablations=False, random=False, baselines=("nesterov", "adamw", "lion"), held_out=("cancer-mlp",)
+    ),
     "default": Budget(),
-    "full": Budget(50, 30, 64),
+    # The last two train one network at a time: hours.
+    "full": Budget(50, 30, 64, held_out=(*Budget().held_out, "digits-mixer", "text-transformer")),
 }
 """Budgets by name."""
 
@@ -96,10 +100,8 @@ def budget(name: str, trials: int | None = None, replicates: int | None = None) 
     known = BUDGETS[name]
     if trials is None and replicates is None:
         return known
-    return _Fixed(
-        trials or known.trials, replicates or known.replicates, known.pilot, known.rounds,
-        known.ablations, known.random, known.baselines,
-    )  # fmt: skip
+    changed = replace(known, trials=trials or known.trials, replicates=replicates or known.replicates)
+    return _Fixed(**vars(changed))
 
 
 class _Fixed(Budget):

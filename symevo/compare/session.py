@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from symevo.compare.contest import ARMS, contest
 from symevo.compare.contestants import RANDOM, Contestant, baselines, candidates, lesser, run_of
-from symevo.compare.protocol import HELD_OUT, MOST_STEPS, REFERENCE, Budget, budget
+from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget
 from symevo.compare.random_search import RandomSearch
 from symevo.compare.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
 from symevo.compare.space import space_of
@@ -126,7 +126,7 @@ def prepare(request: Request, progress: Progress) -> Plan:
     given = candidates(request.sources, runs, taken=[one.name for one in rivals])
     searched = tuple(dict.fromkeys(task for run in known for task in run.settings.tasks))
     tasks = request.tasks or searched or tuple(made) or TASKS
-    usual = tuple(name for name in HELD_OUT if name not in tasks) if known else ()
+    usual = tuple(name for name in how.held_out if name not in tasks) if known else ()
     held_out = usual if request.held_out is None else () if request.held_out == ("none",) else request.held_out
     settings = _settings(request, (*tasks, *held_out), files, known)
     planned = Planned(settings, made, say=progress.message)

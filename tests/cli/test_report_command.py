@@ -116,7 +116,7 @@ def test_every_system_has_a_page(name: str, runs: dict[str, Path]) -> None:
 def test_figures_are_in_the_page_and_beside_it(name: str, runs: dict[str, Path]) -> None:
     path = Path(shutil.copytree(runs[name], "run"))
     found = reported(path)
-    assert {"fitness-by-generation", "learning-curves"} <= {one.stem for one in (path / "figures").iterdir()}
+    assert {"fitness-by-generation", "learning-curves-0"} <= {one.stem for one in (path / "figures").iterdir()}
     words = [one["aria-labelledby"] for one in found.all("svg")]
     assert words == [one["id"] for one in found.all("figcaption")]
     for name in (one.removesuffix("-words") for one in words):

@@ -46,19 +46,21 @@ def progress(subject: Subject, book: Sketchbook) -> Section:
 def curves(subject: Subject, book: Sketchbook) -> Section | None:
     """Training losses of the best candidate, beside the best of the first generation."""
     if subject.descent is not None:
-        series: dict[str, Any] = {"line of the best network": subject.descent}
         words = "along the line of networks that the best one descends from"
+        found: dict[str, Any] = {subject.run.settings.tasks[0]: {"line of the best network": subject.descent}}
     else:
         named = dict(_shown(subject))
-        series = dict(_mean_curves(subject, named))
         words = f"of {' and '.join(named)}, means over training seeds"
-    if not series:
-        return None
-    figure = book.draw(
-        by_step, "learning-curves", series, ylabel="training loss", title=f"Learning curves, {subject.named}",
-        highlight=next(iter(series)), alt=f"Training loss by step, {words}, as the search saw them.",
-    )  # fmt: skip
-    return Section("curves", "Learning curves in the search", figure)
+        found = {task: dict(_mean_curves(subject, task, named)) for task in subject.run.settings.tasks}
+    figures = [
+        book.draw(
+            by_step, f"learning-curves-{at}", series, ylabel="training loss", title=f"Learning curves on {task}",
+            highlight=next(iter(series)), alt=f"Training loss on {task} by step, {words}, as the search saw them.",
+        )
+        for at, (task, series) in enumerate(found.items())
+        if series
+    ]  # fmt: skip
+    return Section("curves", "Learning curves in the search", join(*figures)) if figures else None
 
 
 def _shown(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -73,18 +75,14 @@ def _shown(subject: Subject) -> Iterator[tuple[str, str]]:
         yield "the best of generation 0", first["identity"]
 
 
-def _mean_curves(subject: Subject, named: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    for task in subject.run.settings.tasks:
-        for words, identity in named.items():
-            rows = subject.outcomes.get(identity, {}).get(task, [])
-            found = [row["curve"] for row in rows if row.get("curve")]
-            if not found or len({len(curve) for curve in found}) > 1:  # one that diverged is shorter
-                found = found[:1]
-            if found:
-                length = subject.run.settings.steps / len(found[0])
-                steps = [round((at + 1) * length) for at in range(len(found[0]))]
-                key = words if len(subject.run.settings.tasks) == 1 else f"{words}, {task}"
-                yield key, (steps, [_mean(values) for values in zip(*found, strict=True)])
+def _mean_curves(subject: Subject, task: str, named: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for words, identity in named.items():
+        rows = subject.outcomes.get(identity, {}).get(task, [])
+        found = [row["curve"] for row in rows if row["status"] == "ok" and row.get("curve")]
+        if found and len({len(curve) for curve in found}) == 1:
+            length = subject.run.settings.steps / len(found[0])
+            steps = [round((at + 1) * length) for at in range(len(found[0]))]
+            yield words, (steps, [_mean(values) for values in zip(*found, strict=True)])
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

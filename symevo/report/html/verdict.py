@@ -16,6 +16,10 @@ from symevo.report.tables import shown
 
 _BELOW = 0.9
 """Scores over the learning rate are drawn down to this share of the best."""
+_ARMS = (
+    "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
+    "that a rule came with; own/tuned is the first with its own numbers and the second tuned."
+)
 _NETWORKS = ("gadam", "evograd")
 
 
@@ -84,6 +88,7 @@ def baselines(subject: Subject, book: Sketchbook) -> Section | None:
             ["task", "first", "second", "numbers", "difference", "95 % interval", "corrected p", "first is"],
             [[task, *_pair(one)] for task, compared in found.tasks.items() for one in compared.comparisons],
         ),
+        element("p", _ARMS),
         *_losses(found, book),
     ]  # fmt: skip
     return Section("baselines", "Against tuned baselines", join(*parts))

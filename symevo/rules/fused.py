@@ -1,11 +1,13 @@
-"""One function that updates many tensors by one program, each with scalars of its own.
+"""A program over many tensors, each with scalars of its own.
 
-Scalars enter as a table, so a function belongs to a program and to the shapes of the tensors, and to no
-number: a new learning rate, weight decay or step count compiles nothing.
+Scalars enter as tensors, so compiled code belongs to a program and to no number: a new learning rate, weight decay or
+step count compiles nothing. On a CPU it does not belong to shapes either, see :mod:`symevo.rules.flat`: one function
+serves every tensor, now and later, of a type. Elsewhere one function updates all tensors of a set of shapes.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,15 +15,25 @@ from typing import Any
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
+from symevo.rules.flat import Checked, flat_kernel, is_flat
 from symevo.rules.kernel import step_graph
 from symevo.rules.lowering import Lowered, lower
 from symevo.rules.program import Program
+from symevo.rules.scalars import with_reciprocals
 
 MAX_LAYOUTS = 64
 """Sets of shapes that one program is compiled for; where parameters take turns, further sets run eagerly."""
 
 _NO_COMPILER = "torch.compile does not work here; the optimizer runs without it"
+_SHARED_FROM = 1 << 15
+"""So many weights are worth the start of several threads."""
 _HALF = frozenset({torch.float16, torch.bfloat16})
+
+Item = tuple[list[torch.Tensor], torch.Tensor]
+"""Weights, gradient and states, of one shape; and the program's slots, ``[slots]``, of the type of its arithmetic."""
+
+Lane = tuple[int, Callable[[list[Any]], Any] | None]
+
 _cache: dict[tuple[str, ...], FusedUpdate] = {}
 _warned: set[str] = set()
 
@@ -36,54 +48,106 @@ class FusedUpdate:
 
     Attributes:
         lowered: The program's scalars and per-weight statements.
-        compilations: How often this process compiled it, over all layouts.
+        compilations: How often this process compiled it.
+        seconds: How long that took; little where the disk holds what was compiled before.
     """
 
     def __init__(self, program: Program) -> None:
-        self.lowered: Lowered = lower(program)
+        self.lowered: Lowered = with_reciprocals(lower(program))
         self.compilations = 0
+        self.seconds = 0.0
         self._step = step_graph(self.lowered, masked=False)
+        self._flat: dict[Any, Callable[[list[Any]], Any] | None] = {}
         self._compiled: dict[Any, Callable[..., None]] = {}
 
-    @torch.no_grad()
-    def __call__(
-        self,
-        params: Sequence[torch.Tensor],
-        grads: Sequence[torch.Tensor],
-        states: Sequence[Sequence[torch.Tensor]],
-        table: torch.Tensor,
-        *,
-        compile: bool = True,
-    ) -> None:
+    def __call__(self, work: Sequence[Item], *, compile: bool = True, checked: Checked | None = None) -> None:
         """One step, in place.
 
         Args:
-            params: Weights, of any shapes, on one device.
-            grads: Gradients of the same shapes and strides; not changed.
-            states: For each parameter one tensor of its shape per state, of :func:`compute_dtype`.
-            table: ``[parameters, slots]`` of the same compute type on the same device.
-            compile: One compiled function for all tensors, or torch's own operations one by one.
+            work: For each parameter its tensors and its scalars.
+            compile: Compiled code, or torch's own operations one by one.
+            checked: What the last step of these parameters found about them.
         """
         if not compile:
-            return self._update(params, grads, states, table)
-        key = (params[0].device, *[(tuple(p.shape), p.stride(), g.stride(), p.dtype, g.dtype)
-                                   for p, g in zip(params, grads, strict=True)])  # fmt: skip
+            with torch.no_grad():
+                for tensors, slots in work:
+                    self._one(*tensors, slots)
+        elif all(slots.is_cpu for _, slots in work):
+            self._flatly(work, checked or Checked())
+        else:
+            with torch.no_grad():
+                for bucket in _buckets([item for item in work if item[0][0].numel()]):
+                    self._update_layout(bucket)
+
+    def _flatly(self, work: Sequence[Item], checked: Checked) -> None:
+        threads = torch.get_num_threads()
+        everything = [x for tensors, _ in work for x in tensors]
+        if not checked.holds(everything, threads):
+            checked.keep(everything, threads, [self._lane(*item, threads) for item in work])
+        for (tensors, slots), (count, kernel) in zip(work, checked.found, strict=True):
+            if kernel:
+                kernel([count, *tensors, slots])
+            else:
+                self._apart(tensors, slots, threads)
+        torch.autograd.graph.increment_version([tensors[0] for tensors, _ in work])
+
+    def _lane(self, tensors: list[Any], slots: torch.Tensor, threads: int) -> Lane:
+        """How many weights, and the function that updates them; None if they do not lie as it expects."""
+        count = tensors[0].numel()
+        if not is_flat(tensors):
+            return count, None
+        key = (threads if count >= _SHARED_FROM else 1, *[x.dtype for x in tensors])
+        return count, self._flat[key] if key in self._flat else self._new_flat(key, slots)
+
+    @torch.no_grad()
+    def _apart(self, tensors: list[Any], slots: torch.Tensor, threads: int) -> None:
+        """Updates copies without gaps, where that is the reason, and copies back."""
+        copies = [x.contiguous() for x in tensors]
+        count, kernel = self._lane(copies, slots, threads)
+        if kernel is None:
+            self._one(*tensors, slots)
+            return
+        kernel([count, *copies, slots])
+        for index, (own, copy) in enumerate(zip(tensors, copies, strict=True)):
+            if own is not copy and index != 1:  # the gradient stays
+                own.copy_(copy)
+
+    def _new_flat(self, key: Any, slots: torch.Tensor) -> Callable[[list[Any]], Any] | None:
+        begin = time.perf_counter()
+        try:
+            self._flat[key] = flat_kernel(self._one, key[1:], slots, threads=key[0])
+            self.compilations += 1
+        except Exception as error:  # noqa: BLE001 - no compiler, an unsupported Python: no common class
+            _warn_once(_NO_COMPILER, error)
+            self._flat[key] = None
+        self.seconds += time.perf_counter() - begin
+        return self._flat[key]
+
+    def _one(self, param: Any, grad: Any, *rest: Any) -> None:
+        if param.dtype in _HALF:
+            wide = param.float()
+            self._step(wide, grad.float(), *rest)
+            param.copy_(wide)
+        else:
+            self._step(param, grad, *rest)
+
+    def _update(self, work: Any, table: torch.Tensor) -> None:
+        for tensors, slots in zip(work, table.unbind(0), strict=True):
+            self._one(*tensors, slots)
+
+    def _update_layout(self, bucket: list[Item]) -> None:
+        work = [
+            [_listed(x.detach()) for x in (param, _like(grad, param), *states)] for (param, grad, *states), _ in bucket
+        ]
+        table = torch.stack([slots for _, slots in bucket])
+        key = (table.device, *[(tuple(x.shape), x.stride(), x.dtype) for tensors in work for x in tensors])
         run = self._compiled.get(key) or self._new_layout(key)
         try:
-            run(params, grads, states, table)
+            run(work, table)
         except TorchDynamoException as error:  # raised while tracing, before anything has run
             _warn_once(_NO_COMPILER, error)
             self._compiled[key] = self._update
-            self._update(params, grads, states, table)
-
-    def _update(self, params: Any, grads: Any, states: Any, table: torch.Tensor) -> None:
-        for param, grad, state, slots in zip(params, grads, states, table.unbind(0), strict=True):
-            if param.dtype in _HALF:
-                wide = param.float()
-                self._step(wide, grad.float(), *state, slots)
-                param.copy_(wide)
-            else:
-                self._step(param, grad, *state, slots)
+            self._update(work, table)
 
     def _new_layout(self, key: Any) -> Callable[..., None]:
         if len(self._compiled) >= MAX_LAYOUTS:
@@ -98,14 +162,17 @@ class FusedUpdate:
                 from torch._inductor.compile_fx import compile_fx
 
                 self.compilations += 1
-                return compile_fx(graph, example)  # type: ignore[return-value]
+                begin = time.perf_counter()
+                compiled = compile_fx(graph, example)
+                self.seconds += time.perf_counter() - begin
+                return compiled  # type: ignore[return-value]
             except Exception as error:  # noqa: BLE001 - no compiler, no Triton, an unknown device: no common class
                 self.compilations -= 1
                 _warn_once(_NO_COMPILER, error)
                 return graph.forward
 
-        def update(params: Any, grads: Any, states: Any, table: torch.Tensor) -> None:
-            self._update(params, grads, states, table)
+        def update(work: Any, table: torch.Tensor) -> None:
+            self._update(work, table)
 
         # a code object of its own for each layout, so that layouts share no recompile limit
         update.__code__ = update.__code__.replace(co_name=f"update_{len(self._compiled)}")
@@ -121,6 +188,24 @@ def fused_update(program: Program) -> FusedUpdate:
     if program.lines not in _cache:
         _cache[program.lines] = FusedUpdate(program)
     return _cache[program.lines]
+
+
+def _buckets(work: list[Item]) -> list[list[Item]]:
+    """What one function can update: of one device and one type of arithmetic."""
+    buckets: dict[Any, list[Item]] = {}
+    for item in work:
+        buckets.setdefault((item[1].device, item[1].dtype), []).append(item)
+    return list(buckets.values())
+
+
+def _like(grad: torch.Tensor, param: torch.Tensor) -> torch.Tensor:
+    """``grad`` in the parameter's layout, so that layouts do not multiply."""
+    return grad if grad.stride() == param.stride() else torch.empty_like(param, dtype=grad.dtype).copy_(grad)
+
+
+def _listed(x: torch.Tensor) -> torch.Tensor:
+    """A number as a list of one: torch.compile takes float64 numbers for constants and gives up."""
+    return x if x.dim() else x.view(1)
 
 
 def _warn_once(message: str, error: Exception | None = None) -> None:

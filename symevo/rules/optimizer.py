@@ -11,16 +11,23 @@ import numpy as np
 import torch
 
 from symevo.errors import UserError
-from symevo.rules.fused import compute_dtype, fused_update
+from symevo.rules.flat import Checked
+from symevo.rules.fused import Item, compute_dtype, fused_update
 from symevo.rules.hyper import number, plain, unknown
 from symevo.rules.rule import Rule, RuleWarning
 from symevo.rules.rule import rule as as_rule
+from symevo.rules.scalars import Scalars
 
 COUNT = "t"
 """Key of a parameter's step count in its state: no state of a rule can be called so."""
 _TORCH_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
 _SCHEDULER_KEYS = _TORCH_KEYS | {"max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"}
 """What torch and its schedulers write into a group."""
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""A parameter and its gradient."""
+Row = tuple[torch.Tensor, dict[str, float]]
+"""Slots of a step, and the scalar states after it."""
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -80,10 +87,22 @@ class Optimizer(torch.optim.Optimizer):
             raise UserError("the rule reads T, the number of steps: give total_steps")
         _refuse_torch_keys(self.rule.hyper)
         self._known_keys = _SCHEDULER_KEYS.union(self.rule.hyper)
+        self._prepare()
         super().__init__(params, {**self.rule.hyper, "lr": self.rule.lr if lr is None else lr})
         if total_steps is None and not self.rule.schedule.is_constant:
             message = f"the rule's schedule ({self.rule.schedule}) does not run: give total_steps=STEPS"
             warnings.warn(message, RuleWarning, stacklevel=2)
+
+    def _prepare(self) -> None:
+        self._fused = fused_update(self.rule.program)
+        self._scalars = Scalars(self._fused.lowered)
+        self._seen: dict[int, Checked] = {}
+        self._names, self._scalar_names = self.rule.states, self.rule.program.scalar_states
+
+    @property
+    def compile_seconds(self) -> float:
+        """How long this process has compiled the rule: in the first step, for every optimizer of the same program."""
+        return self._fused.seconds
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds a group of parameters, with its own lr and hyperparameters where it sets them.
@@ -116,51 +135,46 @@ class Optimizer(torch.optim.Optimizer):
         Returns:
             The closure's loss, or None.
         """
-        self._check_groups()
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.no_grad():
-            ready = [[p for p in group["params"] if p.grad is not None] for group in self.param_groups]
-            for param in (param for params in ready for param in params):
-                _check_gradient(param.grad)  # before anything changes
-            for group, params in zip(self.param_groups, ready, strict=True):
-                for bucket in _buckets(params):
-                    self._update(group, bucket)
+        numbers = [self._numbers(index, group) for index, group in enumerate(self.param_groups)]
+        ready = [[(p, _checked(p.grad)) for p in group["params"] if p.grad is not None] for group in self.param_groups]
+        for index, pairs in enumerate(ready):  # nothing changes where one of the checks above fails
+            work = self._work(numbers[index], pairs)
+            self._fused(work, compile=self.compile, checked=self._seen.setdefault(index, Checked()))
         return loss
 
-    def _check_groups(self) -> None:
-        """A key that no line of the rule reads would be set in vain; a value may have been set since the last step."""
-        for index, group in enumerate(self.param_groups):
-            for name in self.rule.hyper:
-                value = group[name]
-                if not (type(value) is float and 0 <= value < 1):  # in order, whatever it is
-                    number(name, value)
-            if not self._known_keys.issuperset(group):
-                name = sorted(map(str, set(group) - self._known_keys))[0]
-                raise UserError(f"param_groups[{index}]: {unknown(name, self.rule.hyper)}")
+    def _numbers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
+        """A group's hyperparameters: any may have been set since the last step. A key that no line reads is vain."""
+        found = {}
+        for name in self.rule.hyper:
+            value = group[name]
+            known = type(value) is float and 0 <= value < 1  # in order, whatever it is
+            found[name] = value if known else number(name, value)
+        if not self._known_keys.issuperset(group):
+            name = sorted(map(str, set(group) - self._known_keys))[0]
+            raise UserError(f"param_groups[{index}]: {unknown(name, self.rule.hyper)}")
+        return found
 
-    def _update(self, group: dict[str, Any], params: list[torch.Tensor]) -> None:
-        fused = fused_update(self.rule.program)
-        for param in params:
-            if COUNT not in self.state[param]:
+    def _work(self, hyper: dict[str, float], pairs: list[Pair]) -> list[Item]:
+        rows: dict[Any, Row] = {}
+        work: list[Item] = []
+        for param, grad in pairs:
+            state = self.state[param]
+            if COUNT not in state:
                 self._start(param)
-            self.state[param][COUNT] += 1
-        dtype = compute_dtype(params[0].dtype)
-        table = torch.from_numpy(self._scalars(group, params)).to(dtype=dtype).to(device=params[0].device)
-        live = [index for index, param in enumerate(params) if param.numel()]
-        if live:
-            weights = [_listed(params[index].detach()) for index in live]
-            grads = [_listed(_like(params[index].grad, params[index])) for index in live]
-            states = [[_listed(self.state[params[index]][name]) for name in self.rule.states] for index in live]
-            fused(
-                weights,
-                grads,
-                states,
-                table if len(live) == len(params) else table[live],
-                compile=self.compile,
-            )
+            state[COUNT] += 1
+            key: Any = (state[COUNT], param.dtype, param.is_cpu or param.device)
+            if self._scalar_names:
+                key += tuple(state[name] for name in self._scalar_names)
+            row = rows.get(key)
+            if row is None:
+                row = rows[key] = self._row(hyper, param, state)
+            state.update(row[1])
+            work.append(([param, grad, *[state[name] for name in self._names]], row[0]))
+        return work
 
     def _start(self, param: torch.Tensor) -> None:
         state = self.state[param]
@@ -170,32 +184,19 @@ class Optimizer(torch.optim.Optimizer):
             state[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
         state |= dict.fromkeys(self.rule.program.scalar_states, 0.0)
 
-    def _scalars(self, group: dict[str, Any], params: list[torch.Tensor]) -> np.ndarray:
-        """The scalars of this step, float64 ``[parameters, slots]``; keeps the rule's scalar states.
+    def _row(self, hyper: dict[str, float], param: torch.Tensor, state: dict[str, Any]) -> Row:
+        """The scalars of a step for all parameters of one type and device, step count and scalar states."""
+        names = self._scalar_names
+        inputs = {**hyper, **self._clock(state[COUNT], hyper["lr"]), **{name: state[name] for name in names}}
+        slots, memory = self._scalars(inputs, np.float64 if param.dtype is torch.float64 else np.float32)
+        row = torch.from_numpy(slots)
+        return row if param.is_cpu else row.to(param.device), dict(zip(names, memory, strict=True))
 
-        They are computed once for all parameters of equal step count and equal scalar states.
-        """
-        lowered = fused_update(self.rule.program).lowered
-        hyper = {name: np.float64(float(group[name])) for name in self.rule.hyper}
-        rows: dict[tuple[float, ...], tuple[list[Any], list[float]]] = {}
-        table = np.empty((len(params), lowered.slots))
-        for index, param in enumerate(params):
-            state = self.state[param]
-            key = (state[COUNT], *(state[name] for name in lowered.scalar_states))
-            if key not in rows:
-                env: dict[str, Any] = {**hyper, **self._clock(key[0], hyper["lr"])}
-                env.update(zip(lowered.scalar_states, map(np.float64, key[1:]), strict=True))
-                values = lowered.scalar_step(env)
-                rows[key] = values, [float(env[name]) for name in lowered.scalar_states]
-            table[index] = rows[key][0]
-            state.update(zip(lowered.scalar_states, rows[key][1], strict=True))
-        return table
-
-    def _clock(self, t: float, lr: np.float64) -> dict[str, np.float64]:
+    def _clock(self, t: float, lr: float) -> dict[str, float]:
         if self.total_steps is None:
-            return {"t": np.float64(t), "lr": lr}
+            return {"t": t}
         factor = self.rule.schedule.factor(t - 1, self.total_steps)
-        return {"t": np.float64(t), "T": np.float64(self.total_steps), "lr": np.float64(lr * factor)}
+        return {"t": t, "T": self.total_steps, "lr": float(lr * factor)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from :meth:`state_dict` of an optimizer with the same rule, bit for bit.
@@ -227,6 +228,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._prepare()
         self.defaults.pop("differentiable", None)  # torch's addition, which every new group would get
 
 
@@ -238,29 +240,12 @@ def _copied(state: Mapping[str, Any], param: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _buckets(params: list[torch.Tensor]) -> list[list[torch.Tensor]]:
-    """Parameters that one function can update: of one device and one type of arithmetic."""
-    buckets: dict[Any, list[torch.Tensor]] = {}
-    for param in params:
-        buckets.setdefault((param.device, compute_dtype(param.dtype)), []).append(param)
-    return list(buckets.values())
-
-
-def _like(grad: Any, param: torch.Tensor) -> torch.Tensor:
-    """``grad`` in the parameter's layout, so that layouts do not multiply."""
-    return grad if grad.stride() == param.stride() else torch.empty_like(param, dtype=grad.dtype).copy_(grad)
-
-
-def _listed(x: torch.Tensor) -> torch.Tensor:
-    """A number as a list of one: torch.compile takes float64 numbers for constants and gives up."""
-    return x if x.dim() else x.view(1)
-
-
-def _check_gradient(grad: Any) -> None:
+def _checked(grad: Any) -> torch.Tensor:
     if grad.layout is not torch.strided:
         raise UserError("sparse gradients are not supported: use a dense one, such as nn.Embedding(sparse=False)")
     if grad.is_complex():
         raise UserError("complex gradients are not supported: use torch.view_as_real")
+    return grad
 
 
 def _refuse_torch_keys(hyper: Mapping[str, Any]) -> None:

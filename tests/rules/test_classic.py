@@ -241,8 +241,8 @@ def test_compiled_agrees_with_eager_for_the_others(name):
 
 def test_a_classic_compiles_once_whatever_its_numbers():
     update = FusedUpdate(CLASSICS.get("sgd").program)
-    params, grads = [torch.ones(3)], [torch.ones(3)]
+    param, grad = torch.ones(3), torch.ones(3)
     for lr in (0.1, 0.2, 0.3):
-        update(params, grads, [[]], torch.tensor([[lr, 0.0]]))
+        update([([param, grad], torch.tensor([lr, 0.0]))])
     assert update.compilations == 1
-    assert params[0].tolist() == pytest.approx([0.4] * 3)
+    assert param.tolist() == pytest.approx([0.4] * 3)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from optimizer_models import model, same, train, weight
 from torch import nn
 from torch.optim import lr_scheduler
 
-from symevo.rules import fused
+from symevo.rules import flat, fused
 from symevo.rules.classic import CLASSICS
-from symevo.rules.fused import FusedUpdate, fused_update
+from symevo.rules.flat import Checked
+from symevo.rules.fused import fused_update
+from symevo.rules.kernel import step_graph
+from symevo.rules.lowering import lower
 from symevo.rules.optimizer import Optimizer
 from symevo.rules.rule import rule
+from symevo.rules.scalars import Scalars, with_reciprocals
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -111,10 +116,149 @@ def test_runs_eagerly_with_one_warning_where_nothing_compiles(monkeypatch):
     assert same(*nets)
 
 
-def test_ever_changing_sets_of_parameters_stop_compiling(monkeypatch):
-    monkeypatch.setattr(fused, "MAX_LAYOUTS", 0)
-    monkeypatch.setattr(fused, "_warned", set())
-    update = FusedUpdate(CLASSICS.get("sgd").program)
-    with pytest.warns(RuntimeWarning, match="keeps changing"):
-        update([torch.ones(1)], [torch.ones(1)], [[]], torch.tensor([[0.5, 0.0]]))
-    assert update.compilations == 0
+def test_one_compilation_serves_all_shapes_and_changing_sets():
+    text = "m = 0.5*m + g; theta = theta - lr*m*abs(m)"
+    nets = model(), model()
+    for net, compiled in zip(nets, (True, False), strict=True):
+        optimizer = Optimizer(net[0].parameters(), text, 0.1, compile=compiled)
+        train(net, optimizer, 2)
+        optimizer.add_param_group({"params": [*net[2].parameters()]})
+        train(net, optimizer, 2)
+        for frozen in (net[0].bias, net[2].weight):
+            frozen.requires_grad_(False)
+            train(net, optimizer, 2)
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+    assert fused_update(rule(text).program).compilations == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda net: net.to(torch.float64),
+        lambda net: net.load_state_dict(model(seed=5).state_dict()),
+        lambda net: [setattr(p, "data", p.data.clone()) for p in net.parameters()],
+        lambda net: [setattr(p, "data", p.data.t().contiguous().t()) for p in net.parameters()],
+        lambda net: [setattr(p, "grad", None) for p in net.parameters()],
+    ],
+    ids=["type", "values", "memory", "layout", "no gradient"],
+)
+def test_what_changes_between_steps_is_noticed(change):
+    """The compiled step asks anew what it had found about tensors that are no longer as they were."""
+    nets = model(), model()
+    for net, compiled in zip(nets, (True, False), strict=True):
+        optimizer = Optimizer(net.parameters(), "adam", 0.01, compile=compiled)
+        train(net, optimizer, 3)
+        change(net)
+        optimizer.step() if net[0].weight.grad is None else train(net, optimizer, 3)
+    assert all(a.dtype == b.dtype for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_checked_holds_for_tensors_alike_and_for_no_others():
+    checked, tensors = Checked(), [torch.ones(4, 3), torch.ones(4, 3)]
+    assert not checked.holds(tensors, 1)
+    checked.keep(tensors, 1, "found")
+    assert checked.holds([torch.zeros(4, 3), torch.zeros(5, 3)[1:]], 1)
+    assert checked.found == "found"
+    assert not checked.holds(tensors, 2)
+    assert not checked.holds(tensors[:1], 1)
+    others = [torch.ones(4, 2), torch.ones(4, 3, dtype=torch.float64), torch.ones(3, 4).t(), torch.ones(4, 6)[:, ::2]]
+    others += [torch.ones(5, 3), torch.ones(12), torch.ones(4, 3, device="meta"), nn.Parameter(torch.ones(4, 3))]
+    assert not any(checked.holds([tensors[0], other], 1) for other in others)
+
+
+def test_without_torchs_guards_every_step_looks_anew(monkeypatch):
+    monkeypatch.setattr(flat, "import_module", broken_import)
+    checked, tensors = Checked(), [torch.ones(3)]
+    checked.keep(tensors, 1, "found")
+    assert not checked.holds(tensors, 1)
+    assert checked.found == "found"
+
+
+def broken_import(*_):
+    raise ImportError("no such module")
+
+
+def test_gradients_that_are_views_of_one_buffer():
+    """As DistributedDataParallel gives them: windows of a flat tensor, at odd places, filled anew at every step."""
+    nets, buffer = (model(), model()), torch.zeros(1 + sum(p.numel() for p in model().parameters()))
+    for net, compiled in zip(nets, (True, False), strict=True):
+        at = 1
+        for param in net.parameters():
+            param.grad = buffer[at : at + param.numel()].view_as(param)
+            at += param.numel()
+        optimizer = Optimizer(net.parameters(), "adam", 0.01, compile=compiled)
+        for step in range(4):
+            buffer.copy_(torch.linspace(-1, 1, len(buffer)) * (step + 1))
+            optimizer.step()
+    for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_several_threads_give_the_same_bits():
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            torch.manual_seed(0)
+            param = nn.Parameter(torch.randn(70_001))
+            optimizer = Optimizer([param], "adamw", 0.01)
+            for _ in range(3):
+                param.grad = torch.randn(70_001)
+                optimizer.step()
+            found.append(param.detach())
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+def test_says_how_long_it_compiled():
+    param = weight(3)
+    optimizer = Optimizer([param], "theta = theta - lr*g/(0.25 + abs(g))", 0.1)
+    assert optimizer.compile_seconds == 0
+    optimizer.step()
+    taken = optimizer.compile_seconds
+    assert taken > 0
+    optimizer.step()
+    assert optimizer.compile_seconds == taken
+
+
+def test_the_compiled_step_counts_as_a_change_in_place():
+    param = weight(2)
+    loss = (param * param).sum()
+    Optimizer([param], "sgd").step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("name", ["adamw", "nadam", "lion"])
+def test_reciprocals_change_the_last_bit_at_most(name):
+    program = rule(name).program
+    plain, changed = lower(program), with_reciprocals(lower(program))
+    env = {**rule(name).hyper, "t": 7.0, **dict.fromkeys(plain.scalar_states, 0.5)}
+    found = []
+    for lowered in (plain, changed):
+        torch.manual_seed(0)
+        tensors = [torch.randn(100, dtype=torch.float64).abs() for _ in range(2 + len(lowered.states))]
+        slots, _ = Scalars(lowered)(env, "float64")
+        step_graph(lowered, masked=False)(*tensors, torch.from_numpy(slots))
+        found.append(tensors[0])
+    assert torch.allclose(*found, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSICS))
+def test_scalars_kept_from_the_last_step_are_those_computed_anew(name):
+    lowered = lower(CLASSICS.get(name).program)
+    kept, hyper = Scalars(lowered), dict(CLASSICS.get(name).hyper)
+    memory = [0.0] * len(lowered.scalar_states)
+    for t in (1, 2, 3, 7, 7, 8):
+        hyper["lr"] = 1e-3 if t < 3 else 2e-4
+        inputs = {**hyper, "t": t, **dict(zip(lowered.scalar_states, memory, strict=True))}
+        slots, memory = kept(inputs, "float64")
+        anew, again = Scalars(lowered)(inputs, "float64")
+        reference = {name: np.float64(value) for name, value in inputs.items()}
+        assert np.array_equal(slots, anew, equal_nan=True)
+        assert memory == again
+        assert slots == pytest.approx(np.array(lowered.scalar_step(reference), dtype=float), rel=1e-12, nan_ok=True)

@@ -1,0 +1,182 @@
+"""What a step of ``symevo.Optimizer`` costs on a CPU, beside torch's fused AdamW.
+
+For models of 13 thousand, 0.8 million and 10 million weights, with one and with two threads: a whole ``step()`` of
+rules given as program text (``RULES``) over one of ``torch.optim.AdamW(fused=True)``, beside torch's AdamW in its other
+forms and those of heavyball and pytorch_optimizer where they are installed. Gradients are fixed numbers. ``again`` is
+torch's fused AdamW a second time: how far two identical runs are apart.
+
+Slices of steps alternate, and a ratio is the median over the rounds, with the smallest and the largest of them: of the
+time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once and what
+changes written once, by its time on the clock; a plain copy of as much memory as the weights take stands beside it.
+
+    python paper/benchmarks/step_time.py [--models 13k,0.8M,10M] [--threads 1,2] [--rounds 9] [--seconds 0.1]
+        [--out FILE.json]
+
+Prints one JSON line for each model and number of threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import about
+
+import symevo
+from symevo.rules.program import Program
+
+MODELS: dict[str, list[tuple[int, ...]]] = {
+    "13k": [(16, 784), (16,), (10, 16), (10,)],
+    "0.8M": [(32, 1, 3, 3), (32,), (64, 32, 3, 3), (64,), (256, 3136), (256,), (10, 256), (10,)],
+    "10M": [(2048, 784), (2048,), (2048, 2048), (2048,), (2048, 2048), (2048,), (10, 2048), (10,)],
+}
+"""Shapes of the parameters: a perceptron, the CNN of arXiv 2512.11853 for 28×28 pixels, another perceptron."""
+
+MOMENTS = "m = b1*m + (1 - b1)*g; v = b2*v + (1 - b2)*g**2"
+RULES: dict[str, tuple[str, dict[str, float]]] = {
+    "adamw as text": (
+        f"{MOMENTS}; theta = theta - lr*(m/(1 - b1**t)/(sqrt(v/(1 - b2**t)) + eps) + wd*theta)",
+        {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "wd": 0.01},
+    ),
+    "published winner": (  # arXiv 2512.11853, with the numbers of its code
+        f"{MOMENTS}; w = theta*(1 - lr*wd); theta = w - lr*(a4*sign(g) + a3*m/(sqrt(v) + eps))",
+        {"b1": 0.8553020861538518, "b2": 0.9357561078635277, "eps": 10**-8.26423960220415,
+         "wd": 10**-3.0112238437153316, "a4": 0.41205802174892475 + 0.32238621456272765, "a3": 2.0030004279455267 + 1.6322011630060542},
+    ),
+    "expression": (  # ratio(ema_hat(g), root(ema(square(g)))) with a sign, as `symevo run expression` finds them
+        "m = b1*m + (1 - b1)*g; v = b2*v + (1 - b2)*square(g); "
+        "theta = theta - lr*(ratio(m/(1 - b1**t), root(v)) + 0.3*sign(m - 0.5*g) + wd*theta)",
+        {"b1": 0.9, "b2": 0.99, "wd": 0.01},
+    ),
+    "with tanh": (
+        "m = b1*m + (1 - b1)*tanh(g/s); theta = theta - lr*(m + wd*theta)", {"b1": 0.9, "s": 0.01, "wd": 0.01},
+    ),
+    "with log": (
+        f"{MOMENTS}; theta = theta - lr*(signed_log(m/(sqrt(v) + eps)) + wd*theta)",
+        {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "wd": 0.01},
+    ),
+}  # fmt: skip
+GOALS = {
+    "adamw as text": {"13k": 1.0, "0.8M": 1.0, "10M": 1.05},
+    "published winner": {"13k": 1.0, "0.8M": 1.0, "10M": 1.05},
+    "expression": {"13k": 1.0, "0.8M": 1.0, "10M": 1.05},
+    "with tanh": dict.fromkeys(MODELS, 1.3),
+    "with log": dict.fromkeys(MODELS, 1.3),
+}
+"""At most so many times the time of torch's fused AdamW."""
+
+
+class Cost(NamedTuple):
+    """Seconds of a step: on the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+
+def parameters(model: str) -> list[nn.Parameter]:
+    torch.manual_seed(0)
+    found = [nn.Parameter(0.1 * torch.randn(shape)) for shape in MODELS[model]]
+    for param in found:
+        param.grad = 0.01 * torch.randn_like(param)
+    return found
+
+
+def ways(model: str) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
+    """A step of each optimizer, and how long ours compiled."""
+    adamw, params = torch.optim.AdamW, parameters
+    steps: dict[str, Callable[[], Any]] = {
+        "fused": adamw(params(model), fused=True).step,
+        "again": adamw(params(model), fused=True).step,
+        "foreach": adamw(params(model), foreach=True).step,
+        "for-loop": adamw(params(model), foreach=False).step,
+    }
+    seconds = {}
+    for name, (text, hyper) in RULES.items():
+        optimizer = symevo.Optimizer(params(model), text, **hyper)
+        optimizer.step()
+        steps[name], seconds[name] = optimizer.step, round(optimizer.compile_seconds, 2)
+    for library, name in (("heavyball", "ForeachAdamW"), ("heavyball", "AdamW"), ("pytorch_optimizer", "AdamW")):
+        try:
+            steps[library] = getattr(__import__(library), name)(params(model), lr=1e-3).step
+        except (ImportError, AttributeError):
+            continue
+    source = [param.detach() for param in params(model)]
+    target = [torch.empty_like(x) for x in source]
+    steps["copy"] = lambda: [x.copy_(y) for x, y in zip(target, source, strict=True)]
+    return steps, seconds
+
+
+def run(step: Callable[[], Any], count: int) -> Cost:
+    clock, processor = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        step()
+    return Cost((time.perf_counter() - clock) / count, (time.process_time() - processor) / count)
+
+
+def measure(model: str, *, threads: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Times, ratios and throughput of one model with some threads."""
+    torch.set_num_threads(threads)
+    steps, compiled = ways(model)
+    weights = sum(param.numel() for param in parameters(model))
+    for step in steps.values():
+        run(step, 3)
+    counts = {name: max(2, int(seconds / run(step, 3).clock)) for name, step in steps.items()}
+    costs: dict[str, list[Cost]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            costs[name].append(run(step, counts[name]))
+    found: dict[str, Any] = {"model": model, "weights": weights, "tensors": len(MODELS[model]), "threads": threads}
+    for part in Cost._fields:
+        times = {name: [getattr(cost, part) for cost in some] for name, some in costs.items()}
+        ratios = {name: _ratio(some, times["fused"]) for name, some in times.items() if name not in ("fused", "copy")}
+        microseconds = {name: round(1e6 * statistics.median(some), 1) for name, some in times.items()}
+        found[part] = {"us": microseconds, "over fused": ratios}
+    moved = {name: 4 * weights * _buffers(name) for name in steps}
+    clock = {name: statistics.median(cost.clock for cost in some) for name, some in costs.items()}
+    found["GB/s"] = {name: round(moved[name] / clock[name] / 1e9, 2) for name in steps}
+    goals = {name: GOALS[name][model] for name in RULES}
+    return found | {"compile_seconds": compiled, "goals": goals, "rounds": rounds}
+
+
+def _buffers(name: str) -> int:
+    """How often a step must read or write a number for each weight: a copy 2, AdamW 7."""
+    if name not in RULES:
+        return 2 if name == "copy" else 7
+    return 3 + 2 * len(Program.parse(RULES[name][0]).states)
+
+
+def _ratio(own: list[float], base: list[float]) -> dict[str, float]:
+    ratios = sorted(a / b for a, b in zip(own, base, strict=True))
+    each = {"ratio": statistics.median(ratios), "least": ratios[0], "most": ratios[-1]}
+    return {name: round(value, 2) for name, value in each.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.1, help="rough length of a slice")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    found = []
+    for threads in map(int, options.threads.split(",")):
+        for model in options.models.split(","):
+            found.append(measure(model, threads=threads, rounds=options.rounds, seconds=options.seconds))
+            print(json.dumps(found[-1]), flush=True)
+    if options.out:
+        options.out.write_text(json.dumps({"about": about(), "rules": RULES, "measured": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from symevo.commands.exporting import export
     from symevo.errors import UserError
     from symevo.neural.trainer import EvoGrad
     from symevo.rules.optimizer import Optimizer
@@ -24,6 +25,7 @@ _HOMES = {
     "Task": "symevo.tasks.task",
     "UserError": "symevo.errors",
     "evolve": "symevo.systems.api",
+    "export": "symevo.commands.exporting",
     "load": "symevo.systems.api",
     "primitive": "symevo.rules.register",
     "rule": "symevo.rules.rule",
@@ -37,6 +39,7 @@ __all__ = [
     "UserError",
     "__version__",
     "evolve",
+    "export",
     "load",
     "primitive",
     "rule",

@@ -29,6 +29,7 @@ Examples:
   symevo transfer runs/evograd-…        evolved controllers on other networks
   symevo inspect runs/evograd-…         what evolved controllers react to
   symevo report runs/term-sum-…         the run as one HTML page
+  symevo export runs/term-sum-… -o my_optimizer.py
   symevo rules adamw                    a classic optimizer as a rule
 """
 TASKS_FROM = "Python file that makes tasks or primitives of your own."

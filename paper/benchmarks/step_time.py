@@ -43,7 +43,7 @@ MODELS: dict[str, list[tuple[int, ...]]] = {
 """Shapes of the parameters: a perceptron, the CNN of arXiv 2512.11853 for 28×28 pixels, another perceptron."""
 
 MOMENTS = "m = b1*m + (1 - b1)*g; v = b2*v + (1 - b2)*g**2"
-RULES: dict[str, tuple[str, dict[str, float]]] = {
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
     "adamw as text": (
         f"{MOMENTS}; theta = theta - lr*(m/(1 - b1**t)/(sqrt(v/(1 - b2**t)) + eps) + wd*theta)",
         {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "wd": 0.01},
@@ -51,7 +51,8 @@ RULES: dict[str, tuple[str, dict[str, float]]] = {
     "published winner": (  # arXiv 2512.11853, with the numbers of its code
         f"{MOMENTS}; w = theta*(1 - lr*wd); theta = w - lr*(a4*sign(g) + a3*m/(sqrt(v) + eps))",
         {"b1": 0.8553020861538518, "b2": 0.9357561078635277, "eps": 10**-8.26423960220415,
-         "wd": 10**-3.0112238437153316, "a4": 0.41205802174892475 + 0.32238621456272765, "a3": 2.0030004279455267 + 1.6322011630060542},
+         "wd": 10**-3.0112238437153316, "a4": 0.41205802174892475 + 0.32238621456272765,
+         "a3": 2.0030004279455267 + 1.6322011630060542},
     ),
     "expression": (  # ratio(ema_hat(g), root(ema(square(g)))) with a sign, as `symevo run expression` finds them
         "m = b1*m + (1 - b1)*g; v = b2*v + (1 - b2)*square(g); "
@@ -174,8 +175,10 @@ def main() -> None:
         for model in options.models.split(","):
             found.append(measure(model, threads=threads, rounds=options.rounds, seconds=options.seconds))
             print(json.dumps(found[-1]), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps({"about": about(), "rules": RULES, "measured": found}, indent=1) + "\n")
+            if options.out:
+                options.out.write_text(
+                    json.dumps({"about": about(), "rules": RULES, "measured": found}, indent=1) + "\n"
+                )
 
 
 if __name__ == "__main__":

@@ -89,3 +89,11 @@ def test_evograd_trains_a_model_with_controllers_from_a_file():
     assert done.returncode == 0, done.stderr
     assert "plain Adam" in done.stdout
     assert float(done.stdout.split()[-1]) > 0.3
+
+
+def test_export_writes_a_file_that_learns_the_digits():
+    source = "import export; print('accuracy', export.main(generations=2, steps=60))"
+    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "class Found(torch.optim.Optimizer):" in done.stdout
+    assert float(done.stdout.split()[-1]) > 0.5

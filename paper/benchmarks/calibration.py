@@ -27,7 +27,7 @@ from typing import Any
 
 from machine import about
 
-TASK, STEPS, TRIALS, REPLICATES = "noisy-lsq", 300, 16, 40
+TASK, STEPS, TRIALS, REPLICATES = "digits-mlp", 40, 16, 40
 DISGUISE = """
 q = q + (1 - s)*(g*g - q)
 p = g - r*(g - p)

@@ -8,7 +8,7 @@ from typing import Any
 
 from symevo.report.tables import WIDTH
 
-_NAME = 26
+_NAME = 17
 
 
 def comparison_report(data: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def comparison_report(data: Mapping[str, Any]) -> str:
     for task, entry in data["tasks"].items():
         for name in data["candidates"]:
             blocks.append("\n".join([*_title(task, entry), *_scores(data, entry, name)]))
-        blocks.append("\n".join(_further(entry)))
+        blocks.append("\n".join(_further(data, entry)))
         blocks += ["\n".join(_verdict(name, one)) for name, one in entry["verdicts"].items()]
     blocks += [*(_wrapped(f"{name}: {text}") for name, text in data["overall"].items()), *_controls(data)]
     return "\n\n".join(blocks)
@@ -55,12 +55,14 @@ def _scores(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> Ite
         yield line.rstrip()
 
 
-def _further(entry: Mapping[str, Any]) -> Iterator[str]:
-    """Other arms, and what else was measured."""
+def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+    """Other arms, and what else was measured, of all but ablations."""
     target = entry["target_loss"]
     goal = "steps to -" if target is None else f"steps to {target:.3g}"
     yield f"{'':{_NAME}}  {'constant':>8}  {'own':>7}  {'diverged':>8}  {'lr decades':>10}  {goal:>15}"
-    for name, one in entry["contestants"].items():
+    shown = [name for name in entry["contestants"] if data["contestants"][name]["role"] != "ablation"]
+    for name in shown:
+        one = entry["contestants"][name]
         steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:.0f}"
         means = [one["summary"][arm]["mean"] for arm in ("constant", "own")]
         yield (

@@ -112,7 +112,7 @@ def test_the_report_has_a_line_for_each_contestant():
         "overall": {"evolved": overall({"t": "rule"}, set(), "adamw")}, "controls": {"random": None},
     }  # fmt: skip
     text = comparison_report(data)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     for word in ("evolved", "adamw", "lion", "the gain is the rule's", "better on 1 of 1 tasks"):
         assert word in text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 import tempfile
 import webbrowser
@@ -140,19 +139,25 @@ def _free(path: Path, *, force: bool) -> None:
 
 
 def _place(text: str, target: Path, goals: dict[Path, Path]) -> None:
-    """Moves everything to its place, the page last, each file whole from the moment that it has its name."""
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    """Moves everything to its place, the page last.
+
+    Raises:
+        UserError: A place cannot be written.
+    """
+    for source, goal in goals.items():
+        _put(goal, source.read_bytes())
+    _put(target, text.encode())
+
+
+def _put(goal: Path, content: bytes) -> None:
+    """Writes a file that is whole from the moment that it has its name."""
+    part = goal.with_name(f".{goal.name}.{os.getpid()}")
     try:
-        for source, goal in goals.items():
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            beside = goal.with_name(f".{goal.name}.{os.getpid()}")
-            shutil.copyfile(source, beside)
-            os.replace(beside, goal)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        os.replace(part, goal)
     except (OSError, ValueError) as error:
         with contextlib.suppress(OSError, ValueError):
             part.unlink(missing_ok=True)
         why = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UserError(f"cannot write the report: {why}: name places that you may write (-o, --figures)") from None
+        raise UserError(f"cannot write {goal}: {why}; name places that you may write (-o, --figures)") from None

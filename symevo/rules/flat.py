@@ -65,7 +65,9 @@ def is_flat(tensors: Sequence[torch.Tensor]) -> bool:
     first = tensors[0]
     count, strides = first.numel(), first.stride()
     for x in tensors:
-        if not (type(x) in _PLAIN and x.is_cpu and x.numel() == count and x.stride() == strides):
+        if type(x) not in _PLAIN or not x.is_cpu or x.is_neg() or x._is_zerotensor():
+            return False  # not in memory as the numbers that they are
+        if x.numel() != count or x.stride() != strides:
             return False
     return first.is_contiguous() or _has_no_gaps(first.shape, strides)
 
@@ -100,7 +102,7 @@ class Checked:
         try:
             guards = import_module("torch._C._dynamo.guards").TensorGuards
             self._same = guards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides).check
-        except (ImportError, AttributeError, TypeError, ValueError):
+        except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
             self._same = None
 
 

@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 from symevo.rules import flat, fused
 from symevo.rules.classic import CLASSICS
 from symevo.rules.flat import Checked
-from symevo.rules.fused import fused_update
+from symevo.rules.fused import FusedUpdate, fused_update
 from symevo.rules.kernel import step_graph
 from symevo.rules.lowering import lower
 from symevo.rules.optimizer import Optimizer
@@ -65,9 +65,10 @@ def test_half_precision_weights_have_float32_states(dtype):
     assert torch.allclose(optimizer.state[half]["v"], state32[1], rtol=1e-5)
 
 
-def test_groups_of_several_types():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_groups_of_several_types(compiled):
     params = [weight(2, dtype=dtype) for dtype in (torch.float64, torch.float32, torch.bfloat16)]
-    Optimizer(params, "momentum", 0.5, compile=False).step()
+    Optimizer(params, "momentum", 0.5, compile=compiled).step()
     assert all(param.tolist() == [0.5, 0.5] for param in params)
 
 
@@ -195,6 +196,31 @@ def test_gradients_that_are_views_of_one_buffer():
             optimizer.step()
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_that_are_no_plain_memory():
+    """A lazy negation and a gradient that is only known to be 0 have no such numbers in memory."""
+    params = [weight(3), weight(3)]
+    optimizer = Optimizer(params, "sgd", 0.5)
+    optimizer.step()
+    params[0].grad, params[1].grad = torch._neg_view(torch.ones(3)), torch._efficientzerotensor((3,))
+    optimizer.step()
+    assert [param.tolist() for param in params] == [[1.0] * 3, [0.5] * 3]
+
+
+def test_one_function_for_a_set_of_shapes(monkeypatch):
+    """What other devices take; it needs none of them to be right."""
+    monkeypatch.setattr(fused, "MAX_LAYOUTS", 1)
+    monkeypatch.setattr(fused, "_warned", set())
+    update, slots = FusedUpdate(CLASSICS.get("sgd").program), torch.tensor([0.5, 0.0])
+    bucket = [([torch.ones(shape), torch.ones(shape)], slots) for shape in [(), (2,), (3, 2)]]
+    with torch.no_grad():
+        update._update_layout(bucket)
+        update._update_layout(bucket)
+        assert update.compilations == 1
+        with pytest.warns(RuntimeWarning, match="keeps changing"):
+            update._update_layout(bucket[:1])
+    assert [float(tensors[0].sum()) for tensors, _ in bucket] == [-0.5, 0.0, 0.0]
 
 
 def test_several_threads_give_the_same_bits():

@@ -5,8 +5,8 @@ rules given as program text (``RULES``) over one of ``torch.optim.AdamW(fused=Tr
 forms and those of heavyball and pytorch_optimizer where they are installed. Gradients are fixed numbers. ``again`` is
 torch's fused AdamW a second time: how far two identical runs are apart.
 
-Slices of steps alternate, and a ratio is the median over the rounds, with the smallest and the largest of them: of the
-time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once and what
+Slices of equally many steps alternate, and a ratio is the median over the rounds, with the smallest and the largest of
+them: of the time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once and what
 changes written once, by its time on the clock; a plain copy of as much memory as the weights take stands beside it.
 
     python paper/benchmarks/step_time.py [--models 13k,0.8M,10M] [--threads 1,2] [--rounds 9] [--seconds 0.1]
@@ -23,6 +23,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -106,15 +107,28 @@ def ways(model: str) -> tuple[dict[str, Callable[[], Any]], dict[str, float]]:
         optimizer = symevo.Optimizer(params(model), text, **hyper)
         optimizer.step()
         steps[name], seconds[name] = optimizer.step, round(optimizer.compile_seconds, 2)
-    for library, name in (("heavyball", "ForeachAdamW"), ("heavyball", "AdamW"), ("pytorch_optimizer", "AdamW")):
+    for library in ("heavyball", "pytorch_optimizer"):
         try:
-            steps[library] = getattr(__import__(library), name)(params(model), lr=1e-3).step
+            own = params(model)
+            steps[library] = _with_gradients(import_module(library).AdamW(own, lr=1e-3).step, own)
         except (ImportError, AttributeError):
             continue
     source = [param.detach() for param in params(model)]
     target = [torch.empty_like(x) for x in source]
     steps["copy"] = lambda: [x.copy_(y) for x, y in zip(target, source, strict=True)]
     return steps, seconds
+
+
+def _with_gradients(step: Callable[[], Any], params: list[nn.Parameter]) -> Callable[[], Any]:
+    """A step that finds its gradients: heavyball takes them away."""
+    grads = [param.grad for param in params]
+
+    def whole() -> None:
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad
+        step()
+
+    return whole
 
 
 def run(step: Callable[[], Any], count: int) -> Cost:
@@ -131,11 +145,12 @@ def measure(model: str, *, threads: int, rounds: int, seconds: float) -> dict[st
     weights = sum(param.numel() for param in parameters(model))
     for step in steps.values():
         run(step, 3)
-    counts = {name: max(2, int(seconds / run(step, 3).clock)) for name, step in steps.items()}
+    count = max(2, int(seconds / run(steps["fused"], 10).processor))
     costs: dict[str, list[Cost]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            costs[name].append(run(step, counts[name]))
+            step()  # what it reads lies in the cache again, as far as it fits
+            costs[name].append(run(step, count))
     found: dict[str, Any] = {"model": model, "weights": weights, "tensors": len(MODELS[model]), "threads": threads}
     for part in Cost._fields:
         times = {name: [getattr(cost, part) for cost in some] for name, some in costs.items()}
@@ -167,7 +182,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--seconds", type=float, default=0.1, help="rough length of a slice")
+    parser.add_argument("--seconds", type=float, default=0.1, help="of the processor, for a slice of fused")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     found = []

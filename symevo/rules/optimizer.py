@@ -48,8 +48,9 @@ class Optimizer(torch.optim.Optimizer):
         total_steps: T. Without it the rule's schedule does not run, which a warning says, and lr stays what the
             group says; torch's schedulers multiply on top in either case. Of these, OneCycleLR and CyclicLR need
             ``cycle_momentum=False``, unless the rule has a hyperparameter called momentum.
-        compile: Update all parameters of a group by one compiled function; without, by torch's operations one
-            by one. The two agree up to rounding.
+        compile: Update parameters by compiled code; without, by torch's operations one by one. The two agree up to
+            rounding. It is compiled in the first step (:attr:`compile_seconds`), on a CPU once for all shapes, and
+            kept on disk for later processes: see :mod:`symevo.rules.flat`.
         **hyper: Hyperparameters of the rule.
 
     Raises:

@@ -6,8 +6,9 @@ forms and those of heavyball and pytorch_optimizer where they are installed. Gra
 torch's fused AdamW a second time: how far two identical runs are apart.
 
 Slices of equally many steps alternate, and a ratio is the median over the rounds, with the smallest and the largest of
-them: of the time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once and what
-changes written once, by its time on the clock; a plain copy of as much memory as the weights take stands beside it.
+them: of the time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once
+and what changes written once, by its time on the clock; a plain copy of as much memory as the weights take stands
+beside it.
 
     python paper/benchmarks/step_time.py [--models 13k,0.8M,10M] [--threads 1,2] [--rounds 9] [--seconds 0.1]
         [--out FILE.json]

@@ -288,3 +288,13 @@ def test_sparse_and_complex_gradients_change_nothing(files):
 def test_numbers_out_of_range(files, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         files["adamw"].Found([weight(1)], **wrong)
+
+
+def test_weights_that_changed_their_size_are_refused(files):
+    param = nn.Parameter(torch.ones(64))
+    optimizer = files["adamw"].Found([param])
+    param.grad = torch.ones(64)
+    optimizer.step()
+    param.data, param.grad = torch.ones(100_000), torch.ones(100_000)
+    with pytest.raises(RuntimeError, match="size of tensor"):  # and no memory is written that is not theirs
+        optimizer.step()

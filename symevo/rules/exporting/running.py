@@ -33,8 +33,10 @@ def _compiled(numbers: Tensor, rows: list[tuple[Tensor, ...]]) -> None:
 
     A new learning rate or step count compiles nothing, nor does a further parameter.
     """
+    if not numbers.is_cpu:
+        return _together(numbers, rows)
     for row in rows:
-        kernel = _kernel(numbers, *row) if _is_flat(*row) else None
+        kernel = _kernel(numbers, *row) if _is_flat(row) else None
         if kernel is None:
             _one(numbers, *row)
         else:
@@ -42,14 +44,14 @@ def _compiled(numbers: Tensor, rows: list[tuple[Tensor, ...]]) -> None:
             torch.autograd.graph.increment_version(row[0])
 
 
-def _is_flat(theta: Tensor, *others: Tensor) -> bool:
-    """Whether tensors are plain, and have their weights in a CPU's memory in one order and without gaps."""
-    stride = theta.stride()
-    for one in others:
-        if type(one) is not Tensor or one.stride() != stride:
+def _is_flat(row: tuple[Tensor, ...]) -> bool:
+    """Whether tensors are plain, and have as many weights in a CPU's memory, in one order and without gaps."""
+    first, count, stride = row[0], row[0].numel(), row[0].stride()
+    for one in row:
+        plain = type(one) in (Tensor, torch.nn.Parameter) and one.is_cpu
+        if not plain or one.numel() != count or one.stride() != stride:
             return False
-    plain = type(theta) in (torch.nn.Parameter, Tensor) and theta.is_cpu and theta.numel() > 0
-    return plain and (theta.is_contiguous() or theta.is_contiguous(memory_format=torch.channels_last))
+    return count > 0 and (first.is_contiguous() or first.is_contiguous(memory_format=torch.channels_last))
 
 
 def _kernel(*tensors: Tensor) -> Callable[[list[Any]], Any] | None:
@@ -93,6 +95,6 @@ def _compile(tensors: tuple[Tensor, ...], threads: int) -> Callable[[list[Any]],
         graph = make_fx(lambda n, *inputs: _one(*inputs), tracing_mode="symbolic")(1 << 16, tensors[0], *examples)
         inputs = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
         with inductor.patch({"size_asserts": False, "cpp.threads": threads}):
-            compile_fx(graph, inputs, inner_compile=keep)
+            compile_fx(graph, inputs, keep)
     return found[0].current_callable
 '''

@@ -71,8 +71,8 @@ def _arguments(rule: Rule, program: Program, counts: bool) -> list[str]:
         rows.append("total_steps: T, the number of steps in all.")
         if "T" not in program.reads:
             rows[-1] = "total_steps: T, the number of steps in all; without it lr stays what the group says."
-    rows.append("foreach: Without a compiled function, update all tensors together and not one by one: the same bits.")
-    rows.append("compile: Update all tensors by one compiled function; it agrees with the other ways up to rounding.")
+    rows.append("foreach: Where nothing is compiled, update all tensors together and not one by one: the same bits.")
+    rows.append("compile: On a CPU, update by compiled code; it agrees with the other ways up to rounding.")
     return rows
 
 

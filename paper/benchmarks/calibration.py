@@ -27,7 +27,7 @@ from typing import Any
 
 from machine import about
 
-TASK, STEPS, TRIALS, REPLICATES = "digits-mlp", 40, 16, 40
+TASK, STEPS, TRIALS, REPLICATES = "noisy-lsq", 300, 16, 30
 DISGUISE = """
 q = q + (1 - s)*(g*g - q)
 p = g - r*(g - p)
@@ -78,7 +78,8 @@ def one(seed: int, args: Mapping[str, Any]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         request = Request(
             tuple(rules(folder)), tasks=(args["task"],), baselines=("adamw",), controls=("none",), seed=seed,
-            trials=args["trials"], replicates=args["replicates"], steps=args["steps"], execution={"engine": "serial"},
+            trials=args["trials"], replicates=args["replicates"], steps=args["steps"],
+            execution={"engine": "serial", "rows": 100},
         )  # fmt: skip
         data = compare(request, engine="inline")
     calls = {}

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from symevo.compare.contest import ARMS, contest
 from symevo.compare.contestants import RANDOM, Contestant, baselines, candidates, lesser, run_of
-from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget
+from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.compare.random_search import RandomSearch
 from symevo.compare.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
 from symevo.compare.space import space_of
@@ -173,7 +173,8 @@ def compare(request: Request, progress: Progress | None = None, *, engine: str |
     with Trainings(plan.settings, plan.planned, steps=plan.steps, advance=progress.advance, engine=engine) as trainings:
         fields = {task.name: _field(people, held_out=task.name in plan.held_out) for task in plan.planned.plans}
         for task in plan.planned.plans:
-            progress.more(_work(plan.budget.on(task.rows), len(fields[task.name])) * plan.steps[task.name])
+            work = _work(plan.budget.on(task.rows), len(fields[task.name]))
+            progress.more(work * plan.steps[task.name] * effort(task.rows))
         for task in plan.planned.plans:
             how, steps = plan.budget.on(task.rows), plan.steps[task.name]
             rules = {name: people[name].rule for name in fields[task.name]}

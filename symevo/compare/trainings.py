@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from symevo.compare.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
 from symevo.errors import RunFailed
@@ -38,7 +39,7 @@ class Trainings(AbstractContextManager["Trainings"]):
         settings: Where and how trainings run.
         planned: The tasks.
         steps: Of a training, by task.
-        advance: Called with the number of training steps that were just made, by all.
+        advance: Called with the effort of the training steps that were just made.
         engine: Replaces the engine of the settings.
     """
 
@@ -77,10 +78,11 @@ class Trainings(AbstractContextManager["Trainings"]):
 
     def _evaluator(self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], split: str) -> Evaluator:
         steps, before = self._steps[task.name], 0
+        cost = steps * effort(task.rows)
 
         def advance(trained: int, total: int) -> None:
             nonlocal before
-            self._advance((trained - before) * steps)
+            self._advance((trained - before) * cost)
             before = trained
 
         together = max((sum(seed == other for _, other in jobs) for seed in {seed for _, seed in jobs}), default=1)

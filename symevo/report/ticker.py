@@ -37,7 +37,7 @@ class Ticker:
             self._told = now
             share = min(self._done / max(self._total, 1), 0.99)
             left = (now - self._begun) * (1 - share) / share
-            text = f"{share:.0%} of all training steps, about {clock(left)} left"
+            text = f"{share:.0%} done, about {clock(left)} left"
             before, after = ("\r\x1b[K", "") if self._live else ("", "\n")
             print(f"{before}{text}", end=after, file=self._stream, flush=True)
 

@@ -40,7 +40,7 @@ def test_the_time_left_is_told_now_and_then(monkeypatch):
     assert stream.getvalue() == "", "too early to say"
     now[0] = 30.0
     ticker.advance(15)
-    assert stream.getvalue() == "25% of all training steps, about 1:30 left\n"
+    assert stream.getvalue() == "25% done, about 1:30 left\n"
     now[0] = 60.0
     ticker.advance(75)
     assert "99%" in stream.getvalue().splitlines()[-1], "never more than all"

@@ -1,8 +1,8 @@
 """Verdicts: what a comparison shows of a rule on a task, in words, by rules that stand here.
 
 All comparisons are of test scores, paired over replicates. A finding is a p below 0.01 after Holm's correction over all
-that was asked together, and a 95 % interval without 0. The level is strict because people compare many rules, often: of
-equal ones, one in a hundred may be called different. In this order:
+that was asked together, a 95 % interval without 0, and a mean of at least 0.001. The level is strict because people
+compare many rules, often: of equal ones, one in a hundred may be called different. In this order:
 
 1. Tuned alike, each with the schedule that tuning gave it, the rule is better than the reference:
    the gain is **the rule's**.
@@ -26,6 +26,8 @@ from symevo.statistics import Paired, holm
 
 LEVEL = 0.01
 """A finding has a corrected p below this."""
+LEAST = 1e-3
+"""A smaller mean difference of scores is none: one rule in two wordings differs by rounding, always the same way."""
 BETTER, WORSE, NONE = "better", "worse", "no difference shown"
 RULE, SCHEDULE, RATE = "rule", "schedule", "learning rate"
 
@@ -85,7 +87,7 @@ def findings(questions: Sequence[Question]) -> list[Finding]:
 
 def called(one: Paired, p: float) -> str:
     """``better``, ``worse`` or ``no difference shown``, for a corrected p."""
-    if not p < LEVEL or not (one.low > 0 or one.high < 0):
+    if not p < LEVEL or abs(one.mean) < LEAST or not (one.low > 0 or one.high < 0):
         return NONE
     return BETTER if one.mean > 0 else WORSE
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from compare_tasks import made
 
+from symevo.compare.contest import ARMS
 from symevo.compare.contestants import Contestant
 from symevo.compare.measures import expected_best, lr_curve, lr_decades, profile, steps_to, typical
 from symevo.compare.result import answered, best_baseline, questions, task_entry
@@ -78,6 +79,16 @@ def test_equal_rules_are_seldom_called_different():
         contest = made(rules, dict.fromkeys(("tuned", "constant", "own"), scores))
         wrong += answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)[:1]})["t"][0].words != NONE
     assert wrong <= 3, "the level is 1 %: 4 of 40 would come less than once in a thousand times"
+
+
+def test_a_difference_of_rounding_is_none_however_sure():
+    tiny = made(
+        {name: RULES[name] for name in ("evolved", "adamw")},
+        {arm: {"evolved": [0.9 + 1e-6 + 1e-8 * at for at in range(20)], "adamw": [0.9] * 20} for arm in ARMS},
+    )
+    (found,) = answered({"t": questions(tiny, PEOPLE, reference="adamw", seed=0)[:1]})["t"]
+    assert found.p < 0.001
+    assert found.words == NONE
 
 
 def test_the_correction_grows_with_the_questions():

@@ -108,23 +108,25 @@ def assert_near(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
 @NETS
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_equal_to_the_plain_reference(net: Callable[[], nn.Sequential], dtype: torch.dtype) -> None:
-    model, controllers = net(), controllers_of(2)
+    # The reference starts from the same numbers: what float32 cannot hold is no difference of the two paths.
+    model, controllers = net().to(dtype).double(), controllers_of(2).to(dtype).double()
     learner = Learner(Model(model).parts, controllers, lr=0.01, dtype=dtype)
     learner.start(weights_of(model))
     start, layers = [w.numpy() for w in weights_of(model)], plainly(model, (2, 7, 6))
     plain = [PlainLearner(one.numpy(), start, 0.01, layers=layers) for one in controllers]
     for step in range(10):
         x, y = batch(step, size=3)
+        x, tolerance = x.to(dtype).double(), TOLERANCE[dtype]
         losses = learner.step(x.to(dtype), y)
-        # In float32 two paths drift apart: after ten steps by ten roundings, and more in what is small by then.
-        tolerance = TOLERANCE[dtype] * (1 if step == 0 or dtype == torch.float64 else 10)
+        # Such controllers leave small gradients beside large weights, whose roundings they show.
+        of_gradients = tolerance * (10 if step and dtype == torch.float32 else 1)
         for row, one in enumerate(plain):
-            assert float(losses[row]) == pytest.approx(one.step(x.numpy(), y.numpy()), rel=tolerance)
+            assert float(losses[row]) == pytest.approx(one.step(x.numpy(), y.numpy()), rel=of_gradients)
             tensors = [tensor for pair in learner.weights for tensor in pair]
             for tensor, value, grad1, grad2 in zip(tensors, one.weights, one.grad1, one.grad2, strict=True):
                 assert_near(tensor.value[row], value, tolerance)
-                assert_near(tensor.grad1[row], grad1, tolerance)
-                assert_near(tensor.grad2[row], grad2, tolerance)
+                assert_near(tensor.grad1[row], grad1, of_gradients)
+                assert_near(tensor.grad2[row], grad2, of_gradients)
                 assert step % 9 or np.abs(grad1).max() > 0.001  # alive at the end
                 assert step % 9 or np.abs(grad1 - grad2).max() > 0.001
 

@@ -12,7 +12,7 @@ from plain_learner import PlainLearner
 from torch import Tensor, nn
 
 from symevo.errors import UserError
-from symevo.neural.layout import SIZE, SLICES
+from symevo.neural.layout import SIZE, SLICES, initial
 from symevo.neural.learner import Learner
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-6}
@@ -42,25 +42,29 @@ def assert_near(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("wild", [True, False], ids=["wild", "initial"])
 @pytest.mark.parametrize(("sizes", "batch"), [((7, 12, 4), 6), ((9, 8, 7, 3), 5), ((4, 3), 21)])
-def test_equal_to_the_plain_reference(sizes: tuple[int, ...], batch: int, dtype: torch.dtype) -> None:
-    controllers, weights = controllers_of(2), weights_of(sizes)
+def test_equal_to_the_plain_reference(sizes: tuple[int, ...], batch: int, wild: bool, dtype: torch.dtype) -> None:
+    # The reference starts from the same numbers: what float32 cannot hold is no difference of the two paths.
+    drawn = controllers_of(2) if wild else torch.from_numpy(np.stack([initial(0), initial(1)]))
+    controllers, *weights = (one.to(dtype).double() for one in (drawn, *weights_of(sizes)))
     learner = Learner(sizes, controllers, lr=0.01, dtype=dtype)
     learner.start(weights)
     plain = [PlainLearner(one.numpy(), [w.numpy() for w in weights], 0.01) for one in controllers]
     for step in range(10):
         x, y = batch_of(sizes, batch, step)
+        x, tolerance = x.to(dtype).double(), TOLERANCE[dtype]
         losses = learner.step(x, y)
-        # In float32 two paths drift apart: after ten steps by ten roundings, and more in what is small by then.
-        tolerance = TOLERANCE[dtype] * (1 if step == 0 or dtype == torch.float64 else 10)
+        # Wild controllers leave small gradients beside large weights, whose roundings they show.
+        of_gradients = tolerance * (10 if wild and step and dtype == torch.float32 else 1)
         for row, one in enumerate(plain):
             loss = one.step(x.numpy(), y.numpy())
-            assert float(losses[row]) == pytest.approx(loss, rel=tolerance)
+            assert float(losses[row]) == pytest.approx(loss, rel=of_gradients)
             tensors = [tensor for pair in learner.weights for tensor in pair]
             for tensor, value, grad1, grad2 in zip(tensors, one.weights, one.grad1, one.grad2, strict=True):
                 assert_near(tensor.value[row], value, tolerance)
-                assert_near(tensor.grad1[row], grad1, tolerance)
-                assert_near(tensor.grad2[row], grad2, tolerance)
+                assert_near(tensor.grad1[row], grad1, of_gradients)
+                assert_near(tensor.grad2[row], grad2, of_gradients)
 
 
 def test_the_second_stream_reaches_every_weight() -> None:

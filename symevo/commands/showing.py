@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from symevo.commands.shared import import_files, print_json
+from symevo.errors import UserError
 
 
 def show(path: Path, *, rank: int | None, latex: bool, as_json: bool, files: Sequence[Path]) -> int:
@@ -20,10 +21,14 @@ def show(path: Path, *, rank: int | None, latex: bool, as_json: bool, files: Seq
     from symevo.report.tables import candidate_report
 
     one = result.best if rank is None else result.ranked(rank)
+    if one.controllers and latex:
+        raise UserError(f"{path} evolved controllers, which have no equations: best.save(path) keeps their numbers")
     if latex:
         print(one.rule.latex(numbers=True))
     elif rank is None:
         print(result)
+    elif one.controllers:
+        print(one)
     else:
         print(candidate_report(one, title=f"rank {rank} of {len(result.front)}"))
     return 0

@@ -36,14 +36,20 @@ def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS)
 
 
 def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:
-    """Accuracies on networks that no generation saw, and the paired difference."""
+    """Accuracies on networks that took no part in the choice of the best, and the paired difference."""
     width = max(map(len, replays))
     count = max(map(len, replays.values()))
-    lines = [f"on {count} networks drawn anew, accuracy on held-out images:"]
-    known = {name: [value for value in values if value is not None] for name, values in replays.items()}
-    lines += [f"  {name:<{width}}  {fmean(values):.4f}" for name, values in known.items() if values]
+    lines = [
+        f"accuracy on held-out images, on {count} networks drawn anew that took no part in",
+        "choosing the best; Adam has the learning rate that is drawn, untuned:",
+    ]
+    for name, values in replays.items():
+        known = [value for value in values if value is not None]
+        failed = f", {len(values) - len(known)} diverged" if len(known) < len(values) else ""
+        lines.append(f"  {name:<{width}}  {f'{fmean(known):.4f}' if known else '-'}{failed}")
     first, second = list(replays.values())[:2]
     pairs = [a - b for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     if len(pairs) > 1:
         lines.append(f"  {'difference':<{width}}  {fmean(pairs):+.4f} ± {stdev(pairs):.4f} (sd)")
+        lines.append("so few networks are no test; symevo transfer is one, with Adam tuned too")
     return "\n".join(lines)

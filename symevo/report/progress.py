@@ -42,7 +42,8 @@ class Progress(Protocol):
 
         Args:
             record: ``gen``, ``generations`` (the last one's number), ``best``, ``mean``, ``seconds``,
-                ``elapsed``, ``rule`` (the best); of this generation ``evaluations``, ``cached``, ``failed``.
+                ``elapsed``, ``rule`` (the best, where its equations tell something); of this generation
+                ``evaluations``, ``cached``, ``failed``.
         """
         ...
 
@@ -86,19 +87,27 @@ class PlainProgress:
         self._rule = ""
         self._told = time.monotonic()
         self._clock = Clock()
+        self._next, self._generations = 0, 0
+
+    def _under_way(self) -> str:
+        """What is trained now: a generation, or what follows the last one or has none."""
+        more = self._generations and self._next <= self._generations
+        return f"generation {self._next}/{self._generations}" if more else "training"
 
     def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
         """See :class:`Progress`."""
+        self._generations = settings.generations - 1
         for line in plan_lines(settings, evaluations=evaluations, trainings=trainings, steps=steps):
             self.message(line)
 
     def advance(self, trained: int, total: int) -> None:
         """See :class:`Progress`."""
         if time.monotonic() - self._told > _QUIET_SECONDS:
-            self.message(f"  {trained} of {total} trainings of this generation")
+            self.message(f"  {self._under_way()}: {trained} of {total} trained")
 
     def generation(self, record: Mapping[str, Any]) -> None:
         """See :class:`Progress`."""
+        self._next, self._generations = record["gen"] + 1, record["generations"]
         self.message(generation_line(record, self._clock.note(record)))
         if record.get("rule") and record["rule"] != self._rule:
             self._rule = record["rule"]
@@ -127,25 +136,17 @@ class LiveProgress(PlainProgress):
         # Standard output is the result's: rich must not route it to the display.
         bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
         self._task: TaskID = bar.add_task("starting", total=None, left="")
-        self._next, self._generations = 0, 0
         bar.start()
         self._bar: Bar | None = bar
-
-    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
-        """See :class:`Progress`."""
-        self._generations = settings.generations - 1
-        super().plan(settings, evaluations=evaluations, trainings=trainings, steps=steps)
 
     def advance(self, trained: int, total: int) -> None:
         """See :class:`Progress`."""
         if self._bar is not None:
-            words = f"generation {self._next}/{self._generations}" if self._generations else "training"
-            self._bar.update(self._task, description=words, completed=trained, total=total)
+            self._bar.update(self._task, description=self._under_way(), completed=trained, total=total)
 
     def generation(self, record: Mapping[str, Any]) -> None:
         """See :class:`Progress`."""
         super().generation(record)
-        self._next, self._generations = record["gen"] + 1, record["generations"]
         if self._bar is not None:
             self._bar.update(self._task, completed=0, left=self._clock.words)
 

@@ -180,6 +180,8 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     trainings = evaluations * len(planned.plans) * settings.seeds
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
+        if phases and (more := phases.closing(settings)):
+            progress.message(f"after the last generation at most {more:,} trainings more, on networks drawn anew")
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
         kind = (LiveDriver if phases.networks else ScoringDriver) if phases else Driver

@@ -23,6 +23,7 @@ class Phases:
         trainee: ``(settings, genome, individual)`` -> what a worker gets.
         individuals: ``(settings)`` -> how many are trained in a generation.
         facts: ``(toolbox, generation)`` -> what else its record holds.
+        closing: ``(settings)`` -> how many trainings at most follow the last generation.
         suits: Raises UserError where a task, as a :class:`symevo.tasks.Workload`, is none for the system.
         networks: Whether individuals are networks in training that go on, with weights to be kept.
         enough: ``(settings, records)`` -> whether nothing more is to be expected.
@@ -34,6 +35,7 @@ class Phases:
     trainee: Callable[[Settings, Any, Any], Any]
     individuals: Callable[[Settings], int]
     facts: Callable[[Any, Generation], dict[str, Any]]
+    closing: Callable[[Settings], int] = lambda settings: 0
     suits: Callable[[Any], None] = lambda workload: None
     networks: bool = True
     enough: Callable[[Settings, Sequence[Mapping[str, Any]]], bool] = lambda settings, records: False
@@ -52,6 +54,7 @@ class System:
         reads: Settings that only some systems have, and this one does.
         report: The closing report of a run, as text.
         phases: What the system adds where it has a loop of its own; None where it has not.
+        equations: Whether the equations of a candidate's rule tell what it is; else progress leaves them out.
         finish: Called once when a run has ended: writes what it leaves in its folder beside the store.
     """
 
@@ -62,6 +65,7 @@ class System:
     reads: frozenset[str] = frozenset()
     report: Callable[[Any], str] = run_report
     phases: Callable[[Settings], Phases | None] = lambda settings: None
+    equations: bool = True
     finish: Callable[[Any, Say], None] | None = None
 
 

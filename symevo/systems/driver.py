@@ -236,6 +236,8 @@ class Driver:
             for one in population
         ]
         self.store.close_generation(record, people, rows)
+        if not self.system.equations:
+            return record
         best = one_line(self.genome.express(self.hall[0]), numbers=True) if len(self.hall) else "none yet"
         return record | {"rule": best}
 

@@ -3,7 +3,8 @@
 The genome is 3,375 numbers (:mod:`symevo.genomes.controllers`); they act in :mod:`symevo.neural`. Each generation draws
 one network and one learning rate on which all individuals, and plain Adam, are scored (:mod:`symevo.search.evograd`).
 Fitness ``accuracy`` is that on held-out images; ``peak``, the paper's, the highest of a training batch. When the run
-has ended, the last population is ranked on four networks drawn anew.
+has ended, the last population is ranked on four networks drawn anew, and the best is scored beside plain Adam on four
+others: those that picked it would flatter it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from symevo.seeds import seed_for
 from symevo.settings import Settings
 from symevo.systems.base import SYSTEMS, Phases, Say, System
 from symevo.systems.result import Run
+
+FRESH = 4
+"""Networks drawn anew that rank the last population, and as many others that score the best of it."""
 
 
 def genome(settings: Settings) -> ControllersGenome:
@@ -63,6 +67,7 @@ def phases(settings: Settings) -> Phases:
         trainee=trainee,
         individuals=lambda settings: settings.population + 1,
         facts=loop.facts,
+        closing=lambda settings: FRESH * (settings.population + 2),
         suits=suits,
         networks=False,
     )
@@ -92,6 +97,7 @@ SYSTEMS.register(
         reads=frozenset({"noise", "scale"}),
         report=controllers_report,
         phases=phases,
+        equations=False,
         finish=finish,
     ),
 )

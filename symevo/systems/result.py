@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,10 @@ from symevo.search.evograd import CONTROL
 from symevo.settings import Settings
 from symevo.store import FILE, Store
 from symevo.systems.base import SYSTEMS
-from symevo.systems.saving import controllers_file, rule_file, write
+from symevo.systems.candidate import Candidate
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from symevo.rules.timetable import Timetable
 
@@ -29,104 +29,6 @@ NETWORK = "best.safetensors"
 """The file of the best network's weights, in the folder of a run."""
 TIMETABLE = "schedule.json"
 """The file of its numbers over time, where these changed."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An evaluated rule.
-
-    Attributes:
-        rule: The rule as printed and shipped.
-        fitness: Mean score over tasks.
-        per_task: Mean score of each task.
-        identity: What it was trained as.
-        gen: Generation in which it was first evaluated.
-        genome: The genome that it was first expressed by, as stored.
-        network: Where candidates are networks and the run has ended: loss and accuracy on the whole ``validation``
-            and ``test`` splits.
-        settings: Of its run.
-    """
-
-    rule: Rule
-    fitness: float
-    per_task: dict[str, float]
-    identity: str
-    gen: int
-    genome: Any = field(default=None, repr=False, compare=False)
-    network: dict[str, Any] | None = field(default=None, repr=False, compare=False)
-    settings: Settings | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def complexity(self) -> int:
-        """Numbers, names and operations of the rule's program."""
-        return self.rule.complexity
-
-    @property
-    def memory(self) -> int:
-        """Numbers that the rule keeps per weight."""
-        return len(self.rule.states)
-
-    def optimizer(self, model: nn.Module, **settings: Any) -> Any:
-        """What trains a model as this candidate does.
-
-        Args:
-            model: A model of one's own.
-            **settings: Of the optimizer, such as ``lr`` or ``total_steps``.
-
-        Returns:
-            A :class:`symevo.Optimizer`; of evolved controllers a :class:`symevo.EvoGrad` with ``step(x, y)``.
-
-        Raises:
-            UserError: A wrong setting, or a model that controllers cannot train.
-        """
-        if (controllers := self._controllers()) is not None:
-            from symevo.neural.trainer import EvoGrad
-
-            return EvoGrad(model, controllers, **settings)
-        from symevo.rules.optimizer import Optimizer
-
-        return Optimizer(model.parameters(), self.rule, **settings)
-
-    def save(self, path: str | Path) -> None:
-        """Writes the candidate to a file, in place of one that is there.
-
-        Controllers become a safetensors file, which :class:`symevo.EvoGrad` reads; a rule becomes JSON, which
-        :func:`symevo.rule` reads.
-
-        Raises:
-            UserError: It cannot be written.
-        """
-        controllers = self._controllers()
-        if controllers is None or self.settings is None:
-            write(Path(path), rule_file(self.rule))
-        else:
-            write(Path(path), controllers_file(controllers, self.settings, self.fitness))
-
-    def _controllers(self) -> Any | None:
-        """The numbers of evolved controllers, ``[3375]``; None where it is a rule."""
-        if not isinstance(self.genome, dict) or not isinstance(self.genome.get("numbers"), str):
-            return None
-        from symevo.evaluate.controlled import unpacked
-
-        return unpacked(self.genome["numbers"])
-
-    def __str__(self) -> str:
-        counts = f"size {self.complexity}, states {self.memory}"
-        return f"fitness {self.fitness:.4f}, {counts}\n{self.rule}"
-
-    def __repr__(self) -> str:
-        return f"Candidate(fitness={self.fitness:.4f}, rule={self.rule!r})"
-
-    def to_json(self) -> dict[str, Any]:
-        """The candidate in the command line's JSON."""
-        return {
-            "rule": self.rule.to_json(),
-            "fitness": self.fitness,
-            "per_task": self.per_task,
-            "complexity": self.complexity,
-            "states": self.memory,
-            **({"network": self.network} if self.network else {}),
-        }
 
 
 class Run:

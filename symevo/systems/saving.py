@@ -10,12 +10,16 @@ from symevo.errors import UserError
 from symevo.rules.rule import Rule
 from symevo.settings import Settings
 
+FITNESS_OF = "on the network of its generation: not comparable over generations"
+"""What the fitness of controllers says."""
+
 
 def controllers_file(numbers: Any, settings: Settings, fitness: float) -> bytes:
     """Controllers of a run as the bytes of a safetensors file, see :mod:`symevo.neural.files`."""
     from symevo.neural.files import packed
 
-    return packed(numbers, task=settings.tasks[0], scale=settings.scale, seed=settings.seed, fitness=fitness)
+    about = {"task": settings.tasks[0], "scale": settings.scale, "seed": settings.seed}
+    return packed(numbers, **about, fitness=fitness, fitness_of=FITNESS_OF)
 
 
 def rule_file(rule: Rule) -> bytes:

@@ -22,6 +22,7 @@ class FakeCandidate:
     per_task: dict[str, float] = field(default_factory=lambda: {"digits-mlp": 0.95, "digits-deep": 0.85})
     complexity: int = 7
     genome: Any = None
+    controllers: bool = False
 
 
 @dataclass

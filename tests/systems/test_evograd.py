@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import symevo
 from symevo import cli
 from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
+from symevo.evaluate.controlled import score
 from symevo.neural.files import read
+from symevo.report.controllers import fresh_lines
 from symevo.report.progress import SilentProgress
-from symevo.systems import api, scoring
+from symevo.systems import api, evograd, scoring
 from symevo.tasks import Workload, find_task
 
 FEW = {"preset": "quick", "population": 5, "generations": 3, "steps": 12, "elites": 2}
@@ -58,15 +61,71 @@ def test_the_best_controllers_are_kept_and_ranked_on_new_networks(finished: syme
     assert [len(values) for values in finished.replays.values()] == [scoring.FRESH] * 2
     accuracies = [one["validation"]["accuracy"] for one in finished.ranking]
     assert accuracies == sorted(accuracies, reverse=True)
-    assert np.mean(finished.replays[scoring.BEST]) == pytest.approx(accuracies[0])
+
+
+def test_what_is_told_of_the_best_comes_from_networks_that_did_not_pick_it(finished: symevo.Run) -> None:
+    genome = api.SYSTEMS.get("evograd").genome(finished.settings)
+    workload = Workload(find_task("digits-flat"))
+    last = finished.settings.generations
+    best = genome.from_json(finished.best.genome)
+
+    def accuracies(numbers: np.ndarray, phases: range) -> list[float]:
+        moved = [evograd.trainee(finished.settings, genome, genome.individual(numbers, phase)) for phase in phases]
+        found = [score(workload, [one.to_json()], steps=12)[0] for one in moved]
+        return [one["accuracy"] for one in found]
+
+    picked = accuracies(best.numbers, range(last, last + 4))
+    assert np.mean(picked) == pytest.approx(finished.ranking[0]["validation"]["accuracy"])
+    others = range(last + 4, last + 8)
+    assert finished.replays[scoring.BEST] == pytest.approx(accuracies(best.numbers, others))
+    assert finished.replays[scoring.CONTROL] == pytest.approx(accuracies(np.zeros(3375), others))
 
 
 def test_the_report_has_adam_beside_the_controllers(finished: symevo.Run) -> None:
     text = str(finished)
     assert f"{finished.history[2]['adam']:.4f}" in text
-    assert "on 4 networks drawn anew" in text
+    words = " ".join(text.split())
+    assert "on 4 networks drawn anew that took no part in choosing the best; Adam has the learning rate" in words
+    assert "untuned" in words
     assert "difference" in text
     assert {path.name for path in (finished.path / "figures").iterdir()} == {"fitness.png", "fitness.svg"}
+
+
+def test_a_network_that_diverged_is_counted_in_the_report() -> None:
+    text = fresh_lines({"best": [0.5, None], "Adam": [None, None]})
+    assert "best  0.5000, 1 diverged" in text
+    assert "Adam  -, 2 diverged" in text
+
+
+class Told(SilentProgress):
+    """Keeps what is said, and how many trainings were done in each go."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.records: list[dict] = []
+        self.done = 0
+
+    def generation(self, record) -> None:
+        self.records.append(dict(record))
+        self.done = 0
+
+    def advance(self, trained: int, total: int) -> None:
+        self.done += trained == total and total
+
+    def message(self, text: str) -> None:
+        self.words.append(text)
+
+
+def test_the_ranking_is_announced_counted_and_told(tmp_path: Path) -> None:
+    told = Told()
+    run(tmp_path / "run", progress=told, generations=1)
+    assert told.words[0] == "after the last generation at most 28 trainings more, on networks drawn anew"
+    assert told.words[1:] == [
+        "ranking the last population on 4 networks drawn anew",
+        "scoring the best, beside plain Adam, on 4 others",
+    ]
+    assert told.done == 28  # 5 individuals on 4 networks, the best and Adam on 4 others
+    assert "rule" not in told.records[0]  # its equations would be Adam's
 
 
 def test_the_best_trains_a_model_of_ones_own(finished: symevo.Run) -> None:
@@ -78,6 +137,26 @@ def test_the_best_trains_a_model_of_ones_own(finished: symevo.Run) -> None:
         finished.best.optimizer(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)))
 
 
+def test_controllers_are_not_told_as_adam(finished: symevo.Run, capsys) -> None:
+    for text in (str(finished.best), repr(finished.best)):
+        assert "θ" not in text
+        assert "size" not in text
+    assert "3,375 numbers that correct Adam's step; keep them with best.save(path)" in str(finished.best)
+    path = str(finished.path)
+    for more in ([], ["--rank", "1"]):
+        assert cli.main(["show", path, "--latex", *more]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "controllers, which have no equations: best.save(path) keeps their numbers" in err
+    assert cli.main(["show", path, "--rank", "1"]) == 0
+    assert "3,375 numbers" in (text := capsys.readouterr().out)
+    assert "θ" not in text
+    assert cli.main(["show", path, "--json"]) == 0
+    best = json.loads(capsys.readouterr().out)["best"]
+    assert best["controllers"] is True
+    assert "not comparable over generations" in best["fitness_of"]
+
+
 def test_the_best_is_saved_as_the_run_keeps_it(finished: symevo.Run, tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     finished.best.save(path)
@@ -85,6 +164,7 @@ def test_the_best_is_saved_as_the_run_keeps_it(finished: symevo.Run, tmp_path: P
     about = read(path).about
     assert (about["task"], about["scale"], about["seed"]) == ("digits-flat", finished.settings.scale, 0)
     assert about["fitness"] == finished.best.fitness
+    assert "not comparable over generations" in about["fitness_of"]
     models = [find_task("digits-flat").model() for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     x, y = Workload(find_task("digits-flat")).batch(0, 0)

@@ -52,7 +52,7 @@ def _run(argv: list[str], interrupts: Interrupts) -> int:
             error = Stop()
         if isinstance(error, KeyboardInterrupt) and (path := _resumed(argv)) is not None:
             error = Interrupted(path)  # however early: the run is there
-        return _end_of(error)
+        return _end_of(error, "" if argv[:1] != ["run"] else " before the first checkpoint; nothing to go on with")
 
 
 def _resumed(argv: list[str]) -> Path | None:
@@ -64,8 +64,8 @@ def _resumed(argv: list[str]) -> Path | None:
     return None
 
 
-def _end_of(error: BaseException) -> int:
-    """Says in one line why there is no result."""
+def _end_of(error: BaseException, interrupted: str) -> int:
+    """Says in one line why there is no result; ``interrupted``: what else of an interruption that left nothing."""
     match error:
         case Interrupted():
             import shlex
@@ -73,7 +73,7 @@ def _end_of(error: BaseException) -> int:
             again = f"symevo run --resume {shlex.quote(_near(error.path))}"
             return _end(f"symevo: interrupted; go on with: {again}", 130)
         case KeyboardInterrupt():
-            return _end("symevo: interrupted before the first checkpoint; nothing to go on with", 130)
+            return _end(f"symevo: interrupted{interrupted}", 130)
         case UserError():
             return _end(f"symevo: error: {getattr(error, 'flagged', error)}", 2)
         case BrokenPipeError():

@@ -50,13 +50,23 @@ def network_line(number: int, count: int, row: Mapping[str, Any]) -> str:
     return f"network {number:>{width}}/{count}  {layers:<12}  lr {row['lr']:.2g}: {scores}  {best}"
 
 
-def verdict(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """What the accuracies of all networks say, in one sentence."""
+def verdict(comparisons: Sequence[Mapping[str, Any]], needed: int) -> str:
+    """What the accuracies of all networks say, in one sentence; in another one, whether they could say anything.
+
+    Args:
+        comparisons: Of the meta-test.
+        needed: Networks from which on a difference can be shown at all.
+    """
     drawn, tuned, same = (one for one in comparisons if (one["metric"], one["networks"]) == ("accuracy", "all"))
-    return (
+    count = drawn["wins"] + drawn["losses"] + drawn["ties"]
+    few = (
+        f"With {count} network{'' if count == 1 else 's'} no difference can be shown: give --networks {needed} or more."
+    )
+    said = (
         f"Accuracy of the controllers: {_said(drawn, 'than Adam')} at the drawn rates, "
         f"{_said(tuned, 'than Adam at its best rates')}, and {_said(same, 'than Adam')} where both have those."
     )
+    return f"{said} {few}" if count < needed else said
 
 
 def _said(one: Mapping[str, Any], rival: str) -> str:

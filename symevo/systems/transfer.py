@@ -7,6 +7,7 @@ the same steps, which favours Adam, for the controllers are not tuned. All score
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from symevo.report.progress import Progress, SilentProgress
 from symevo.report.transfer import network_line, verdict
 from symevo.seeds import seed_for
 from symevo.settings import Settings
-from symevo.statistics import holm, paired
+from symevo.statistics import LEVEL, holm, paired
 from symevo.store import Store
 from symevo.systems.planning import import_plugins
 from symevo.systems.result import Run, run_folder
@@ -108,6 +109,10 @@ def transfer(
     run = Run(run_folder(path))
     if run.settings.system != "evograd":
         raise UserError(f"{path} is a run of {run.settings.system}: give one of evograd, whose controllers transfer")
+    if workers is not None and workers < 1:
+        raise SettingError("workers", f"is {workers}: give 1 or more")
+    if data_dir is not None and not data_dir.is_dir():
+        raise SettingError("data_dir", f"{data_dir} is no folder: give one that holds data sets")
     about, numbers = controllers_of(run)
     asked = meta.within(run.settings)
     files = list(tasks_from) or list(run.settings.tasks_from)
@@ -123,7 +128,7 @@ def transfer(
     items = [{**common, "draw": draw_of(meta.seed, number)} for number in range(meta.networks)]
     rows = _rows(items, engine, workers, files, progress)
     found = {"run": str(run.path), "controllers": about, **asked, "chance": chance, **summary(rows, meta.seed)}
-    return {**found, "verdict": verdict(found["comparisons"]), "rows": rows}
+    return {**found, "verdict": verdict(found["comparisons"], needed()), "rows": rows}
 
 
 def draw_of(seed: int, number: int) -> int:
@@ -202,6 +207,15 @@ def compared(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any
                 bound = {} if part == ALL else {"median": middle}
                 found.append(what | bound | result.to_json() | {"p_holm": p, "verdict": result.verdict(p)})
     return found
+
+
+def needed() -> int:
+    """Networks from which on a difference can be shown.
+
+    Of n pairs that all differ alike, the two-sided signed-rank test has p = 2/2ⁿ, and Holm's correction makes
+    that as many times as large as there are questions.
+    """
+    return next(count for count in itertools.count(1) if len(PAIRS) * 2 / 2**count < LEVEL)
 
 
 def _oriented(rows: Sequence[Mapping[str, Any]], a: str, b: str, metric: str) -> tuple[list[float], list[float]]:

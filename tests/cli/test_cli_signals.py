@@ -70,7 +70,7 @@ cli.entry({argv})
     ],
 )
 def test_a_signal_while_modules_are_imported(work: str, number: signal.Signals) -> None:
-    process = started(SLOW_PARSE.format(work=work, argv=[]))
+    process = started(SLOW_PARSE.format(work=work, argv=["run"]))
     wait_for(process, "ready")
     assert ended(process, number) == "symevo: interrupted before the first checkpoint; nothing to go on with\n"
 

@@ -180,9 +180,21 @@ def test_comparisons_favour_the_first_above_0_and_are_corrected() -> None:
 def test_worse_is_said_as_well(found: dict[str, Any]) -> None:
     rows = made([-0.01 * number for number in range(1, 13)])
     changed = found | systems.summary(rows, 0)
-    text = transfer_report({**changed, "verdict": systems.verdict(changed["comparisons"])})
+    text = transfer_report({**changed, "verdict": systems.verdict(changed["comparisons"], systems.needed())})
     assert "worse than Adam (-0.0650" in " ".join(text.split())
     assert all(len(line) <= 80 for line in text.splitlines()[1:])  # the first names the run
+
+
+def test_too_few_networks_are_said_to_show_nothing(found: dict[str, Any]) -> None:
+    assert (
+        f"With 3 networks no difference can be shown: give --networks {systems.needed()} or more." in found["verdict"]
+    )
+    by_count = {}
+    for count in (systems.needed() - 1, systems.needed()):
+        comparisons = compared(made([0.01 * number for number in range(1, count + 1)]), seed=0)
+        text = systems.verdict(comparisons, systems.needed())
+        by_count[count] = "can be shown" in text, "better than Adam" in text
+    assert list(by_count.values()) == [(True, False), (False, True)]
 
 
 def test_an_unfinished_run_gives_the_fittest_of_its_last_generation(tmp_path: Path) -> None:
@@ -220,6 +232,7 @@ def test_ctrl_c_ends_it(finished: symevo.Run, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(systems, "network_line", stop)
     argv = ["transfer", str(finished.path), "--networks", "2", "--steps", "2", "--scale", "0.05"]
     assert cli.main([*argv, "-o", str(tmp_path / "x.json")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "symevo: interrupted"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,7 +244,8 @@ def test_ctrl_c_ends_it(finished: symevo.Run, tmp_path: Path, monkeypatch: pytes
         (["--scale", "0"], "--scale is 0: give more than 0"),
         (["--scale", "nan"], "--scale is nan: give more than 0"),
         (["--seed", "-1"], "--seed is -1: give 0 or more"),
-        (["--workers", "0"], "workers is 0: give 1 or more"),
+        (["--workers", "0"], "--workers is 0: give 1 or more"),
+        (["--data-dir", "no/such"], "--data-dir no/such is no folder: give one that holds data sets"),
         (["--task", "digits-flit"], "digits-flat"),
         (["--task", "digits-cnn"], "controllers train on inputs"),
         (["-o", "no/such/folder/x.json"], "no folder that you may write"),

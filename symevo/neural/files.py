@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from symevo.errors import UserError
+from symevo.neural import checks
 from symevo.neural.layout import SIZE
 
 FORMAT = 1
@@ -33,7 +35,7 @@ class Found:
     """Controllers, as they were given or as a file has them.
 
     Attributes:
-        numbers: Not checked yet.
+        numbers: Not checked yet, where they were given.
         betas: Adam's decay rates that they were evolved with.
         eps: Its ε.
         about: All that the metadata say; empty where there are none.
@@ -67,7 +69,11 @@ def opened(controllers: Any) -> Found:
     Raises:
         UserError: The file cannot be used, see :func:`read`.
     """
-    return read(Path(controllers)) if isinstance(controllers, str | os.PathLike) else Found(controllers)
+    if not isinstance(controllers, str | os.PathLike):
+        return Found(controllers)
+    if not os.fspath(controllers):
+        raise _unusable("''", "it names no file")
+    return read(Path(os.fsdecode(controllers)))
 
 
 def read(path: Path) -> Found:
@@ -77,24 +83,45 @@ def read(path: Path) -> Found:
         UserError: There is no such file, it is damaged, holds something else, or is of a later version.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is a folder" if path.is_dir() else "it is no regular file")
         with safe_open(path, framework="pt") as file:
-            if TENSOR not in file.keys():  # noqa: SIM118  (it is no mapping)
-                raise ValueError(f"it has no tensor {TENSOR!r}")
-            numbers, text = file.get_tensor(TENSOR), (file.metadata() or {}).get(_KEY)
-        return Found(numbers) if text is None else Found(numbers, *_known(json.loads(text)))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
+            tensor, text = _only(file), (file.metadata() or {}).get(_KEY)
+        checks.numbers(tensor, torch.float64)
+        return Found(tensor) if text is None else Found(tensor, *_known(text))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
-    raise UserError(f"controllers file {path} cannot be used ({why}): it must be a safetensors file of {SIZE} numbers")
+    raise _unusable(path, why)
 
 
-def _known(about: Any) -> tuple[tuple[float, float], float, dict[str, Any]]:
-    """β₁ and β₂, ε, and all; ValueError where the metadata are none of ours."""
-    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
-        raise ValueError("its metadata name no format")
-    if about["format"] > FORMAT:
-        raise ValueError(f"it has format {about['format']}, this version of symevo reads {FORMAT}")
+def _unusable(path: Path | str, why: str) -> UserError:
+    return UserError(f"controllers file {path} cannot be used ({why}): it must be a safetensors file of {SIZE} numbers")
+
+
+def _only(file: Any) -> Tensor:
+    """The one tensor of a file; ValueError where there is another."""
+    names = set(file.keys())
+    if TENSOR not in names:
+        raise ValueError(f"it has no tensor {TENSOR!r}")
+    if others := sorted(names - {TENSOR}):
+        raise ValueError(f"it has a tensor {others[0][:40]!r} besides {TENSOR!r}")
+    tensor = file.get_tensor(TENSOR)
+    if not tensor.is_floating_point():
+        raise ValueError(f"its numbers are of {tensor.dtype}, not floating point")
+    return tensor
+
+
+def _known(text: str) -> tuple[tuple[float, float], float, dict[str, Any]]:
+    """β₁ and β₂, ε, and all that the metadata say; ValueError where they are none of ours."""
     try:
-        beta1, beta2 = map(float, about["betas"])
-        return (beta1, beta2), float(about["eps"]), about
-    except (KeyError, TypeError, ValueError):
-        raise ValueError("its metadata need two betas and eps") from None
+        about = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("its metadata are not JSON that can be read") from None
+    if not isinstance(about, dict) or "format" not in about:
+        raise ValueError("its metadata name no format")
+    if type(about["format"]) is not int or about["format"] != FORMAT:
+        found = " ".join(repr(about["format"]).split())[:40]
+        raise ValueError(f"it has format {found}, this version of symevo reads {FORMAT}")
+    if not {"betas", "eps"} <= about.keys():
+        raise ValueError("its metadata need two betas and eps")
+    return checks.decay_rates(about["betas"]), checks.epsilon(about["eps"]), about

@@ -13,11 +13,10 @@ from symevo.neural.network import Convolution, Dense, Part, Pool, Rectifier
 from symevo.neural.statistics import REALS
 from symevo.neural.windows import Windows
 
-_SUPPORTED = (
-    "EvoGrad trains an nn.Sequential of Linear layers with bias and one ReLU between each two, after at most one "
-    "Flatten, or after Conv2d layers likewise, with MaxPool2d and AvgPool2d, and a Flatten, in float32 or float64 on "
-    "the CPU"
-)
+_SUPPORTED = "EvoGrad trains an nn.Sequential of Linear or Conv2d layers, each with bias, and ReLUs between them"
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_GLOBAL_HOOKS = tuple(f"_global{name}" for name in _HOOKS)
+_FORWARD = ("forward", "_conv_forward")
 
 Weighted: TypeAlias = nn.Linear | nn.Conv2d
 
@@ -36,19 +35,25 @@ class Model:
         """Reads a model.
 
         Raises:
-            UserError: It has a layer that is not supported.
+            UserError: It is no model, or has a layer that is not supported, or computes something else than its layers.
         """
+        if not isinstance(model, nn.Module):
+            found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+            raise UserError(f"the model must be an nn.Sequential, not {found}")
+        if any(map(vars(nn.modules.module).get, _GLOBAL_HOOKS)):
+            raise _wrong("", model, "runs under hooks that were registered for all modules, which no step would run")
         self.parts: list[Part] = []
         self.layers: list[Weighted] = []
         self.parameters: list[Any] = []
         self.flattens = self._bent = False
         name, last = "", None
         for name, layer in model.named_modules(remove_duplicate=False):
-            if isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
-                continue
-            if why := self._add(layer):
+            why = _altered(layer)
+            if not (isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward):
+                last = layer
+                why = why or self._add(layer) or ("has layers of its own" if layer._modules else None)
+            if why:
                 raise _wrong(name, layer, why)
-            last = layer
         if not isinstance(last, nn.Linear):
             raise _wrong(name, last, "is last, where a Linear must be") if last else _wrong("", model, "has no Linear")
 
@@ -59,11 +64,11 @@ class Model:
 
     def _add(self, layer: nn.Module) -> str | None:
         """Adds a layer, or says why it is none that can follow."""
-        if isinstance(layer, nn.Flatten):
+        if type(layer) is nn.Flatten:  # a subclass may compute something else
             return self._flatten(layer)
-        if isinstance(layer, nn.ReLU):
+        if type(layer) is nn.ReLU:
             return self._rectify()
-        if type(layer) is nn.Linear:  # a subclass may compute something else
+        if type(layer) is nn.Linear:
             return self._linear(layer)
         if type(layer) is nn.Conv2d:
             return self._convolve(layer)
@@ -142,11 +147,26 @@ class Model:
                 return "shares its weights with another"
             if not isinstance(parameter, nn.Parameter) or not parameter.requires_grad:
                 return "has frozen or computed weights"
+            if parameter.is_inference():
+                return "has weights that were made in inference mode, which cannot change outside it"
+            if parameter._backward_hooks or parameter._post_accumulate_grad_hooks:
+                return "has weights with hooks, which no step would run"
             if parameter.device.type != "cpu" or parameter.dtype not in REALS:
                 return f"is in {parameter.dtype} on {parameter.device}"
             if parameter.dtype != (*self.parameters, weight)[0].dtype:
                 return "has another dtype than others"
         return None
+
+
+def _altered(layer: nn.Module) -> str | None:
+    """What makes a layer compute something else than its class says."""
+    own = vars(layer)
+    if any(map(own.get, _HOOKS)):
+        return "has hooks, which no step would run"
+    for name in _FORWARD:
+        if name in own:
+            return f"has a {name} of its own, which no step would run"
+    return None
 
 
 def _other(layer: nn.Module, **settings: Any) -> str | None:

@@ -10,7 +10,6 @@ and changing it between steps just work.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from symevo.errors import UserError
+from symevo.neural import checks
 from symevo.neural.files import opened
-from symevo.neural.layout import SIZE
 from symevo.neural.learner import Learner
 from symevo.neural.network import Convolution, sample_shapes
 from symevo.neural.supported import Model
@@ -33,7 +32,8 @@ _MEMORY = ("m", "v", "h", "c")
 class EvoGrad:
     """Trains a model by softmax cross-entropy, as evolved controllers make its updates.
 
-    With controllers of zeros it is :class:`torch.optim.Adam`.
+    With controllers of zeros it is :class:`torch.optim.Adam`. It can be pickled and copied, and brings its model along:
+    ``copy.deepcopy((model, trainer))`` is a trainer of the copied model, which goes on bit for bit.
 
     Attributes:
         model: The model, whose parameters hold the new weights after each step. Their ``grad`` is not used.
@@ -66,11 +66,12 @@ class EvoGrad:
         """
         self.model = model
         found = opened(controllers)
-        settings = _checked(lr, found.betas if betas is None else betas, found.eps if eps is None else eps)
-        self._start(_numbers(found.numbers), settings)
+        betas, eps = found.betas if betas is None else betas, found.eps if eps is None else eps
+        self._start(found.numbers, checks.settings(lr, betas, eps))
 
-    def _start(self, controllers: Tensor, settings: tuple[float, ...]) -> None:
+    def _start(self, given: Any, settings: tuple[float, float, float, float]) -> None:
         model = Model(self.model)
+        controllers = checks.numbers(given, model.dtype)
         lr, beta1, beta2, eps = settings
         with torch.inference_mode(False):
             self._learner = Learner(model.parts, controllers, lr=lr, betas=(beta1, beta2), eps=eps, dtype=model.dtype)
@@ -90,11 +91,14 @@ class EvoGrad:
     @lr.setter
     def lr(self, value: float) -> None:
         _, beta1, beta2, eps = self._settings
-        self._settings = _checked(value, (beta1, beta2), eps)
+        self._settings = checks.settings(value, (beta1, beta2), eps)
         self._learner.lr = torch.tensor(self._settings[:1], dtype=torch.float64)
 
     def step(self, x: Tensor, y: Tensor) -> float:
         """One training step, from the weights that the model has now.
+
+        As in torch, a loss or weights that are not finite are no error: training goes on with them, so look at the loss
+        where it may diverge.
 
         Args:
             x: Inputs ``[B, …]`` of the model's dtype, or images ``[B, C, H, W]`` where it begins with a Conv2d.
@@ -137,19 +141,24 @@ class EvoGrad:
         """Goes on from a state, with its controllers and settings; the weights are those of the model.
 
         Raises:
-            UserError: It is not the state of a trainer of such a model; nothing changed.
+            UserError: It is not the state of a trainer of such a model, or not of finite numbers; nothing changed.
         """
-        for name, own in self.state_dict().items():
-            found = state.get(name)
-            if not isinstance(found, Tensor):
-                raise UserError(f"the state has no tensor {name!r}: give what state_dict() of an EvoGrad returned")
-            if name in ("sizes", "kernels") and found.tolist() != own.tolist():
-                raise UserError(f"the state is of a model of {name} {found.tolist()}, this one has {own.tolist()}")
-            if (found.shape, found.dtype) != (own.shape, own.dtype):
-                wrong, right = (f"{list(one.shape)} of {one.dtype}" for one in (found, own))
-                raise UserError(f"{name!r} of the state is {wrong}, and for this model it must be {right}")
+        checks.fitting(state, self.state_dict())
+        checks.sound(state)
+        self._resume(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._model_now()
+        return {"model": self.model, "state": self.state_dict()}
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.model = saved["model"]
+        self._resume(saved["state"])  # a training that diverged can be copied too
+
+    @torch.no_grad()
+    def _resume(self, state: Mapping[str, Tensor]) -> None:
         lr, beta1, beta2, eps = (state[name].item() for name in _SETTINGS)
-        self._start(_numbers(state["controllers"]), _checked(lr, (beta1, beta2), eps))
+        self._start(state["controllers"], checks.settings(lr, (beta1, beta2), eps))
         memory = self._learner.memory
         values = [torch.zeros_like(getattr(memory, name)) for name in _MEMORY]
         for value, name in zip(values, _MEMORY, strict=True):
@@ -185,29 +194,3 @@ class EvoGrad:
             wrong = least if least < 0 else most
             raise UserError(f"y must be class numbers from 0 to {self._sizes[-1] - 1}, not {wrong}")
         return flat
-
-
-def _checked(lr: float, betas: tuple[float, float], eps: float) -> tuple[float, ...]:
-    """lr, β1, β2 and ε."""
-    try:
-        found = float(lr), *map(float, betas), float(eps)
-        rate, beta1, beta2, small = found
-    except (TypeError, ValueError):
-        raise UserError(f"lr and eps are numbers and betas two, not {lr!r}, {eps!r} and {betas!r}") from None
-    if not (0 <= rate < math.inf and 0 <= small < math.inf and 0 <= beta1 < 1 and 0 <= beta2 < 1):
-        raise UserError(f"lr {rate} and eps {small} must be finite and not negative, betas {betas} in [0, 1)")
-    return found
-
-
-def _numbers(controllers: Any) -> Tensor:
-    """Controllers as a tensor ``[1, 3375]`` of their own, float64."""
-    try:
-        found = torch.as_tensor(controllers).detach().to("cpu", torch.float64, copy=True)
-    except (TypeError, ValueError, RuntimeError):
-        what = type(controllers).__name__
-        raise UserError(f"controllers are {SIZE} numbers or a safetensors file, not {what}") from None
-    if found.shape not in ((SIZE,), (1, SIZE)):
-        raise UserError(f"controllers of one individual are {SIZE} numbers, not of shape {list(found.shape)}")
-    if not found.isfinite().all():
-        raise UserError(f"controllers must be finite: {int((~found.isfinite()).sum())} of {SIZE} numbers are not")
-    return found.reshape(1, SIZE)

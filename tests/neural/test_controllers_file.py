@@ -65,12 +65,23 @@ def test_a_file_without_metadata_is_read(tmp_path: Path) -> None:
     ("text", "words"),
     [
         (json.dumps({"format": 2, "betas": [0.9, 0.999], "eps": 1e-8}), "it has format 2, this version"),
-        (json.dumps({"format": 1, "betas": 0.9, "eps": 1e-8}), "its metadata need two betas and eps"),
-        (json.dumps({"format": 1, "betas": [0.9], "eps": 1e-8}), "its metadata need two betas and eps"),
+        (json.dumps({"format": 0, "betas": [0.9, 0.999], "eps": 1e-8}), "it has format 0, this version"),
+        (json.dumps({"format": True, "betas": [0.9, 0.999], "eps": 1e-8}), "it has format True, this version"),
+        (json.dumps({"format": 1, "betas": 0.9, "eps": 1e-8}), "betas must be two numbers, not 0.9"),
+        (json.dumps({"format": 1, "betas": [0.9], "eps": 1e-8}), r"betas must be two numbers, not \[0.9\]"),
+        (json.dumps({"format": 1, "betas": [False, 0.9], "eps": 1e-8}), "the first of betas must be a number, .*False"),
+        (
+            json.dumps({"format": 1, "betas": [0.9, "0.9"], "eps": 1e-8}),
+            "the second of betas must be .*'0.9'",
+        ),
+        (json.dumps({"format": 1, "betas": [0.9, 0.999], "eps": True}), "eps must be a number, .* not True"),
+        (json.dumps({"format": 1, "betas": [0.9, 0.999], "eps": -1}), "eps must be a number, at least 0 .* not -1"),
+        (json.dumps({"format": 1, "betas": [0.9, 0.999]}), "its metadata need two betas and eps"),
         (json.dumps({"betas": [0.9, 0.999]}), "its metadata name no format"),
         (json.dumps([1]), "its metadata name no format"),
-        ("{", "Expecting property name"),
-        ("[" * 100_000, "recursion"),
+        ("{", "its metadata are not JSON"),
+        ("[" * 100_000, "its metadata are not JSON"),
+        ("1" * 10_000, "its metadata are not JSON"),
     ],
 )
 def test_metadata_of_something_else_are_told(tmp_path: Path, text: str, words: str) -> None:
@@ -83,15 +94,34 @@ def test_metadata_of_something_else_are_told(tmp_path: Path, text: str, words: s
 
 
 def test_betas_of_a_file_are_checked_as_any(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"betas \(2\.0, 0\.9\) in \[0, 1\)"):
+    with pytest.raises(UserError, match="the first of betas must be a number, at least 0 and below 1, not 2"):
         EvoGrad(net(), written(tmp_path / "c.safetensors", betas=(2, 0.9)))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be used"):
-        read(tmp_path)
+    for folder in (tmp_path, str(tmp_path), "."):
+        with pytest.raises(UserError, match=r"cannot be used \(it is a folder\)"):
+            EvoGrad(net(), folder)
+    with pytest.raises(UserError, match=r"controllers file '' cannot be used \(it names no file\)"):
+        EvoGrad(net(), "")
     with pytest.raises(UserError, match="cannot be used"):
         EvoGrad(net(), "no\0where")
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"controllers": torch.zeros(SIZE, dtype=torch.int64)}, "its numbers are of torch.int64, not floating point"),
+        ({"controllers": torch.zeros(SIZE, dtype=torch.bool)}, "its numbers are of torch.bool"),
+        ({"controllers": torch.zeros(SIZE, dtype=torch.complex64)}, "its numbers are of torch.complex64"),
+        ({"controllers": torch.zeros(SIZE), "more": torch.zeros(1)}, "it has a tensor 'more' besides 'controllers'"),
+        ({"controllers": torch.full((SIZE,), torch.nan)}, "controllers must be finite"),
+    ],
+)
+def test_other_tensors_are_told(tmp_path: Path, tensors: dict[str, torch.Tensor], words: str) -> None:
+    save_file(tensors, tmp_path / "c.safetensors")
+    with pytest.raises(UserError, match=rf"controllers file .*c\.safetensors cannot be used \({words}"):
+        EvoGrad(net(), tmp_path / "c.safetensors")
 
 
 def test_the_size_is_checked(tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ class Model:
         self.flattens = self._bent = False
         name, last = "", None
         for name, layer in model.named_modules(remove_duplicate=False):
-            why = _altered(layer)
+            why = None
             if not (isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward):
                 last = layer
-                why = why or self._add(layer) or ("has layers of its own" if layer._modules else None)
-            if why:
+                why = self._add(layer) or ("has layers of its own" if layer._modules else None)
+            if why := why or _altered(layer):
                 raise _wrong(name, layer, why)
         if not isinstance(last, nn.Linear):
             raise _wrong(name, last, "is last, where a Linear must be") if last else _wrong("", model, "has no Linear")

@@ -113,6 +113,7 @@ def test_errors_are_short() -> None:
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
+        (lambda: EvoGrad(nn.Sequential(nn.LazyLinear(2)), ZEROS), "layer '0' (LazyLinear) is not supported"),
         (lambda: EvoGrad(None, ZEROS), "the model must be an nn.Sequential, not NoneType"),
         (lambda: EvoGrad(nn.Sequential, ZEROS), "the model must be an nn.Sequential, not the class Sequential"),
         (

@@ -14,7 +14,9 @@ from symevo.errors import UserError
 from symevo.settings import Settings
 from symevo.store import FILE, Store
 
-_SETTINGS = Settings(tasks=("t",), population=2, generations=4, elites=0, tournament=1, engine="serial", workers=1)
+_SETTINGS = Settings(
+    tasks=("t",), seeds=1, population=2, generations=4, elites=0, tournament=1, engine="serial", workers=1
+)
 SETTINGS = {
     "search": _SETTINGS.search_settings(),
     "execution": _SETTINGS.execution_settings(),
@@ -147,6 +149,8 @@ def changed(part, **change):
         "UPDATE evaluations SET fitness = 'good'",
         "UPDATE evaluations SET rule = '[]'",
         'UPDATE evaluations SET per_task = \'{"t": "1"}\'',
+        "DELETE FROM trainings",
+        "UPDATE trainings SET seed = 1",
         "UPDATE trainings SET outcome = '[]'",
         "UPDATE trainings SET outcome = '{}'",
         "DROP TABLE trainings",
@@ -223,6 +227,7 @@ def test_a_run_that_may_not_be_read_is_not_called_corrupt(unprivileged):
 def test_a_killed_run_is_read_with_its_log(tmp_path):
     """What was closed last may lie in the write-ahead log alone."""
     store = Store.create(tmp_path / "run", SETTINGS)
+    store.save_trainings([("x", "t", 0, OUTCOME)])
     store.close_generation(*generation(0))
     (tmp_path / "copy").mkdir()
     for name, data in contents(tmp_path / "run").items():

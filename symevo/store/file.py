@@ -13,10 +13,12 @@ import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import IO, Any
 
 from symevo.errors import UserError
+from symevo.settings import Settings
 from symevo.store.checks import check_conclusion, check_facts, check_generations, check_outcomes, one_line
 
 try:
@@ -185,7 +187,18 @@ class Store:
         query = "SELECT gen, record, population FROM generations ORDER BY gen"
         closed = [(gen, json.loads(record), json.loads(people)) for gen, record, people in self._db.execute(query)]
         check_generations(settings, closed, self.evaluations())
+        self._check_trained(settings)
         check_conclusion(*self.conclusion(), {one["identity"] for one in self.evaluations() if one["status"] == "ok"})
+
+    def _check_trained(self, settings: Settings) -> None:
+        """Raises ValueError where a candidate was evaluated without one of the trainings that this takes."""
+        missing = (
+            "SELECT 1 FROM evaluations AS one WHERE NOT EXISTS (SELECT 1 FROM trainings AS made "
+            "WHERE made.identity = one.identity AND made.task = ? AND made.seed = ?) LIMIT 1"
+        )
+        for task, seed in product(settings.tasks, range(settings.seeds)):
+            if self._db.execute(missing, (task, seed)).fetchone():
+                raise ValueError(f"an evaluation has no training on {task} with seed {seed}")
 
     # trainings: one candidate, one task, one training seed
 

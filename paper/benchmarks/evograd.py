@@ -98,7 +98,7 @@ def measure(run: api.Run, options: argparse.Namespace) -> dict[str, Any]:
     generations = by_generation(run)
     found = {
         **about(), "settings": run.settings.search_settings(), "finished": bool(run.ranking),
-        "seconds": sum(record["seconds"] for record in run.history), "fresh": run.replays,
+        "seconds": sum(record["seconds"] for record in run.history),
         "all": differences(generations), "blocks": blocks(generations, options.blocks),
         "generations": generations, "transfer": known_tests(options.out, run),
     }  # fmt: skip

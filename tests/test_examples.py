@@ -20,20 +20,21 @@ def load(name: str):
     return module
 
 
-def test_term_sum_learns_the_digits():
-    source = "import term_sum; print('accuracy', term_sum.main(generations=2, steps=60))"
+def accuracy(name: str, arguments: str, *, says: str) -> float:
+    """What an example's ``main`` returns, run as a program of its own that prints ``says``."""
+    source = f"import {name}; print('accuracy', {name}.main({arguments}))"
     done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "θ_t = " in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.5
+    assert says in done.stdout
+    return float(done.stdout.split()[-1])
+
+
+def test_term_sum_learns_the_digits():
+    assert accuracy("term_sum", "generations=2, steps=60", says="θ_t = ") > 0.5
 
 
 def test_expression_finds_a_front_and_its_pick_learns_the_digits():
-    source = "import expression; print('accuracy', expression.main(population=16, generations=3, steps=60))"
-    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "*  the pick" in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.3
+    assert accuracy("expression", "population=16, generations=3, steps=60", says="*  the pick") > 0.3
 
 
 def test_own_primitive_is_a_form_of_the_grammar():
@@ -68,32 +69,16 @@ def test_own_task_trains_in_this_process_when_it_lives_here(tmp_path):
 
 
 def test_hyperparameters_tunes_and_its_best_learns_the_digits():
-    source = "import hyperparameters; print('accuracy', hyperparameters.main(population=8, generations=3, steps=60))"
-    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "default numbers: loss " in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.5
+    assert accuracy("hyperparameters", "population=8, generations=3, steps=60", says="default numbers: loss ") > 0.5
 
 
 def test_gadam_evolves_a_network_that_loads():
-    source = "import gadam; print('accuracy', gadam.main(population=4, generations=3))"
-    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert ".weights())" in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.6
+    assert accuracy("gadam", "population=4, generations=3", says=".weights())") > 0.6
 
 
 def test_evograd_trains_a_model_with_controllers_from_a_file():
-    source = "import evograd; print('accuracy', evograd.main(population=4, generations=2, steps=40))"
-    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "plain Adam" in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.3
+    assert accuracy("evograd", "population=4, generations=2, steps=40", says="plain Adam") > 0.3
 
 
 def test_export_writes_a_file_that_learns_the_digits():
-    source = "import export; print('accuracy', export.main(generations=2, steps=60))"
-    done = subprocess.run([sys.executable, "-c", source], cwd=EXAMPLES, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "class Found(torch.optim.Optimizer):" in done.stdout
-    assert float(done.stdout.split()[-1]) > 0.5
+    assert accuracy("export", "generations=2, steps=60", says="class Found(torch.optim.Optimizer):") > 0.5

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from symevo.compare.contest import ARMS, contest
+from symevo.compare.contest import ARMS, Contest, contest
 from symevo.compare.contestants import RANDOM, Contestant, baselines, candidates, lesser, run_of
 from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.compare.random_search import RandomSearch
@@ -169,19 +169,7 @@ def compare(request: Request, progress: Progress | None = None, *, engine: str |
         found, fitness = plan.random.best()
         people[RANDOM] = Contestant(RANDOM, found, "control")
         control = {"evaluations": plan.random.count, "fitness": fitness, "evolved_fitness": plan.runs[0].best.fitness}
-    contests = []
-    with Trainings(plan.settings, plan.planned, steps=plan.steps, advance=progress.advance, engine=engine) as trainings:
-        fields = {task.name: _field(people, held_out=task.name in plan.held_out) for task in plan.planned.plans}
-        for task in plan.planned.plans:
-            work = _work(plan.budget.on(task.rows), len(fields[task.name]))
-            progress.more(work * plan.steps[task.name] * effort(task.rows))
-        for task in plan.planned.plans:
-            how, steps = plan.budget.on(task.rows), plan.steps[task.name]
-            rules = {name: people[name].rule for name in fields[task.name]}
-            size = f"{len(rules)} contestants × {how.replicates} tunings of {how.trials} trials"
-            progress.message(f"{task.name}: {size}, {steps} steps each")
-            contests.append(contest(rules, task, trainings, how, seed=request.seed, steps=steps))
-        done = trainings.done
+    contests, done = _contests(plan, people, request.seed, progress, engine)
     asked = {one.task.name: questions(one, people, reference=plan.reference, seed=request.seed) for one in contests}
     answers = answered(asked)
     entries = {
@@ -210,6 +198,25 @@ def compare(request: Request, progress: Progress | None = None, *, engine: str |
         "seconds": time.perf_counter() - begun,
         "versions": versions(),
     }
+
+
+def _contests(
+    plan: Plan, people: Mapping[str, Contestant], seed: int, progress: Progress, engine: str | None
+) -> tuple[list[Contest], int]:
+    """Every task's contest, in the plan's order, and how many trainings they took."""
+    contests: list[Contest] = []
+    with Trainings(plan.settings, plan.planned, steps=plan.steps, advance=progress.advance, engine=engine) as trainings:
+        fields = {task.name: _field(people, held_out=task.name in plan.held_out) for task in plan.planned.plans}
+        for task in plan.planned.plans:
+            work = _work(plan.budget.on(task.rows), len(fields[task.name]))
+            progress.more(work * plan.steps[task.name] * effort(task.rows))
+        for task in plan.planned.plans:
+            how, steps = plan.budget.on(task.rows), plan.steps[task.name]
+            rules = {name: people[name].rule for name in fields[task.name]}
+            size = f"{len(rules)} contestants × {how.replicates} tunings of {how.trials} trials"
+            progress.message(f"{task.name}: {size}, {steps} steps each")
+            contests.append(contest(rules, task, trainings, how, seed=seed, steps=steps))
+        return contests, trainings.done
 
 
 def _field(people: Mapping[str, Contestant], *, held_out: bool) -> list[str]:

@@ -16,7 +16,7 @@ from symevo import cli
 from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
 from symevo.evaluate.controlled import Controlled, drawn_network, score
-from symevo.evaluate.transfer import BOUNDS, GRID, Network, beyond, compare, rate, train
+from symevo.evaluate.transfer import BOUNDS, GRID, Network, Trained, beyond, compare, rate, train
 from symevo.neural.layout import SIZE, initial
 from symevo.report.progress import SilentProgress
 from symevo.report.transfer import transfer_report
@@ -100,6 +100,16 @@ def test_adams_best_rate_is_the_most_accurate_on_the_validation_split() -> None:
     assert row["controllers_best"]["lr"] == row["adam_best"]["lr"]
     assert row["lr"] == row["adam"]["lr"] == row["controllers"]["lr"] == drawn_network(row["draw"], 0.05)[1]
     assert row["hidden"] == drawn_network(row["draw"], 0.05)[0]
+
+
+def test_what_is_chosen_is_no_matter_of_the_test_split() -> None:
+    better = Trained(0.1, validation=(0.9, 0.4), test=(0.5, 2.0), reason=None)
+    others = [
+        Trained(0.2, validation=(0.8, 0.3), test=(0.99, 0.01), reason=None),
+        Trained(0.3, validation=(0.9, 0.5), test=(0.99, 0.01), reason=None),
+        Trained(0.4, validation=(0.95, 0.1), test=(0.99, 0.01), reason="diverged"),
+    ]
+    assert max([*others, better], key=lambda one: one.rank) is better
 
 
 def test_a_best_rate_at_an_edge_has_more_tried_beyond_it() -> None:

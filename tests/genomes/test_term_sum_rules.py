@@ -12,6 +12,7 @@ from published_step import published_path
 from symevo.genomes.base import clone
 from symevo.genomes.term_sum import TermSum
 from symevo.genomes.term_sum_genes import TERMS
+from symevo.genomes.term_sum_published import PUBLISHED
 from symevo.genomes.term_sum_rule import DENSE
 from symevo.rules.kernel import kernel_for
 from symevo.rules.schedule import Schedule
@@ -19,19 +20,6 @@ from symevo.rules.schedule import Schedule
 GENOME = TermSum("paper")
 STEPS, WEIGHTS, TOTAL = 30, 7, 40
 CPU = torch.device("cpu")
-WINNER = {
-    "terms": [4, 4, 3, 3],
-    "alphas": [0.41205802174892475, 0.32238621456272765, 2.0030004279455267, 1.6322011630060542],
-    "lr": 10**-2.9198932483267144,
-    "beta1": 0.8553020861538518,
-    "beta2": 0.9357561078635277,
-    "eps": 10**-8.26423960220415,
-    "weight_decay": 10**-3.0112238437153316,
-    "bias_correction": False,
-    "use_warmup": True,
-    "warmup": 100,
-    "cosine": True,
-}
 
 
 def individual(terms=(0,), alphas=(1.0,), **genes):
@@ -166,7 +154,7 @@ def test_nan_gradients_stay_nan():
 
 
 def test_published_winner():
-    rule = GENOME.express(individual(**WINNER))
+    rule = GENOME.express(individual(**PUBLISHED))
     assert rule.program.lines == (
         "theta = theta*(1 - lr*weight_decay)",
         "m = beta1*m + (1 - beta1)*g",

@@ -20,6 +20,7 @@ from strategies import rules
 from symevo.errors import UserError
 from symevo.genomes.expression import Expression
 from symevo.genomes.term_sum import TermSum
+from symevo.genomes.term_sum_published import PUBLISHED
 from symevo.rules.classic import CLASSICS
 from symevo.rules.export import source
 from symevo.rules.optimizer import Optimizer
@@ -30,19 +31,6 @@ from symevo.rules.rule import Rule, rule
 
 SHAPES = ((3, 5), (7,), (), (2, 3, 2))
 STEPS = 6
-WINNER = {
-    "terms": [4, 4, 3, 3],
-    "alphas": [0.41205802174892475, 0.32238621456272765, 2.0030004279455267, 1.6322011630060542],
-    "lr": 10**-2.9198932483267144,
-    "beta1": 0.8553020861538518,
-    "beta2": 0.9357561078635277,
-    "eps": 10**-8.26423960220415,
-    "weight_decay": 10**-3.0112238437153316,
-    "bias_correction": False,
-    "use_warmup": True,
-    "warmup": 100,
-    "cosine": True,
-}
 ODD = {
     "bounds that are tensors": "theta = theta - lr*clip(0.5, -abs(g), 2)",
     "bounds that are numbers": "theta = theta - lr*(clip(g, -1, 1) + clip(g, 0, 1) + clip(g, -c, 1))",
@@ -141,7 +129,7 @@ def test_float64_agrees_up_to_the_last_digits_of_a_power():
 
 def test_the_published_winner(tmp_path):
     genome = TermSum("paper")
-    winner = genome.express(genome.individual(**WINNER))
+    winner = genome.express(genome.individual(**PUBLISHED))
     assert winner.schedule.warmup == 100
     assert_tidy([assert_same_bits(winner)], tmp_path)
 

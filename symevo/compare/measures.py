@@ -10,6 +10,7 @@ from typing import Any
 BUDGETS = (1, 5, 20, 50)
 WITHIN = 0.01
 """A learning rate is good where its score is within this share of the best."""
+_RESAMPLES = 9999
 BINS = 4
 """Bins in a decade of learning rates."""
 
@@ -71,6 +72,37 @@ def typical(values: Sequence[int | None]) -> float | None:
     """The median, where None is more than anything; None if it is."""
     middle = statistics.median(math.inf if value is None else value for value in values)
     return None if math.isinf(middle) else middle
+
+
+def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, seed: int) -> dict[str, float | None]:
+    """How many steps the first takes to the target for each of the second.
+
+    The ratio of the two medians over pairs, where None is more than anything, with the percentile interval of pairs
+    drawn again and again. So 0 means that only the first gets there in most pairs, and infinity only the second; a
+    resample in which neither does counts as no difference.
+
+    Args:
+        first: Steps to the target, one for each pair; None: never.
+        second: Those of the other.
+        seed: Of the resamples.
+
+    Returns:
+        ``ratio`` and the ends of its 95 % interval, ``low`` and ``high``; None: infinite, or nobody gets there.
+    """
+    import numpy as np
+
+    pairs = np.array([[math.inf if one is None else one for one in pair] for pair in zip(first, second, strict=True)])
+    drawn = np.random.default_rng(seed).integers(len(pairs), size=(_RESAMPLES, len(pairs)))
+
+    def ratios(medians: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return medians[..., 0] / medians[..., 1]
+
+    found = float(ratios(np.median(pairs, axis=0)))
+    again = ratios(np.median(pairs[drawn], axis=1))
+    low, high = np.quantile(np.nan_to_num(again, nan=1.0, posinf=math.inf), (0.025, 0.975), method="nearest")
+    each = {"ratio": found, "low": float(low), "high": float(high)}
+    return {name: value if math.isfinite(value) else None for name, value in each.items()}
 
 
 def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, dict[str, list[float]]]:

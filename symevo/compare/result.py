@@ -18,6 +18,7 @@ from symevo.compare.measures import (
     lr_decades,
     median_curve,
     profile,
+    steps_ratio,
     steps_to,
     typical,
 )
@@ -69,6 +70,7 @@ def task_entry(
         "best_baseline": best,
         "target_loss": target,
         "contestants": entries,
+        "steps_ratio": {name: _steps_ratio(one.task.name, entries, (name, reference), seed) for name in said},
         "comparisons": [answer.to_json() for answer in answers],
         "verdicts": {name: found.to_json() for name, found in said.items()},
     }
@@ -198,6 +200,12 @@ def _summary(scores: Sequence[float], seed: int) -> dict[str, float | None]:
     low, high = interval(scores, seed=seed)
     ends = {"low": low, "high": high}
     return {"mean": math.fsum(scores) / len(scores), **{k: v if math.isfinite(v) else None for k, v in ends.items()}}
+
+
+def _steps_ratio(task: str, entries: Mapping[str, Any], names: tuple[str, str], seed: int) -> dict[str, float | None]:
+    """What a candidate needs of the reference's steps to the target, tuned alike."""
+    first, second = ([one["steps_to_target"] for one in entries[name]["finals"]["tuned"]] for name in names)
+    return steps_ratio(first, second, seed=seed_for(seed, task, *names, "steps"))
 
 
 def _share(trials: Sequence[Trial]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from symevo.report.tables import WIDTH
@@ -24,7 +25,7 @@ def comparison_report(data: Mapping[str, Any]) -> str:
         for name in data["candidates"]:
             blocks.append("\n".join([*_title(task, entry), *_scores(data, entry, name)]))
         blocks.append("\n".join(_further(data, entry)))
-        blocks += ["\n".join(_verdict(name, one)) for name, one in entry["verdicts"].items()]
+        blocks += ["\n".join(_verdict(data, entry, name)) for name in entry["verdicts"]]
     blocks += [*(_wrapped(f"{name}: {text}") for name, text in data["overall"].items()), *_controls(data)]
     return "\n\n".join(blocks)
 
@@ -71,8 +72,23 @@ def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]
         )
 
 
-def _verdict(name: str, one: Mapping[str, str]) -> list[str]:
-    return textwrap.wrap(f"{name}: {one['text']}", WIDTH, initial_indent="  => ", subsequent_indent="     ")
+def _verdict(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> Iterator[str]:
+    wrapped = partial(textwrap.wrap, width=WIDTH, subsequent_indent="     ")
+    yield from wrapped(f"{name}: {entry['verdicts'][name]['text']}", initial_indent="  => ")
+    yield from wrapped(steps_words(data["reference"], entry, name), initial_indent="     ")
+
+
+def steps_words(reference: str, entry: Mapping[str, Any], name: str) -> str:
+    """How many steps to the target a candidate needs beside the reference, with the interval of their ratio."""
+    own, other = (entry["contestants"][one]["steps_to_target"] for one in (name, reference))
+    ends = entry["steps_ratio"][name]
+    if own is None or other is None:
+        reached = [
+            f"{one} in {steps:.0f} steps" for one, steps in ((name, own), (reference, other)) if steps is not None
+        ]
+        return f"steps to the target loss: {' and '.join(reached) or 'neither'} reaches it in most trainings"
+    low, high = ("no limit" if ends[end] is None else f"{ends[end]:.2f}" for end in ("low", "high"))
+    return f"steps to the target loss: {own:.0f} against {other:.0f}, × {ends['ratio']:.2f} (95 % {low} to {high})"
 
 
 def _controls(data: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from compare_tasks import made
 
 from symevo.compare.contest import ARMS
 from symevo.compare.contestants import Contestant
-from symevo.compare.measures import expected_best, lr_curve, lr_decades, profile, steps_to, typical
+from symevo.compare.measures import expected_best, lr_curve, lr_decades, profile, steps_ratio, steps_to, typical
 from symevo.compare.result import answered, best_baseline, questions, task_entry
 from symevo.compare.verdict import NONE, overall
 from symevo.report.comparison import comparison_report
@@ -154,6 +155,26 @@ def test_steps_to_a_target():
     assert steps_to(2.0, outcome | {"status": "diverged"}, 200) is None
     assert typical([1, None, 3]) == 3
     assert typical([1, None, None]) is None
+
+
+def test_the_ratio_of_steps_has_an_interval():
+    rng = random.Random(0)
+    second = [rng.randint(90, 110) for _ in range(20)]
+    faster = steps_ratio([round(0.8 * steps) for steps in second], second, seed=0)
+    assert faster["ratio"] == pytest.approx(0.8, abs=0.01)
+    assert 0.7 < faster["low"] <= faster["ratio"] <= faster["high"] < 0.9
+    assert steps_ratio(second, second, seed=0) == {"ratio": 1.0, "low": 1.0, "high": 1.0}  # pairs are drawn as pairs
+    shuffled = steps_ratio(rng.sample(second, 20), second, seed=0)
+    assert shuffled["low"] < 1 < shuffled["high"]
+
+
+def test_the_ratio_of_steps_where_the_target_is_not_reached():
+    never, always = [None] * 9, [50] * 9
+    assert steps_ratio(always, never, seed=0) == {"ratio": 0.0, "low": 0.0, "high": 0.0}
+    assert steps_ratio(never, always, seed=0) == {"ratio": None, "low": None, "high": None}
+    assert steps_ratio(never, never, seed=0) == {"ratio": None, "low": 1.0, "high": 1.0}
+    half = steps_ratio([50] * 5 + [None] * 4, always, seed=0)
+    assert (half["ratio"], half["low"], half["high"]) == (1.0, 1.0, None)
 
 
 def test_performance_profiles():

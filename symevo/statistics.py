@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 LEVEL = 0.05
@@ -129,6 +130,70 @@ def interval(values: Sequence[float], *, seed: int) -> tuple[float, float]:
     how = {"n_resamples": _RESAMPLES, "batch": _AT_ONCE, "method": "BCa", "random_state": generator}
     low, high = bootstrap((known,), np.mean, **how).confidence_interval
     return float(low), float(high)
+
+
+def expected_best(scores: Sequence[float], budget: int) -> float | None:
+    """The expected best score of ``budget`` trials, drawn without replacement from those that were made.
+
+    With s₍₁₎ ≤ … ≤ s₍ₙ₎::
+
+        Σᵢ s₍ᵢ₎ · C(i − 1, b − 1) / C(n, b)
+
+    Args:
+        scores: Of all n trials.
+        budget: b.
+
+    Returns:
+        None where there are fewer trials than that.
+
+    References:
+        Dodge et al., "Show your work: improved reporting of experimental results", 2019, whose estimator draws with
+        replacement; without, it is unbiased (Tang et al. 2020).
+    """
+    if budget > len(scores):
+        return None
+    return math.fsum(map(math.prod, zip(sorted(scores), _chances(len(scores), budget), strict=True)))
+
+
+def expected_best_interval(groups: Sequence[Sequence[float]], budget: int) -> tuple[float, float]:
+    """95 % interval of :func:`expected_best` of all trials, which were made in independent groups.
+
+    The jackknife leaves out one of the k groups at a time. With θ of all and θ₍ⱼ₎ without the j-th::
+
+        θ ± t₀.₉₇₅(k − 1) · √((k − 1)/k · Σⱼ (θ₍ⱼ₎ − θ̄)²)
+
+    Args:
+        groups: Scores of the trials of each.
+        budget: Of how many trials the best is meant.
+
+    Returns:
+        Its ends: NaN for less than two groups, or too few trials to leave one out.
+
+    References:
+        Arvesen, "Jackknifing U-statistics", 1969.
+    """
+    from scipy.special import stdtrit
+
+    count = len(groups)
+    found = expected_best([score for group in groups for score in group], budget)
+    without = [
+        expected_best([score for at, group in enumerate(groups) if at != left for score in group], budget)
+        for left in range(count)
+    ]
+    known = [value for value in without if value is not None]
+    if found is None or count < 2 or len(known) < count:
+        return math.nan, math.nan
+    mean = math.fsum(known) / count
+    deviation = math.sqrt((count - 1) / count * math.fsum((value - mean) ** 2 for value in known))
+    reach = float(stdtrit(count - 1, 1 - LEVEL / 2)) * deviation
+    return found - reach, found + reach
+
+
+@lru_cache(maxsize=64)
+def _chances(count: int, budget: int) -> tuple[float, ...]:
+    """Of each of ``count`` trials, worst first, the chance to be the best of ``budget`` that are drawn."""
+    ways = math.comb(count, budget)
+    return tuple(math.comb(at, budget - 1) / ways for at in range(count))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -15,31 +15,6 @@ BINS = 4
 """Bins in a decade of learning rates."""
 
 
-def expected_best(scores: Sequence[float], budget: int) -> float | None:
-    """The expected best score of ``budget`` trials, drawn without replacement from those that were made.
-
-    With s₍₁₎ ≤ … ≤ s₍ₙ₎::
-
-        Σᵢ s₍ᵢ₎ · C(i − 1, b − 1) / C(n, b)
-
-    Args:
-        scores: Of all n trials.
-        budget: b.
-
-    Returns:
-        None where there are fewer trials than that.
-
-    References:
-        Dodge et al., "Show your work: improved reporting of experimental results", 2019, whose estimator draws with
-        replacement; without, it is unbiased (Tang et al. 2020).
-    """
-    count = len(scores)
-    if budget > count:
-        return None
-    ways = math.comb(count, budget)
-    return math.fsum(score * (math.comb(at, budget - 1) / ways) for at, score in enumerate(sorted(scores)))
-
-
 def lr_curve(lrs: Sequence[float], scores: Sequence[float]) -> list[tuple[float, float]]:
     """The best score in each quarter of a decade of learning rates: its middle, and the score."""
     best: dict[int, float] = {}

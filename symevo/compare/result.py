@@ -13,7 +13,6 @@ from symevo.compare.contest import ARMS, Contest, Trial
 from symevo.compare.contestants import Contestant
 from symevo.compare.measures import (
     BUDGETS,
-    expected_best,
     lr_curve,
     lr_decades,
     median_curve,
@@ -25,7 +24,7 @@ from symevo.compare.measures import (
 from symevo.compare.verdict import Finding, Question, findings, overall, verdict
 from symevo.errors import UserError
 from symevo.seeds import seed_for
-from symevo.statistics import interval, paired
+from symevo.statistics import expected_best, interval, paired
 
 SCHEMA = 1
 SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where there are no classes; tuned on validation"

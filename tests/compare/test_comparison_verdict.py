@@ -12,12 +12,13 @@ from compare_tasks import made
 
 from symevo.compare.contest import ARMS
 from symevo.compare.contestants import Contestant
-from symevo.compare.measures import expected_best, lr_curve, lr_decades, profile, steps_ratio, steps_to, typical
+from symevo.compare.measures import lr_curve, lr_decades, profile, steps_ratio, steps_to, typical
 from symevo.compare.result import answered, best_baseline, questions, task_entry
 from symevo.compare.verdict import NONE, overall
 from symevo.report.comparison import comparison_report
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
+from symevo.statistics import expected_best, expected_best_interval
 
 COUNT = 20
 RULES = {"evolved": rule("theta = theta - lr*sign(g)"), "adamw": CLASSICS.get("adamw"), "lion": CLASSICS.get("lion")}
@@ -136,6 +137,25 @@ def test_expected_best_of_few_trials():
     assert expected_best(scores, 3) == pytest.approx(3)
     assert expected_best(scores, 4) is None
     assert expected_best(list(range(400)), 50) == pytest.approx(401 * 50 / 51 - 1)
+
+
+def test_the_interval_of_the_expected_best_is_over_replicates():
+    """For one trial it is that of the mean of replicate means, as Student has it."""
+    groups = np.random.default_rng(0).random((6, 5)).tolist()
+    means = np.mean(groups, axis=1)
+    reach = 2.570582 * np.std(means, ddof=1) / math.sqrt(6)  # t with 5 degrees of freedom
+    assert expected_best_interval(groups, 1) == pytest.approx((means.mean() - reach, means.mean() + reach))
+    low, high = expected_best_interval(groups, 20)
+    assert low < expected_best(np.ravel(groups).tolist(), 20) < high
+    for few, budget in ((groups[:1], 1), (groups, 26), (groups, 31)):
+        assert all(map(math.isnan, expected_best_interval(few, budget))), "nothing to compare, or too few trials"
+
+
+def test_the_interval_of_the_expected_best_covers_it():
+    """Of uniform trials the best of 5 is expected at 5/6."""
+    draws = np.random.default_rng(1).random((400, 20, 4))
+    ends = [expected_best_interval(groups.tolist(), 5) for groups in draws]
+    assert 0.9 < np.mean([low <= 5 / 6 <= high for low, high in ends]) < 0.98
 
 
 def test_decades_of_learning_rates_within_1_percent():

@@ -26,3 +26,7 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self.path = path
+
+
+class Paused(KeyboardInterrupt):
+    """Ctrl-C or a termination signal where the same command goes on from what is on disk."""

@@ -15,7 +15,7 @@ _HELP = """Compares rules with tuned baselines, and says what the difference is 
 
 SOURCE is a run's folder (its best rule takes part), or a rule: a name, a rule JSON file, or text. All contestants are
 tuned alike, on the validation split; what is reported is scored once, on the test split. A run gets the result as
-RUN/compare.json, with figures in RUN/compare.
+RUN/compare.json, with figures in RUN/compare. A comparison that was interrupted goes on with the same command.
 
 \b
 Examples:

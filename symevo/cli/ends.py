@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from symevo.cli.signals import Interrupts, Stop
-from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.errors import Interrupted, Paused, RunFailed, UserError
 
 
 def main(argv: list[str]) -> int:
@@ -72,6 +72,8 @@ def _end_of(error: BaseException, interrupted: str) -> int:
 
             again = f"symevo run --resume {shlex.quote(_near(error.path))}"
             return _end(f"symevo: interrupted; go on with: {again}", 130)
+        case Paused():
+            return _end("symevo: interrupted; the same command goes on", 130)
         case KeyboardInterrupt():
             return _end(f"symevo: interrupted{interrupted}", 130)
         case UserError():

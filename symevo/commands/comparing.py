@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symevo.commands.shared import import_files, print_json
-from symevo.errors import UserError
+from symevo.errors import Paused, UserError
 
 if TYPE_CHECKING:
     from symevo.compare.session import Request
 
 FILE = "compare.json"
 """The result's file in the folder of a run; its figures stand in a folder beside it."""
+PART = ".part"
+"""The ending of the file beside the result that holds trainings until all are made."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,21 @@ def compare(wanted: Wanted) -> int:
     for path in targets:
         _writable(path)
     ticker = None if wanted.quiet else Ticker()
+    part = targets[0].with_suffix(PART) if targets else None
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
-            data = run_comparison(request, ticker or Silent())
+            data = run_comparison(request, ticker or Silent(), memory=part)
+    except KeyboardInterrupt:
+        if part is None or not part.exists():
+            raise
+        raise Paused from None
     finally:
         if ticker is not None:
             ticker.close()
     for path in targets:
         data = _written(data, path)
+    if part is not None:
+        part.unlink(missing_ok=True)
     if wanted.as_json:
         print_json(data)
         return 0

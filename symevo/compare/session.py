@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from symevo.compare.contest import ARMS, Contest, contest
 from symevo.compare.contestants import RANDOM, Contestant, baselines, candidates, lesser, run_of
+from symevo.compare.memory import Memory
 from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.compare.random_search import RandomSearch
 from symevo.compare.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
@@ -146,13 +147,16 @@ def prepare(request: Request, progress: Progress) -> Plan:
     return Plan(request, how, people, names, reference, settings, planned, steps, frozenset(held_out), known, random)
 
 
-def compare(request: Request, progress: Progress | None = None, *, engine: str | None = None) -> dict[str, Any]:
+def compare(
+    request: Request, progress: Progress | None = None, *, engine: str | None = None, memory: Path | None = None
+) -> dict[str, Any]:
     """Compares rules with tuned baselines.
 
     Args:
         request: What.
         progress: Who is told.
         engine: Replaces the engine of the settings; ``"inline"`` trains in this process.
+        memory: File of trainings, made by an earlier call that was interrupted, or now; who calls removes it.
 
     Returns:
         The result, as plain data: see :mod:`symevo.compare.result`.
@@ -169,7 +173,8 @@ def compare(request: Request, progress: Progress | None = None, *, engine: str |
         found, fitness = plan.random.best()
         people[RANDOM] = Contestant(RANDOM, found, "control")
         control = {"evaluations": plan.random.count, "fitness": fitness, "evolved_fitness": plan.runs[0].best.fitness}
-    contests, done = _contests(plan, people, request.seed, progress, engine)
+    with Memory(memory) as known:
+        contests, done = _contests(plan, people, progress, engine, known)
     asked = {one.task.name: questions(one, people, reference=plan.reference, seed=request.seed) for one in contests}
     answers = answered(asked)
     entries = {
@@ -201,11 +206,14 @@ def compare(request: Request, progress: Progress | None = None, *, engine: str |
 
 
 def _contests(
-    plan: Plan, people: Mapping[str, Contestant], seed: int, progress: Progress, engine: str | None
+    plan: Plan, people: Mapping[str, Contestant], progress: Progress, engine: str | None, memory: Memory
 ) -> tuple[list[Contest], int]:
     """Every task's contest, in the plan's order, and how many trainings they took."""
     contests: list[Contest] = []
-    with Trainings(plan.settings, plan.planned, steps=plan.steps, advance=progress.advance, engine=engine) as trainings:
+    seed, options = plan.request.seed, {"advance": progress.advance, "engine": engine, "memory": memory}
+    if memory.count:
+        progress.message(f"going on: {memory.count:,} trainings are known from a comparison that was interrupted")
+    with Trainings(plan.settings, plan.planned, steps=plan.steps, **options) as trainings:
         fields = {task.name: _field(people, held_out=task.name in plan.held_out) for task in plan.planned.plans}
         for task in plan.planned.plans:
             work = _work(plan.budget.on(task.rows), len(fields[task.name]))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from math import ceil
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from symevo.compare.memory import Memory, scope
 from symevo.compare.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
@@ -39,6 +39,7 @@ class Trainings(AbstractContextManager["Trainings"]):
         settings: Where and how trainings run.
         planned: The tasks.
         steps: Of a training, by task.
+        memory: Where outcomes are kept.
         advance: Called with the effort of the training steps that were just made.
         engine: Replaces the engine of the settings.
     """
@@ -49,10 +50,12 @@ class Trainings(AbstractContextManager["Trainings"]):
         planned: Planned,
         *,
         steps: dict[str, int],
+        memory: Memory,
         advance: Callable[[int], object] = lambda steps: None,
         engine: str | None = None,
     ) -> None:
         self._settings, self._planned, self._steps, self._advance = settings, planned, steps, advance
+        self._memory = memory
         self._name = engine or settings.engine
         self._engine: Engine | None = None
         self.done = 0
@@ -63,12 +66,20 @@ class Trainings(AbstractContextManager["Trainings"]):
         Raises:
             RunFailed: No worker could train.
         """
-        evaluator = self._evaluator(task, jobs, split)
+        cost, trained = self._steps[task.name] * effort(task.rows), 0
+
+        def advance(now: int, total: int) -> None:
+            nonlocal trained
+            self._advance((now - trained) * cost)
+            trained = now
+
+        evaluator = self._evaluator(task, jobs, split, advance)
         pairs: list[tuple[Any, int]] = list(jobs)
         try:
             outcomes = evaluator.each(pairs)
         except RunFailed as error:
             raise RunFailed(str(error).partition("; go on with")[0]) from None
+        advance(len(jobs), len(jobs))  # equal ones are trained once, and those in memory not again
         self.done += len(jobs)
         return [Result(judge(SCORE, {task.name: [one]}).fitness, one) for one in outcomes]
 
@@ -76,22 +87,17 @@ class Trainings(AbstractContextManager["Trainings"]):
         if self._engine is not None:
             self._engine.close()
 
-    def _evaluator(self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], split: str) -> Evaluator:
-        steps, before = self._steps[task.name], 0
-        cost = steps * effort(task.rows)
-
-        def advance(trained: int, total: int) -> None:
-            nonlocal before
-            self._advance((trained - before) * cost)
-            before = trained
-
+    def _evaluator(
+        self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], split: str, advance: Callable[[int, int], None]
+    ) -> Evaluator:
         together = max((sum(seed == other for _, other in jobs) for seed in {seed for _, seed in jobs}), default=1)
         rows = ceil(together / ceil(together / task.rows))  # even shares: a stack that is not full is padded
-        settings = self._settings.model_copy(update={"steps": steps})
+        settings = self._settings.model_copy(update={"steps": self._steps[task.name]})
         plan = make_plan(settings, (replace(task, rows=rows),), {}, split=split, weights=None)
+        decisive = {**plan.common, "steps": plan.steps, "prints": self._planned.prints}
         return Evaluator(
-            lambda rule: rule, plan, fitness=SCORE, store=_Forgetful(), make_engine=lambda setup: self._made(),
-            advance=advance, timeout=self._settings.eval_timeout,
+            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, settings.tasks_from)),
+            make_engine=lambda setup: self._made(), advance=advance, timeout=self._settings.eval_timeout,
         )  # fmt: skip
 
     def _made(self) -> Engine:
@@ -111,16 +117,3 @@ class Trainings(AbstractContextManager["Trainings"]):
 def _warmer() -> Any:
     """The rule that workers get ready with."""
     return CLASSICS.get("sgd")
-
-
-class _Forgetful:
-    """In place of a store: a comparison keeps its scores itself."""
-
-    folder = Path()
-
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
-        """Nothing is known."""
-        return None
-
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
-        """Nothing is kept."""

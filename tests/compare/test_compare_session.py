@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from symevo.cli import main
-from symevo.compare.session import Request, compare, prepare
+from symevo.compare.memory import Memory
+from symevo.compare.session import Request, Silent, compare, prepare
 from symevo.errors import UserError
 from symevo.store import Store
 from symevo.tasks.workload import Rows, Workload
@@ -91,6 +93,69 @@ def test_the_same_seed_gives_the_same_result_for_any_workers():
         compare(Request((SIGN,), **TINY, execution={"engine": "process", "workers": workers})) for workers in (1, 2)
     )
     assert without_times(one) == without_times(two)
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_an_interrupted_comparison_goes_on(after, tmp_path, monkeypatch):
+    request, part, made = Request((SIGN,), **TINY), tmp_path / "known.part", []
+    whole = compare(request, engine="inline")
+    save = Memory.save
+
+    def interrupted(self, rows):
+        save(self, rows)
+        made.append(1)
+        if len(made) == after:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            compare(request, engine="inline", memory=part)
+    said: list[str] = []
+    progress = Silent()
+    progress.message = said.append
+    again = compare(request, progress, engine="inline", memory=part)
+    assert any("are known" in text for text in said)
+    assert without_times(again) == without_times(whole)
+    trained = []
+    monkeypatch.setattr(Memory, "save", lambda self, rows: trained.append(rows))
+    compare(request, engine="inline", memory=part)
+    assert not trained  # nothing is left to train
+    compare(replace(request, steps=6), engine="inline", memory=part)
+    assert trained  # other steps, other outcomes
+
+
+def test_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.json"
+    command = ["compare", SIGN, "--tasks", "noisy-lsq", "--steps", "5", "--workers", "1", "-o", str(out)]
+    save = Memory.save
+
+    def interrupted(self, rows):
+        save(self, rows)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Memory, "save", interrupted)
+        assert main(command) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "symevo: interrupted; the same command goes on"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.part"]
+    assert main(command) == 0
+    assert "are known" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "out.json"]
+
+
+def test_what_is_no_memory_of_a_comparison_is_refused(tmp_path):
+    part = tmp_path / "known.part"
+    part.write_text("nonsense " * 100)
+    with pytest.raises(UserError, match="remove it"):
+        compare(Request((SIGN,), **TINY), engine="inline", memory=part)
+    assert part.read_text().startswith("nonsense")
+
+
+def test_wrong_use_leaves_no_file(tmp_path):
+    with pytest.raises(UserError):
+        compare(Request((SIGN,), **TINY | {"baselines": ("adm",)}), engine="inline", memory=tmp_path / "known.part")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_seed_gives_another_result():

@@ -26,7 +26,7 @@ from typing import Any
 
 from machine import about
 
-from symevo.compare.session import Plan, Request, Silent, prepare
+from symevo.compare.request import Plan, Request, Silent, prepare
 from symevo.compare.space import space_of
 from symevo.compare.trainings import Result, Trainings
 from symevo.compare.tuning import points, winner

@@ -14,7 +14,7 @@ from symevo.commands.shared import import_files, print_json
 from symevo.errors import Paused, UserError
 
 if TYPE_CHECKING:
-    from symevo.compare.session import Request
+    from symevo.compare.request import Request
 
 FILE = "compare.json"
 """The result's file in the folder of a run; its figures stand in a folder beside it."""
@@ -27,7 +27,7 @@ class Wanted:
     """What a user asked ``symevo compare`` for.
 
     Attributes:
-        request: Fields of :class:`symevo.compare.session.Request`.
+        request: Fields of :class:`symevo.compare.request.Request`.
         output: A JSON file.
         as_json: Whether the result is printed as JSON.
         quiet: Whether nothing is said meanwhile.
@@ -42,7 +42,7 @@ class Wanted:
 def compare(wanted: Wanted) -> int:
     """Compares, prints the result, and writes it with its figures."""
     import_files([Path(path) for path in wanted.request["execution"].get("tasks_from") or ()])
-    from symevo.compare.session import Request, Silent
+    from symevo.compare.request import Request, Silent
     from symevo.compare.session import compare as run_comparison
     from symevo.report.ticker import Ticker
 

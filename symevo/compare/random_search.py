@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from symevo.compare.memory import Memory, scope
 from symevo.engines import make_engine
 from symevo.errors import UserError
 from symevo.evaluate.fitness import FITNESS
@@ -42,8 +42,12 @@ class RandomSearch:
         """Training steps that it takes, over all candidates, tasks and seeds."""
         return self.count * len(self.settings.tasks) * self.settings.seeds * self.settings.steps
 
-    def best(self, advance: Callable[[int, int], None] = lambda trained, total: None) -> tuple[Rule, float]:
+    def best(self, memory: Memory, advance: Callable[[int], object]) -> tuple[Rule, float]:
         """The best random candidate, and its fitness.
+
+        Args:
+            memory: Where outcomes are kept.
+            advance: Called with the training steps that were just made.
 
         Raises:
             UserError: The run's tasks are not there any more.
@@ -55,14 +59,23 @@ class RandomSearch:
         fitness = FITNESS.get(settings.fitness)
         planned = Planned(settings, import_plugins(settings.tasks_from), say=self._say)
         plan = make_plan(settings, planned.plans, planned.prints, split=fitness.split, weights=None)
+        kept = memory.under(scope({**plan.common, "steps": plan.steps, "prints": planned.prints}, settings.tasks_from))
+        trained = 0
+
+        def told(now: int, total: int) -> None:
+            nonlocal trained
+            advance((now - trained) * settings.steps)
+            trained = now
+
         evaluator = Evaluator(
-            genome.candidate, plan, fitness=fitness, store=_Kept(), advance=advance, timeout=settings.eval_timeout,
+            genome.candidate, plan, fitness=fitness, store=kept, advance=told, timeout=settings.eval_timeout,
             identify=genome.identity, make_engine=self._engine,
         )  # fmt: skip
         try:
             scores = [value for (value,) in evaluator.many(people)]
         finally:
             evaluator.close()
+        told(self.steps // settings.steps, 0)  # equal ones are trained once
         at = max(range(len(people)), key=lambda one: scores[one])
         return genome.express(people[at]), scores[at]
 
@@ -81,16 +94,3 @@ def _admitted(genome: Any) -> Any:
         if genome.reject(one) is None:
             return one
     raise UserError(f"no random rule in {_DRAWS} is worth training: leave out --controls random")
-
-
-class _Kept:
-    """In place of a store."""
-
-    folder = Path()
-
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
-        """Nothing is known."""
-        return None
-
-    def save_trainings(self, trainings: Any) -> None:
-        """Nothing is kept."""

@@ -10,7 +10,8 @@ import pytest
 
 from symevo.cli import main
 from symevo.compare.memory import Memory
-from symevo.compare.session import Request, Silent, compare, prepare
+from symevo.compare.request import Request, Silent, prepare
+from symevo.compare.session import compare
 from symevo.errors import UserError
 from symevo.store import Store
 from symevo.tasks.workload import Rows, Workload

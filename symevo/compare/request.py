@@ -1,0 +1,176 @@
+"""What a comparison was asked for, looked through before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from symevo.compare.contestants import Contestant, baselines, candidates, lesser, run_of
+from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget
+from symevo.compare.random_search import RandomSearch
+from symevo.config import resolve
+from symevo.errors import UserError
+from symevo.registry import nearest
+from symevo.settings import Settings
+from symevo.systems.api import Run
+from symevo.systems.planning import Planned, import_plugins
+
+CONTROLS = ("ablations", "random", "none")
+TASKS = ("digits-mlp", "digits-deep")
+"""Where rules are compared of which no search is known."""
+
+
+class Progress(Protocol):
+    """What a comparison reports to."""
+
+    def more(self, steps: int) -> None:
+        """So many more training steps are to be made."""
+        ...
+
+    def advance(self, steps: int) -> None:
+        """So many were made."""
+        ...
+
+    def message(self, text: str) -> None:
+        """One line for the user."""
+        ...
+
+
+class Silent:
+    """Says nothing."""
+
+    def more(self, steps: int) -> None:
+        """See :class:`Progress`."""
+
+    def advance(self, steps: int) -> None:
+        """See :class:`Progress`."""
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be compared, and how; None: the default.
+
+    Attributes:
+        sources: Rules, as :func:`symevo.rule` takes them, and folders of runs.
+        tasks: Names; those of the runs' searches, where there are runs.
+        held_out: Names of more tasks, which are reported apart; ``("none",)`` for none.
+        baselines: Classic rules.
+        reference: The baseline that verdicts are about: AdamW.
+        controls: Some of :data:`CONTROLS`.
+        budget: Name of a budget.
+        trials: T.
+        replicates: R.
+        steps: Of every training; otherwise those of the run, or of the task.
+        seed: Of everything.
+        execution: ``workers``, ``engine``, ``eval_timeout``, ``data_dir``, ``tasks_from``.
+    """
+
+    sources: tuple[str, ...]
+    tasks: tuple[str, ...] | None = None
+    held_out: tuple[str, ...] | None = None
+    baselines: tuple[str, ...] | None = None
+    reference: str | None = None
+    controls: tuple[str, ...] | None = None
+    budget: str = "default"
+    trials: int | None = None
+    replicates: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    execution: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request, looked through: everything that can be wrong was said."""
+
+    request: Request
+    budget: Budget
+    people: dict[str, Contestant]
+    names: list[str]
+    reference: str
+    settings: Settings
+    planned: Planned
+    steps: dict[str, int]
+    held_out: frozenset[str]
+    runs: list[Run]
+    random: RandomSearch | None
+
+
+def prepare(request: Request, progress: Progress) -> Plan:
+    """Looks a request through; nothing is trained but a step of each task.
+
+    Raises:
+        UserError: Something is wrong with it.
+    """
+    if not request.sources:
+        raise UserError("nothing to compare: name a rule (a name, rule JSON file, or text) or a run's folder")
+    how = budget(request.budget, request.trials, request.replicates)
+    controls = _controls(request.controls, how)
+    runs = [run_of(source) for source in request.sources]
+    known = [run for run in runs if run is not None]
+    named = [str(path) for path in request.execution.get("tasks_from") or ()]
+    files = list(dict.fromkeys([*named, *(path for run in known for path in run.settings.tasks_from)]))
+    made = import_plugins(files)
+    rivals, reference = baselines(request.baselines or how.baselines, request.reference, REFERENCE)
+    given = candidates(request.sources, runs, taken=[one.name for one in rivals])
+    searched = tuple(dict.fromkeys(task for run in known for task in run.settings.tasks))
+    tasks = request.tasks or searched or tuple(made) or TASKS
+    usual = tuple(name for name in how.held_out if name not in tasks) if known else ()
+    held_out = usual if request.held_out is None else () if request.held_out == ("none",) else request.held_out
+    settings = _settings(request, (*tasks, *held_out), files, known)
+    planned = Planned(settings, made, say=progress.message)
+    steps = _steps(request, settings, known)
+    for name in settings.tasks:
+        _has_test(name, settings)
+    parts = [part for one in given for part in lesser(one)] if "ablations" in controls else []
+    people = {one.name: one for one in (*given, *rivals, *parts)}
+    random = None
+    if known and "random" in controls:
+        random = RandomSearch(known[0], workers=settings.workers, engine=settings.engine, say=progress.message)
+        if request.controls is None and random.steps > MOST_STEPS:
+            random = None
+    elif "random" in (request.controls or ()):
+        raise UserError("--controls random needs a run: it draws as many random rules as the run's search scored")
+    names = [one.name for one in given]
+    return Plan(request, how, people, names, reference, settings, planned, steps, frozenset(held_out), known, random)
+
+
+def _controls(said: tuple[str, ...] | None, how: Budget) -> frozenset[str]:
+    for name in said or ():
+        if name not in CONTROLS:
+            raise UserError(f"unknown control {name!r}: {nearest(name, list(CONTROLS))}")
+    if said is not None:
+        return frozenset(said) - {"none"}
+    return frozenset(name for name, on in (("ablations", how.ablations), ("random", how.random)) if on)
+
+
+def _settings(request: Request, tasks: Sequence[str], files: Sequence[str], runs: Sequence[Run]) -> Settings:
+    """Where and how trainings run, checked as those of a search are."""
+    said = {name: value for name, value in request.execution.items() if name != "tasks_from" and value is not None}
+    if "data_dir" not in said and runs and runs[0].settings.data_dir is not None:
+        said["data_dir"] = runs[0].settings.data_dir
+    many = {"population": 100_000, "elites": 0, "tournament": 1}  # stacks as large as were measured best
+    own = {"tasks": list(tasks), "tasks_from": list(files), "seed": request.seed, "steps": request.steps, **many}
+    settings = resolve({**said, **own})
+    return settings.model_copy(update={"device": "cpu", "backend": "interpreter", "out": None})
+
+
+def _steps(request: Request, settings: Settings, runs: Sequence[Run]) -> dict[str, int]:
+    from symevo.tasks import TASKS as REGISTERED
+
+    searched = {task: run.settings.steps for run in reversed(runs) for task in run.settings.tasks}
+    return {name: request.steps or searched.get(name) or REGISTERED.get(name)().steps for name in settings.tasks}
+
+
+def _has_test(name: str, settings: Settings) -> None:
+    from symevo.tasks import TASKS as REGISTERED
+    from symevo.tasks.task import DataRequest
+
+    folder = Path(settings.data_dir) if settings.data_dir else None
+    if REGISTERED.get(name)().splits(DataRequest(data_dir=folder, run_seed=settings.seed)).test is None:
+        raise UserError(f"task {name!r} has no test split, on which rules are compared: give it test=(x, y)")

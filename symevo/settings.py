@@ -129,6 +129,7 @@ class ExecutionSettings(BaseModel):
     time_budget: float | None = Field(None, gt=0, allow_inf_nan=False)
     data_dir: Path | None = None
     out: Path | None = None
+    tensorboard: bool = False
 
     @model_validator(mode="before")
     @classmethod

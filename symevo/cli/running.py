@@ -112,6 +112,10 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     data_dir: Annotated[Path | None, option("Folder of data sets.", metavar="DIR")] = None,
     out: Annotated[Path | None, option("New folder for the run.", metavar="DIR")] = None,
     resume: Annotated[Path | None, option("Go on with the run in this folder.", metavar="DIR")] = None,
+    tensorboard: Annotated[
+        bool | None,
+        option("Write curves for TensorBoard into the run's folder.", "--tensorboard/--no-tensorboard"),
+    ] = None,
     json: Annotated[bool, option("Print one JSON object and nothing else.", "--json")] = False,
     quiet: Annotated[bool, option("No progress on standard error.", "--quiet")] = False,
     version: Version = False,

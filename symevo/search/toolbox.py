@@ -62,8 +62,9 @@ def tournament_without_replacement(individuals: Sequence[Any], k: int, *, size: 
 
 
 def statistics() -> tools.Statistics:
-    """Best and mean fitness of a population."""
+    """Best, mean and median fitness of a population."""
     stats = tools.Statistics(key=lambda individual: individual.fitness.values[0])
     stats.register("best", lambda values: float(np.max(values)))
     stats.register("mean", lambda values: float(np.mean(values)))
+    stats.register("median", lambda values: float(np.median(values)))
     return stats

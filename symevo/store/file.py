@@ -240,14 +240,16 @@ class Store:
         row = self._db.execute("SELECT record, population FROM generations ORDER BY gen DESC LIMIT 1").fetchone()
         return None if row is None else (json.loads(row[0]), json.loads(row[1]))
 
-    def records(self) -> list[dict[str, Any]]:
-        """The records of all closed generations, in order."""
-        return [json.loads(row[0]) for row in self._db.execute("SELECT record FROM generations ORDER BY gen")]
+    def records(self, first: int = 0) -> list[dict[str, Any]]:
+        """The records of closed generations, in order, from the ``first`` on."""
+        query = "SELECT record FROM generations WHERE gen >= ? ORDER BY gen"
+        return [json.loads(row[0]) for row in self._db.execute(query, (first,))]
 
-    def evaluations(self) -> Iterator[dict[str, Any]]:
-        """All evaluations of closed generations, in the order in which they were proposed."""
-        query = f"SELECT {', '.join(_EVALUATION)} FROM evaluations ORDER BY gen, place"
-        for row in self._db.execute(query):
+    def evaluations(self, gen: int | None = None) -> Iterator[dict[str, Any]]:
+        """Evaluations of a closed generation, or of all, in the order in which they were proposed."""
+        where, which = ("", ()) if gen is None else ("WHERE gen = ?", (gen,))
+        query = f"SELECT {', '.join(_EVALUATION)} FROM evaluations {where} ORDER BY gen, place"
+        for row in self._db.execute(query, which):
             item: dict[str, Any] = dict(zip(_EVALUATION, row, strict=True))
             yield item | {name: json.loads(item[name]) for name in _JSON_COLUMNS}
 

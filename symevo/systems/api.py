@@ -34,6 +34,7 @@ from symevo.systems.result import Candidate as Candidate
 from symevo.systems.result import Run as Run
 from symevo.systems.result import run_folder
 from symevo.systems.scoring import ScoringDriver
+from symevo.systems.tensorboard import TensorBoard, check_installed
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
@@ -50,6 +51,8 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
         Interrupted: Ctrl-C; all closed generations and trainings are stored.
     """
     progress = progress or SilentProgress()
+    if settings.tensorboard:
+        check_installed()
     made = import_plugins(settings.tasks_from)
     engine = engine or _local(progress)
     settings = with_tasks(settings, made, progress.message)
@@ -90,6 +93,8 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     recorded = {**about["search"], **about["execution"], "out": str(store.folder)}
     recorded.pop("time_budget", None)  # a budget is for one call
     settings = resumed(recorded, flags)
+    if settings.tensorboard:
+        check_installed()
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
     made = import_plugins(_there(settings.tasks_from))
     engine = engine or _local(progress)
@@ -178,6 +183,8 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     if phases:
         evaluations = settings.generations * phases.individuals(settings)
     trainings = evaluations * len(planned.plans) * settings.seeds
+    if settings.tensorboard:
+        progress = TensorBoard(progress, store, settings)
     try:
         progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
         if phases and (more := phases.closing(settings)):

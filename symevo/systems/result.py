@@ -76,7 +76,7 @@ class Run:
         Networks are those that are left at the end, best first by the loss on the whole validation split.
         """
         tried = [one for one in self._distinct if one["status"] == "ok" and one["operator"] != CONTROL]
-        found = [replace(_candidate(one), settings=self.settings) for one in tried]
+        found = [replace(candidate_of(one), settings=self.settings) for one in tried]
         if self.ranking:
             named = {one.identity: one for one in found}
             return [replace(named[entry["identity"]], network=entry) for entry in self.ranking]
@@ -181,7 +181,12 @@ def run_folder(path: str | Path) -> Path:
     return path.parent if path.name == FILE and path.is_file() else path
 
 
-def _candidate(evaluation: dict[str, Any]) -> Candidate:
+def candidate_of(evaluation: dict[str, Any]) -> Candidate:
+    """The candidate of a stored evaluation.
+
+    Raises:
+        UserError: Its rule cannot be read, perhaps for lack of a primitive of the user's own.
+    """
     names = ("fitness", "per_task", "identity", "gen", "genome")
     return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
 

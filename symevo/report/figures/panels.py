@@ -12,6 +12,7 @@ from symevo.report.figures.sheet import PALETTE, legend, save, say_empty, sheet,
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 3
 _WIDE = 20.0
@@ -49,44 +50,74 @@ def scatter_numbers(
     lengths = {len(losses), *map(len, numbers.values()), *([] if generations is None else [len(generations)])}
     if numbers and len(lengths) > 1:
         raise ValueError(f"numbers, losses and generations must be of one length, not {sorted(lengths)}")
-    columns = max(min(_COLUMNS, len(numbers)), 1)
-    rows = max(ceil(len(numbers) / columns), 1)
-    finite = [loss for loss in drawable(losses) if isfinite(loss)]
-    y_scale = "log" if finite and min(finite) > 0 and max(finite) > _WIDE * min(finite) else "linear"
+    loss_scale = _loss_scale(losses)
+    heights = drawable(losses, loss_scale)
     with styled():
-        size = {"width": 1.4 + 2.5 * columns if columns > 1 else 5.0, "height": 0.7 + 2.5 * rows}
-        figure, panels = sheet(title, rows=rows, columns=columns, sharey=True, **size)
+        figure, panels = _grid(title, len(numbers))
         drawn: dict[str, Any] = {}
         for axes, (key, values) in zip(panels, numbers.items(), strict=False):
-            places = drawable(values, scales.get(key, "linear"))
-            drawn |= _points(axes, places, drawable(losses, y_scale), generations)
-            axes.set_xlabel(wrapped(key, 30))
-            if any_place(places):
-                set_scale(axes, "x", scales.get(key, "linear"))
-        for axes in panels[len(numbers) :]:
-            axes.set_visible(False)
-        panels[0].margins(y=0.08)
-        if not drawn:
-            panels[0].set_visible(True)
-            say_empty(panels[0])
+            drawn |= _against(axes, key, values, heights, scale=scales.get(key, "linear"), generations=generations)
+        if drawn:
+            set_scale(panels[0], "y", loss_scale)
         else:
-            set_scale(panels[0], "y", y_scale)
-        for axes in panels[::columns]:
-            axes.set_ylabel("validation loss")
+            say_empty(panels[0])
         coloured = drawn.pop("generation", None)
         if generations is not None and coloured is not None and min(generations) < max(generations):
-            from matplotlib.ticker import MaxNLocator
-
-            bar = figure.colorbar(coloured, ax=panels, label="generation", ticks=MaxNLocator(integer=True), aspect=30)
-            bar.outline.set_visible(False)  # type: ignore[operator]
+            _colour_bar(figure, panels, coloured)
         legend(figure, drawn)
         return save(figure, folder, name)
+
+
+def _loss_scale(losses: Sequence[float | None]) -> str:
+    """Logarithmic where losses differ much."""
+    finite = [loss for loss in drawable(losses) if isfinite(loss)]
+    return "log" if finite and min(finite) > 0 and max(finite) > _WIDE * min(finite) else "linear"
+
+
+def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at least one, in rows of a few; one axis of losses is for all."""
+    columns = max(min(_COLUMNS, count), 1)
+    rows = max(ceil(count / columns), 1)
+    size = {"width": 1.4 + 2.5 * columns if columns > 1 else 5.0, "height": 0.7 + 2.5 * rows}
+    figure, panels = sheet(title, rows=rows, columns=columns, sharey=True, **size)
+    for axes in panels[max(count, 1) :]:
+        axes.set_visible(False)
+    for axes in panels[::columns]:
+        axes.set_ylabel("validation loss")
+    panels[0].margins(y=0.08)
+    return figure, panels
+
+
+def _against(
+    axes: Axes,
+    key: str,
+    values: Sequence[float],
+    heights: Sequence[float],
+    *,
+    scale: str,
+    generations: Sequence[int] | None,
+) -> dict[str, Any]:
+    """Draws the panel of one number; returns what there is to explain."""
+    places = drawable(values, scale)
+    drawn = _points(axes, places, heights, generations)
+    axes.set_xlabel(wrapped(key, 30))
+    if any_place(places):
+        set_scale(axes, "x", scale)
+    return drawn
+
+
+def _colour_bar(figure: Figure, panels: list[Axes], coloured: Any) -> None:
+    """Says which colour is which generation."""
+    from matplotlib.ticker import MaxNLocator
+
+    bar = figure.colorbar(coloured, ax=panels, label="generation", ticks=MaxNLocator(integer=True), aspect=30)
+    bar.outline.set_visible(False)  # type: ignore[operator]
 
 
 def _points(
     axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int] | None
 ) -> dict[str, Any]:
-    """Draws one panel; returns what there is to explain."""
+    """Draws losses over a number's values; returns what there is to explain."""
     drawn: dict[str, Any] = {}
     done = [at for at, loss in enumerate(losses) if isfinite(loss) and isfinite(places[at])]
     failed = [places[at] for at, loss in enumerate(losses) if not isfinite(loss) and isfinite(places[at])]

@@ -111,7 +111,7 @@ def _comparison(path: Path) -> Any:
     Raises:
         UserError: The file is none.
     """
-    from symevo.report.html.comparison import read_comparison
+    from symevo.report.compared import read_comparison
 
     if not path.exists():
         return None

@@ -1,13 +1,14 @@
-"""The figures of a comparison: profile, budgets, learning rates, learning curves."""
+"""The figures of a comparison: profile, budgets, learning rates, learning curves; the page has them too."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from symevo.report.figures.curves import curves
-from symevo.report.figures.lines import by_step
+from symevo.report.compared import Comparison, Entry, read_comparison
+from symevo.report.figures import by_step, curves, profile
+from symevo.statistics import expected_best_interval
 
 _BELOW = 0.9
 """Scores are drawn down to this share of the best."""
@@ -26,50 +27,69 @@ def draw(data: Mapping[str, Any], folder: Path) -> list[Path]:
     Raises:
         UserError: They cannot be written.
     """
-    profiles = {name: (one["ratio"], one["share"]) for name, one in data["profile"].items()}
-    found = curves(
-        folder, "profile", profiles, staircase=True,
-        xlabel="steps to target, as a multiple of the fastest", ylabel="share of (task, replicate) pairs",
-        title="Performance profile",
+    found = read_comparison(data, source="the comparison")
+    files = profiles(folder, "profile", found, title="Performance profile")
+    for task in found.tasks:
+        files += budgets(folder, f"budget-{task}", found, task, title=f"Tuning budget on {task}")
+        files += rates(folder, f"lr-{task}", found, task, title=f"Sensitivity to the learning rate on {task}")
+        files += losses(folder, f"loss-{task}", found, task, title=f"Tuned on {task}")
+    return files
+
+
+def profiles(folder: Path, name: str, found: Comparison, *, title: str) -> list[Path]:
+    """How often each is nearly as fast as the fastest, over all tasks and replicates."""
+    return profile(
+        folder, name, {method: (one.ratio, one.share) for method, one in found.profile.items()}, title=title,
+        xlabel="steps, as a multiple of the fastest's", ylabel="share of trainings",
+        highlight=found.candidates[0],
     )  # fmt: skip
-    for task, entry in data["tasks"].items():
-        shown = {
-            name: one for name, one in entry["contestants"].items() if data["contestants"][name]["role"] != "ablation"
-        }
-        found += _budget(task, shown, folder) + _rates(task, shown, folder) + _losses(task, shown, folder, data)
-    return found
 
 
-def _budget(task: str, shown: Mapping[str, Any], folder: Path) -> list[Path]:
+def budgets(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """The score that so many trials of a tuning are expected to reach, with its interval."""
+    series = {method: _budget(entry) for method, entry in found.drawn(task).items() if entry.budget_curve}
+    return curves(
+        folder, name, series, title=title, xlabel="trials of a tuning", ylabel="expected best validation score",
+        lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
+        intervals={method: budget_ends(entry) for method, entry in found.drawn(task).items() if entry.budget_curve},
+    )  # fmt: skip
+
+
+def _budget(entry: Entry) -> tuple[list[int], list[float]]:
+    return sorted(entry.budget_curve), [entry.budget_curve[budget] for budget in sorted(entry.budget_curve)]
+
+
+def budget_ends(entry: Entry) -> list[tuple[float, float]]:
+    """The 95 % interval over replicates at each budget of a contestant, in rising order; NaN where there is none."""
+    groups = [[trial.score for trial in trials] for trials in entry.trials]
+    return [expected_best_interval(groups, budget) for budget in sorted(entry.budget_curve)]
+
+
+def rates(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """The best score near each learning rate."""
+    known = {method: [pair for pair in one.lr_curve if pair[0] > 0] for method, one in found.drawn(task).items()}
     series = {
-        name: ([int(budget) for budget in one["budget_curve"]], list(one["budget_curve"].values()))
-        for name, one in shown.items()
+        method: ([lr for lr, _ in pairs], [score for _, score in pairs]) for method, pairs in known.items() if pairs
     }
     return curves(
-        folder, f"budget-{task}", series, xlabel="trials of a tuning",
-        ylabel="expected best validation score", title=f"Tuning budget on {task}", lowest=_lowest(series),
+        folder, name, series, title=title, xlabel="learning rate", ylabel="best validation score near it",
+        lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
     )  # fmt: skip
 
 
-def _rates(task: str, shown: Mapping[str, Any], folder: Path) -> list[Path]:
+def losses(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """Median training losses, tuned."""
     series = {
-        name: ([lr for lr, _ in one["lr_curve"]], [score for _, score in one["lr_curve"]])
-        for name, one in shown.items()
+        method: (one.curve.step, one.curve.loss)
+        for method, one in found.drawn(task).items()
+        if one.curve.step and len(one.curve.step) == len(one.curve.loss)
     }
-    return curves(
-        folder, f"lr-{task}", series, xlabel="learning rate", ylabel="best validation score near it",
-        title=f"Sensitivity to the learning rate on {task}", lowest=_lowest(series),
-    )  # fmt: skip
-
-
-def _losses(task: str, shown: Mapping[str, Any], folder: Path, data: Mapping[str, Any]) -> list[Path]:
-    series = {name: (one["curve"]["step"], one["curve"]["loss"]) for name, one in shown.items()}
     return by_step(
-        folder, f"loss-{task}", series, ylabel="training loss, median over replicates", title=f"Tuned on {task}",
-        highlight=data["candidates"][0],
+        folder, name, series, title=title, ylabel="training loss, median", highlight=found.candidates[0]
     )  # fmt: skip
 
 
-def _lowest(series: Mapping[str, Any]) -> float | None:
-    scores = [score for _, values in series.values() for score in values if score is not None]
-    return _BELOW * max(scores) if scores and max(scores) > 0 else None
+def _lowest(lines: Iterable[Iterable[float | None]]) -> float | None:
+    """Where the axis ends below: what learned nothing would press all others flat."""
+    best = max((score for scores in lines for score in scores if score is not None), default=0.0)
+    return _BELOW * best if best > 0 else None

@@ -16,7 +16,7 @@ from page_reader import Page
 from symevo import cli
 from symevo.commands.reporting import read_subject
 from symevo.config import resolve
-from symevo.report.html import layout, rules, search, verdict
+from symevo.report.html import baselines, layout, rules, search, verdict
 from symevo.report.html.drawings import Sketchbook
 from symevo.report.html.markup import element
 from symevo.report.html.record import again
@@ -106,6 +106,8 @@ def test_every_system_has_a_page(name: str, runs: dict[str, Path]) -> None:
     always = {"Fitness by generation", "Learning curves in the search", "Family tree of the best"}
     assert SECTIONS[name] | always <= set(found.headings)
     assert f"{api.load(path).best.fitness:.4f}" in found.text
+    assert bool(found.all("math")) == (name != "evograd"), "what evograd finds are no equations"
+    assert ("corrections beside plain Adam" in found.text) == (name == "evograd")
 
 
 @pytest.mark.usefixtures("folder")
@@ -181,13 +183,16 @@ def comparison(name: str = "evolved", *, task: str | None = None) -> dict[str, A
     entry = {
         "summary": {"tuned": {"mean": 0.97, "low": 0.96, "high": 0.98}, "own": {"mean": None}},
         "lr_decades": 0.75, "lr_curve": [[0.001, 0.9], [0.01, 0.97], [0.1, None]], "seconds_per_step": 1e-4,
-        "curve": {"step": [1, 10, 20], "loss": [2.3, 0.5, None]},
+        "curve": {"step": [1, 10, 20], "loss": [2.3, 0.5, None]}, "budget_curve": {"1": 0.8, "2": 0.9, "20": 0.97},
+        "trials": [[{"score": 0.7}, {"score": 0.8}], [{"score": 0.8}, {"score": 0.9}]],
     }  # fmt: skip
     pair = {"first": name, "second": "adamw", "arm": "tuned", "mean": 0.0123, "low": 0.001, "high": 0.02, "wins": 9,
             "losses": 1, "ties": 0, "p": 0.01, "p_holm": 0.0457, "effect": 0.8, "words": "better"}  # fmt: skip
     return {
         "schema": 1, "kind": "comparison", "run": None, "seed": 0, "budget": "quick", "candidates": [name],
-        "reference": "adamw", "score": "accuracy", "overall": {name: "It gains as a rule, on one task of one."},
+        "reference": "adamw", "score": "accuracy", "contestants": {name: {"role": "candidate"}},
+        "profile": {name: {"ratio": [1.0, 3.0], "share": [0.5, 0.9]}, "adamw": {"ratio": [1.0], "share": [0.625]}},
+        "overall": {name: "It gains as a rule, on one task of one."},
         "tasks": {task or name: {
             "held_out": True, "steps": 20, "trials": 7, "replicates": 10, "best_baseline": "adamw",
             "contestants": {name: entry, "adamw": entry}, "comparisons": [pair],
@@ -197,13 +202,18 @@ def comparison(name: str = "evolved", *, task: str | None = None) -> dict[str, A
 
 
 def test_a_comparison_is_the_verdict(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "SECTIONS", (verdict.verdict, rules.best, verdict.baselines, verdict.sensitivity))
+    monkeypatch.setattr(
+        layout,
+        "SECTIONS",
+        (verdict.verdict, rules.best, baselines.scores, baselines.speed, baselines.tuning, baselines.sensitivity),
+    )
     assert cli.main(["report", "run"]) == 0
     assert "symevo compare run" in (run / "report.html").read_text(encoding="utf-8")
     (run / "compare.json").write_text(json.dumps(comparison(task="digits-mlp")), encoding="utf-8")
     found = reported(run, "--force")
     assert found.headings[0] == "Verdict"
-    assert {"Against tuned baselines", "Learning-rate sensitivity"} <= set(found.headings)
+    sections = ["Against tuned baselines", "Speed over all tasks", "What tuning costs", "Learning-rate sensitivity"]
+    assert found.headings[2:] == sections
     for words in ("It gains as a rule", "Better than tuned AdamW.", "0.0123", "0.0010 to 0.0200", "0.046", "0.75"):
         assert words in found.text
     assert "symevo compare" not in found.text
@@ -213,8 +223,9 @@ def test_a_comparison_is_the_verdict(run: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "{}", "[" * 100_000, '{"schema": 1, "kind": "comparison"}', json.dumps({**comparison(), "schema": 2}),
-     json.dumps({**comparison(), "tasks": {"a": {"contestants": []}}})],
-    ids=["empty", "list", "object", "deep", "bare", "schema", "shape"],
+     json.dumps({**comparison(), "tasks": {"a": {"contestants": []}}}),
+     json.dumps({**comparison(), "profile": {"a": {"ratio": [2, 1], "share": [0, 1]}}})],
+    ids=["empty", "list", "object", "deep", "bare", "schema", "shape", "falling"],
 )  # fmt: skip
 def test_a_damaged_comparison_is_one_line(run: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     (run / "compare.json").write_text(content, encoding="utf-8")

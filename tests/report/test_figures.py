@@ -75,13 +75,13 @@ def test_shares_show_the_whole_range(tmp_path):
         assert label in text
 
 
-def test_bars_say_their_means(tmp_path):
+def test_a_forest_says_its_means(tmp_path):
     groups = {
         "fashion-hyper": {"sgd": (0.83, 0.8, 0.86), "adam": (None, 0.1, 0.2)},
         "long-" * 30: {"sgd": (0.7, None, inf), "new": (-0.5, -0.6, -0.4)},
     }
-    text = svg(figures.bars(tmp_path, "b", groups, ylabel="accuracy", title="Methods"))
-    for label in ("fashion-hyper", "sgd", "adam", "new", "accuracy", "Methods", ">0.830<", "0.500"):
+    text = svg(figures.forest(tmp_path, "f", groups, xlabel="accuracy", title="Methods", highlight="new"))
+    for label in ("fashion-hyper", "sgd", "adam", "new", "accuracy", "Methods", ">0.8300<", "0.5000"):
         assert label in text
 
 
@@ -108,7 +108,7 @@ def test_no_data_is_said_by_the_other_figures(tmp_path):
     assert "no data" in svg(figures.by_step(tmp_path / "a", "x", {}, ylabel="y", title="t", highlight="none"))
     assert "no data" in svg(figures.scatter_numbers(tmp_path / "b", "x", {"lr": []}, [], scales={}, generations=[]))
     assert "no data" in svg(figures.schedule_steps(tmp_path / "c", "x", [], {"lr": []}, scales={}, title="t"))
-    assert "no data" in svg(figures.bars(tmp_path / "d", "x", {"task": {}}, ylabel="y", title="t"))
+    assert "no data" in svg(figures.forest(tmp_path / "d", "x", {"task": {}}, xlabel="x", title="t"))
 
 
 def test_names_stay_in_the_folder():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symevo.report.figures.scales import any_place, drawable
-from symevo.report.figures.sheet import GREY, PALETTE, label, legend, save, say_empty, sheet, styled
+from symevo.report.figures.sheet import GREY, PALETTE, Labels, one_panel, say_empty
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 Key = tuple[int, int]
 
@@ -18,9 +22,7 @@ def family(
     people: Mapping[Key, tuple[float, float]],
     parents: Mapping[Key, Sequence[Key]],
     line: Sequence[Key],
-    *,
-    ylabel: str,
-    title: str,
+    **labels: Unpack[Labels],
 ) -> list[Path]:
     """Ancestors as points, joined to their parents; one line of them is thick.
 
@@ -30,22 +32,15 @@ def family(
         people: Generation and fitness of each; a fitness that is not finite is left out.
         parents: Of each that has some among the people.
         line: Those that are drawn on top, oldest first; the last is the candidate itself.
-        ylabel: What fitness is.
-        title: Of the figure.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
+        labels: Title and name of the vertical axis.
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.ticker import MaxNLocator
-
     heights = dict(zip(people, drawable(fitness for _, fitness in people.values()), strict=True))
     places = {key: (gen, heights[key]) for key, (gen, _) in people.items()}
-    with styled():
-        figure, (axes,) = sheet(title)
+
+    def draw(axes: Axes) -> dict[str, Any]:
+        from matplotlib.collections import LineCollection
+        from matplotlib.ticker import MaxNLocator
+
         drawn: dict[str, Any] = {}
         edges = [(places[before], places[key]) for key, found in parents.items() for before in found]
         axes.add_collection(LineCollection(edges, colors=GREY, linewidths=0.7, alpha=0.6))
@@ -63,6 +58,6 @@ def family(
         if not any_place(heights.values()):
             say_empty(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        label(axes, x="generation", y=ylabel)
-        legend(figure, drawn)
-        return save(figure, folder, name)
+        return drawn
+
+    return one_panel(folder, name, draw, xlabel="generation", **labels)

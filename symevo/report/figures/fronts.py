@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from symevo.report.figures.scales import drawable
-from symevo.report.figures.sheet import GREY, PALETTE, label, legend, save, say_empty, sheet, styled
+from symevo.report.figures.sheet import GREY, PALETTE, Labels, one_panel, say_empty
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from typing_extensions import Unpack
 
 
 class Place(NamedTuple):
@@ -33,30 +37,22 @@ _SHOWN = 0.5
 """Candidates that miss the best quality by more than this share of its spread are pressed to the lower edge."""
 
 
-def trade_off(folder: Path, name: str, places: Sequence[Place], *, ylabel: str, title: str) -> list[Path]:
+def trade_off(folder: Path, name: str, places: Sequence[Place], **labels: Unpack[Labels]) -> list[Path]:
     """Quality against size, coloured by memory; the front is joined up, all others are faint.
 
     Args:
         folder: Is made where there is none.
         name: Of the files, without a suffix.
         places: Of all candidates.
-        ylabel: What quality is.
-        title: Of the figure.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
+        labels: Title and name of the vertical axis.
     """
     known = [one for one, y in zip(places, drawable(one.quality for one in places), strict=True) if isfinite(y)]
-    with styled():
-        figure, (axes,) = sheet(title)
+    best, rest = [one for one in known if one.front], [one for one in known if not one.front]
+
+    def draw(axes: Axes) -> dict[str, Any]:
         drawn: dict[str, Any] = {}
-        best = [one for one in known if one.front]
-        floor = _floor(known, best)
-        rest = [one for one in known if not one.front]
         if rest:
+            floor = _floor(known, best)
             heights = [max(one.quality, floor) for one in rest]
             look = {"s": 12, "color": GREY, "alpha": 0.45, "linewidths": 0}
             drawn["other candidates"] = axes.scatter([one.size for one in rest], heights, **look)
@@ -71,9 +67,9 @@ def trade_off(folder: Path, name: str, places: Sequence[Place], *, ylabel: str, 
             drawn["the pick"] = axes.scatter(one.size, one.quality, **ring)
         if not drawn:
             say_empty(axes)
-        label(axes, x="size: numbers, names and operations", y=ylabel)
-        legend(figure, drawn)
-        return save(figure, folder, name)
+        return drawn
+
+    return one_panel(folder, name, draw, xlabel="size: numbers, names and operations", **labels)
 
 
 def _floor(known: Sequence[Place], best: Sequence[Place]) -> float:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from symevo.report.figures.scales import any_place, drawable, set_scale, thinned
-from symevo.report.figures.sheet import GREY, PALETTE, colours, label, legend, save, say_empty, sheet, styled
+from symevo.report.figures.sheet import GREY, PALETTE, Labels, colours, label, one_panel, say_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
+    from typing_extensions import Unpack
 
 _MARKED = 30
 """Up to so many points of a line are marked one by one."""
@@ -30,10 +31,9 @@ def by_generation(
     name: str,
     series: Mapping[str, Sequence[float | None]],
     *,
-    ylabel: str,
-    title: str,
     logy: bool = False,
     bands: Mapping[str, tuple[Sequence[float | None], Sequence[float | None]]] | None = None,
+    **labels: Unpack[Labels],
 ) -> list[Path]:
     """One line for each series, over generations 0, 1, ….
 
@@ -41,45 +41,38 @@ def by_generation(
         folder: Is made where there is none.
         name: Of the files, without a suffix.
         series: Values by generation; where one is None or not finite, its line has a gap.
-        ylabel: What the values are.
-        title: Of the figure.
         logy: A logarithmic axis; it leaves out what is not above 0, and is linear if that is everything.
         bands: Low and high ends by generation, drawn behind the series of the same name.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
+        labels: Title and name of the vertical axis.
     """
-    with styled():
-        figure, (axes,) = sheet(title)
-        scale = _scale(logy, series.values())
-        drawn = _lines(axes, _over_generations(series, scale))
+    scale = _scale(logy, series.values())
+
+    def draw(axes: Axes) -> dict[str, Line2D]:
+        drawn = plot(axes, _over_generations(series, scale))
         for key, (low, high) in (bands or {}).items():
             if key in drawn:
                 ends = drawable(low, scale), drawable(high, scale)
                 color = drawn[key].get_color()
                 axes.fill_between(range(len(low)), *ends, color=color, alpha=0.18, linewidth=0)
         _finish(axes, drawn, scale)
-        label(axes, x="generation", y=ylabel)
-        legend(figure, drawn)
-        return save(figure, folder, name)
+        return drawn
+
+    return one_panel(folder, name, draw, xlabel="generation", **labels)
 
 
 def shares(
-    folder: Path, name: str, series: Mapping[str, Sequence[float | None]], *, ylabel: str, title: str
+    folder: Path, name: str, series: Mapping[str, Sequence[float | None]], **labels: Unpack[Labels]
 ) -> list[Path]:
     """As :func:`by_generation`, for values in [0, 1]: the axis shows all of that range."""
-    with styled():
-        figure, (axes,) = sheet(title)
-        drawn = _lines(axes, _over_generations(series, "linear"))
+
+    def draw(axes: Axes) -> dict[str, Line2D]:
+        drawn = plot(axes, _over_generations(series, "linear"))
         _finish(axes, drawn, "linear")
         if drawn:
             axes.set_ylim(-0.02, 1.02)
-        label(axes, x="generation", y=ylabel)
-        legend(figure, drawn)
-        return save(figure, folder, name)
+        return drawn
+
+    return one_panel(folder, name, draw, xlabel="generation", **labels)
 
 
 def by_step(
@@ -87,10 +80,9 @@ def by_step(
     name: str,
     series: Mapping[str, tuple[Sequence[int], Sequence[float | None]]],
     *,
-    ylabel: str,
-    title: str,
     logy: bool = True,
     highlight: str | None = None,
+    **labels: Unpack[Labels],
 ) -> list[Path]:
     """Learning curves, which may be many: then they are grey, and only the highlighted one has a name.
 
@@ -98,40 +90,34 @@ def by_step(
         folder: Is made where there is none.
         name: Of the files, without a suffix.
         series: Steps of training, and the loss at each; where it is None or not finite, the curve has a gap.
-        ylabel: What the losses are.
-        title: Of the figure.
         logy: As of :func:`by_generation`. The axis ends a little above where curves begin: one that diverges leaves it.
         highlight: The series that is drawn on top.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
+        labels: Title and name of the vertical axis.
     """
-    with styled():
+    scale = _scale(logy, (losses for _, losses in series.values()))
+    curves = {
+        key: thinned(steps, drawable(losses, scale), max(_POINTS // len(series), 100))
+        for key, (steps, losses) in series.items()
+    }
+    top = {key: curve for key, curve in curves.items() if key == highlight}
+    rest = {key: curve for key, curve in curves.items() if key != highlight}
+
+    def draw(axes: Axes) -> dict[str, Line2D]:
         from matplotlib.lines import Line2D
 
-        figure, (axes,) = sheet(title)
-        scale = _scale(logy, (losses for _, losses in series.values()))
-        curves = {
-            key: thinned(steps, drawable(losses, scale), max(_POINTS // len(series), 100))
-            for key, (steps, losses) in series.items()
-        }
-        top = {key: curve for key, curve in curves.items() if key == highlight}
-        rest = {key: curve for key, curve in curves.items() if key != highlight}
-        drawn = _lines(axes, {**top, **rest}, many=len(rest) > _COLOURED)
-        for line in (drawn[key] for key in top):
-            line.set(linewidth=2.6, alpha=1, zorder=4, color=PALETTE[0])
+        drawn = plot(axes, {**top, **rest}, many=len(rest) > _COLOURED)
+        emphasise(drawn, highlight)
         _finish(axes, drawn, scale)
         left = _end_above_the_starts(axes, curves, highlight) if scale == "log" else 0
         set_scale(axes, "y", scale)
-        label(axes, x="training step" + f" ({left} leave at the top)" * bool(left), y=ylabel)
-        if len(rest) > _COLOURED:
-            others = f"{len(rest)} {'others' if top else 'curves'}"
-            drawn = {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
-        legend(figure, drawn)
-        return save(figure, folder, name)
+        if left:
+            label(axes, x=f"training step ({left} leave at the top)", y=labels["ylabel"])
+        if len(rest) <= _COLOURED:
+            return drawn
+        others = f"{len(rest)} {'others' if top else 'curves'}"
+        return {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
+
+    return one_panel(folder, name, draw, xlabel="training step", **labels)
 
 
 def _over_generations(
@@ -144,10 +130,16 @@ def _scale(logy: bool, values: Iterable[Iterable[float | None]]) -> str:
     return "log" if logy and any(any_place(drawable(one, "log")) for one in values) else "linear"
 
 
-def _lines(
-    axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], *, many: bool = False
+def plot(
+    axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, many: bool = False
 ) -> dict[str, Line2D]:
-    """Draws them; a point without neighbours, which no line passes through, has a marker."""
+    """Draws lines; a point without neighbours, which no line passes through, has a marker.
+
+    Args:
+        axes: Into which.
+        curves: Places and drawable values of each.
+        many: All grey and thin.
+    """
     faint = {"color": GREY, "linewidth": 0.7, "alpha": 0.5}
     looks = dict.fromkeys(curves, faint) if many else colours(list(curves))
     found = {}
@@ -156,6 +148,12 @@ def _lines(
         marks = None if all_marked else _lonely(values)
         (found[key],) = axes.plot(places, values, marker="o", markersize=3.5, markevery=marks, **looks[key])
     return found
+
+
+def emphasise(drawn: Mapping[str, Line2D], name: str | None) -> None:
+    """Draws one of the lines on top, thick and in the first colour."""
+    if name is not None and name in drawn:
+        drawn[name].set(linewidth=2.6, alpha=1, zorder=4, color=PALETTE[0])
 
 
 def _lonely(values: Sequence[float]) -> list[int]:

@@ -11,23 +11,25 @@ import os
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from symevo.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours that the colour-blind tell apart: Okabe and Ito (2008), without the yellow, which is faint on white."""
 DASHES = ("-", "--", ":", "-.")
 GREY = "#8C8C8C"
-WIDTH, HEIGHT = 6.4, 4.0
-"""Inches of a figure of one panel; its legend comes on top of that."""
+WIDTH, HEIGHT = 4.9, 3.4
+"""Inches of a figure of one panel, which fits on a phone; its legend comes below, on top of that height."""
 LEGEND_ROWS = 14
 
 _STYLE: dict[str, Any] = {
@@ -55,6 +57,18 @@ _STYLE: dict[str, Any] = {
     "svg.hashsalt": "symevo",  # else every file has ids of its own
 }
 _NAME_LENGTH = 100
+
+
+class Labels(TypedDict):
+    """Words around a panel.
+
+    Attributes:
+        title: Of the figure.
+        ylabel: What is on the vertical axis.
+    """
+
+    title: str
+    ylabel: str
 
 
 @contextmanager
@@ -93,6 +107,36 @@ def sheet(
     return figure, panels
 
 
+def one_panel(
+    folder: Path,
+    name: str,
+    draw: Callable[[Axes], Mapping[str, Any]],
+    *,
+    xlabel: str,
+    **labels: Unpack[Labels],
+) -> list[Path]:
+    """A figure of one panel, as all of them are framed: title, names of the axes, and a legend.
+
+    Args:
+        folder: Is made where there is none.
+        name: Of the files, without a suffix.
+        draw: Draws into the panel, or says that it is empty; returns what the legend names.
+        xlabel: What is on the horizontal axis.
+        labels: Title and name of the vertical axis.
+
+    Returns:
+        The files: PNG and SVG.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    with styled():
+        figure, (axes,) = sheet(labels["title"])
+        label(axes, x=xlabel, y=labels["ylabel"])
+        legend(figure, draw(axes))
+        return save(figure, folder, name)
+
+
 def wrapped(text: str, width: int, lines: int = 3) -> str:
     """The text on a few lines; "…" stands for the middle of a longer one, and spaces for what cannot be printed.
 
@@ -114,7 +158,7 @@ def label(axes: Axes, *, x: str, y: str) -> None:
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """A legend beside the panels, for which the figure is made wider, and higher if need be.
+    """A legend below the panels, in as many columns as fit, for which the figure is made higher.
 
     Args:
         figure: Of which the panels are drawn.
@@ -129,10 +173,10 @@ def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
         names[LEGEND_ROWS:] = [f"… and {len(entries) - LEGEND_ROWS} more"]
         handles[LEGEND_ROWS:] = [Line2D([], [], linestyle="none")]
     longest = max(len(line) for name in names for line in name.split("\n"))
-    figure.set_figwidth(figure.get_figwidth() + 0.7 + 0.075 * longest)
-    rows = sum(1 + name.count("\n") for name in names)
-    figure.set_figheight(max(figure.get_figheight(), 0.4 + 0.2 * rows))
-    figure.legend(handles, names, loc="outside right upper")
+    columns = max(min(int((figure.get_figwidth() - 0.2) / (0.54 + 0.07 * longest)), len(names)), 1)
+    high = max(1 + name.count("\n") for name in names)
+    figure.set_figheight(figure.get_figheight() + 0.15 + 0.19 * high * ceil(len(names) / columns))
+    figure.legend(handles, names, loc="outside lower left", ncols=columns, columnspacing=1.5)
 
 
 def say_empty(axes: Axes) -> None:

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from symevo.report.html import ancestry, networks, record, rules, search, verdict
+from symevo.report.html import ancestry, baselines, networks, record, rules, search, verdict
 from symevo.report.html.drawings import Sketchbook
 from symevo.report.html.markup import Html, Section, element, join
 from symevo.report.html.subject import Subject
@@ -17,14 +17,16 @@ from symevo.report.tables import shown
 SECTIONS: Sequence[Callable[[Subject, Sketchbook], Section | None]] = (
     verdict.verdict,
     rules.best,
-    verdict.baselines,
+    baselines.scores,
+    baselines.speed,
+    baselines.tuning,
+    baselines.sensitivity,
     networks.timetable,
     networks.replays,
     rules.front,
     search.progress,
     search.curves,
     networks.ranking,
-    verdict.sensitivity,
     search.tried,
     search.makings,
     ancestry.tree,

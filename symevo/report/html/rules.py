@@ -18,16 +18,24 @@ _OF_RULES = ("term-sum", "expression")
 
 
 def best(subject: Subject, book: Sketchbook) -> Section:
-    """The best rule: equations with its numbers, its program, and the code that uses it."""
+    """The best rule: equations with its numbers, its program, and the code that uses it; or what stands for a rule."""
     one, path = subject.run.best, shown(subject.run.path)
+    use = code(_usage(subject, path), "Code that uses the result")
+    if subject.run.settings.system == "evograd":
+        return Section("best", "The best controllers", join(_controllers(one), use))
     pairs = [("fitness", f"{one.fitness:.4f}"), ("size", one.complexity), ("states per weight", one.memory)]
     if len(one.per_task) > 1:
         pairs += [(f"on {task}", f"{score:.4f}") for task, score in one.per_task.items()]
-    parts = [facts(pairs), equations(one.rule), in_full(one), code(_usage(subject, path), "Code that uses the result")]
-    return Section("best", _TITLES.get(subject.run.settings.system, "The best rule"), join(*parts))
+    title = "The rule that trained the best network" if subject.run.settings.system == "gadam" else "The best rule"
+    return Section("best", title, join(facts(pairs), equations(one.rule), in_full(one), use))
 
 
-_TITLES = {"gadam": "The rule that trained the best network", "evograd": "The rule beneath the best controllers"}
+def _controllers(one: Any) -> Html:
+    """What was found where no rule was: corrections beside one."""
+    base = one.rule.name.capitalize()
+    words = f"What was found is no equation but the weights of small networks: corrections beside plain {base}, layer by "
+    words += f"layer. Where all weights are 0, training is plain {base}."
+    return element("p", words)
 
 
 def _usage(subject: Subject, path: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from symevo.report.html.comparison import Comparison
+from symevo.report.compared import Comparison
 
 if TYPE_CHECKING:
     from symevo.rules.timetable import Timetable

@@ -26,7 +26,9 @@ from typing import Any
 
 from machine import about
 
-from symevo.compare.request import Plan, Request, Silent, prepare
+from symevo.compare.memory import Memory
+from symevo.compare.progress import Silent
+from symevo.compare.request import Plan, Request, prepare
 from symevo.compare.space import space_of
 from symevo.compare.trainings import Result, Trainings
 from symevo.compare.tuning import points, winner
@@ -126,7 +128,7 @@ def main() -> None:
         trials=args.trials, replicates=2, seed=args.seed, execution={"data_dir": args.data_dir},
     )  # fmt: skip
     plan = prepare(request, Silent())
-    with Trainings(plan.settings, plan.planned, steps=plan.steps) as trainings:
+    with Trainings(plan.settings, plan.planned, steps=plan.steps, memory=Memory(None), progress=Silent()) as trainings:
         for task in plan.planned.plans:
             for number in range(args.replicates):
                 if any((row["task"], row["replicate"]) == (task.name, number) for row in rows):

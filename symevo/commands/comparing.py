@@ -42,7 +42,8 @@ class Wanted:
 def compare(wanted: Wanted) -> int:
     """Compares, prints the result, and writes it with its figures."""
     import_files([Path(path) for path in wanted.request["execution"].get("tasks_from") or ()])
-    from symevo.compare.request import Request, Silent
+    from symevo.compare.progress import Silent
+    from symevo.compare.request import Request
     from symevo.compare.session import compare as run_comparison
     from symevo.report.ticker import Ticker
 

@@ -15,7 +15,8 @@ from symevo.systems.evaluation import TaskPlan
 
 ARMS = ("tuned", "constant", "own")
 """What is trained anew and tested: the best trial, the best at a constant learning rate, and the rule as it came."""
-_TIMED = 3
+TIMED = 3
+"""Trainings of each contestant, one network at a time, whose steps are timed."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,18 @@ def contest(
         steps: Of a training.
     """
 
-    def tune(jobs: Sequence[tuple[Rule, int]]) -> list[Result]:
-        return trainings.run(task, jobs, split="validation")
+    def tune(jobs: Sequence[tuple[Rule, int]], expected: bool = True) -> list[Result]:
+        return trainings.run(task, jobs, split="validation", expected=expected)
+
+    rounds = 0
+
+    def pilot_round(jobs: Sequence[tuple[Rule, int]]) -> list[Result]:
+        nonlocal rounds
+        rounds += 1
+        return tune(jobs, expected=rounds == 1)
 
     spaces = {name: space_of(rule) for name, rule in rules.items()}
-    piloted = pilot(spaces, tune, budget, seed=seed, task=task.name)
+    piloted = pilot(spaces, pilot_round, budget, seed=seed, task=task.name)
     drawn = {name: _drawn(one.space, budget, seed, task.name) for name, one in piloted.items()}
     results = iter(tune([job for tunings in drawn.values() for tuning in tunings for job in tuning]))
     trials = {
@@ -118,6 +126,6 @@ def _finalists(arm: str, own: Rule, tunings: Sequence[Sequence[Trial]]) -> Itera
 def _timed(rules: Mapping[str, Rule], task: TaskPlan, trainings: Trainings, steps: int) -> dict[str, float]:
     """Seconds of a step of each rule by itself: the fastest of three trainings."""
     alone = TaskPlan(task.name, task.stacking, 1)
-    jobs = [(rule, seed) for rule in rules.values() for seed in range(_TIMED)]
+    jobs = [(rule, seed) for rule in rules.values() for seed in range(TIMED)]
     seconds = [one.outcome["seconds"] / steps for one in trainings.run(alone, jobs, split="validation")]
-    return {name: min(seconds[at * _TIMED : (at + 1) * _TIMED]) for at, name in enumerate(rules)}
+    return {name: min(seconds[at * TIMED : (at + 1) * TIMED]) for at, name in enumerate(rules)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from symevo.compare.contestants import Contestant, baselines, candidates, lesser, run_of
+from symevo.compare.progress import Progress
 from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget
 from symevo.compare.random_search import RandomSearch
 from symevo.config import resolve
@@ -20,35 +21,6 @@ from symevo.systems.planning import Planned, import_plugins
 CONTROLS = ("ablations", "random", "none")
 TASKS = ("digits-mlp", "digits-deep")
 """Where rules are compared of which no search is known."""
-
-
-class Progress(Protocol):
-    """What a comparison reports to."""
-
-    def more(self, steps: int) -> None:
-        """So many more training steps are to be made."""
-        ...
-
-    def advance(self, steps: int) -> None:
-        """So many were made."""
-        ...
-
-    def message(self, text: str) -> None:
-        """One line for the user."""
-        ...
-
-
-class Silent:
-    """Says nothing."""
-
-    def more(self, steps: int) -> None:
-        """See :class:`Progress`."""
-
-    def advance(self, steps: int) -> None:
-        """See :class:`Progress`."""
-
-    def message(self, text: str) -> None:
-        """See :class:`Progress`."""
 
 
 @dataclass(frozen=True)

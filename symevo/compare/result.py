@@ -21,13 +21,16 @@ from symevo.compare.measures import (
     steps_to,
     typical,
 )
-from symevo.compare.verdict import Finding, Question, findings, overall, verdict
+from symevo.compare.verdict import Finding, Question, findings, overall, too_few, verdict
 from symevo.errors import UserError
 from symevo.seeds import seed_for
 from symevo.statistics import expected_best, interval, paired
 
 SCHEMA = 1
 SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where there are no classes; tuned on validation"
+
+ASKED = 2
+"""Of each candidate, on each task, so many questions are asked where it is tuned as the reference is: see questions."""
 
 
 def task_entry(
@@ -124,12 +127,15 @@ def profiles(
 
 
 def closing(entries: Mapping[str, Any], names: Sequence[str], reference: str) -> dict[str, str]:
-    """A sentence on each candidate."""
+    """A sentence on each candidate; another where the comparison could not have shown anything."""
     held_out = {task for task, entry in entries.items() if entry["held_out"]}
-    return {
+    said = {
         name: overall({task: entry["verdicts"][name]["gain"] for task, entry in entries.items()}, held_out, reference)
         for name in names
     }
+    asked = ASKED * len(names) * len(entries)
+    warning = too_few(max(entry["replicates"] for entry in entries.values()), asked)
+    return {name: f"{text}; {warning}" if warning else text for name, text in said.items()}
 
 
 def write(data: Mapping[str, Any], path: Path) -> None:
@@ -163,7 +169,7 @@ def _contestant(one: Contest, name: str, target: float | None, seed: int) -> dic
         "summary": {arm: _summary(one.scores(name, arm), seed_for(seed, one.task.name, name, arm)) for arm in ARMS},
         "budget_curve": {budget: value for budget, value in budgets.items() if value is not None},
         "diverged": {"trials": _share(pool), "finals": _share(one.finals["tuned"][name])},
-        "lr_decades": lr_decades(curve),
+        "lr_decades": lr_decades(curve) if "lr" in one.trials[name][0][0].rule.program.reads else None,
         "lr_curve": [list(point) for point in curve],
         "steps_to_target": steps,
         "reached": sum(at is not None for at in reached) / len(reached),

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from symevo.compare.contest import ARMS, Contest, contest
+from symevo.compare.contest import ARMS, TIMED, Contest, contest
 from symevo.compare.contestants import RANDOM, Contestant
 from symevo.compare.memory import Memory
+from symevo.compare.progress import Progress, Silent
 from symevo.compare.protocol import effort
-from symevo.compare.request import Plan, Progress, Request, Silent, prepare
-from symevo.compare.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
+from symevo.compare.request import Plan, Request, prepare
+from symevo.compare.result import ASKED, SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
 from symevo.compare.space import space_of
 from symevo.compare.trainings import Trainings
+from symevo.compare.verdict import too_few
 from symevo.store import versions
 
 
@@ -39,6 +41,10 @@ def compare(
     progress = progress or Silent()
     plan = prepare(request, progress)
     begun, people, control = time.perf_counter(), dict(plan.people), None
+    plans = plan.planned.plans
+    warning = too_few(max(plan.budget.on(task.rows).replicates for task in plans), ASKED * len(plan.names) * len(plans))
+    if warning:
+        progress.message(warning)
     progress.more(_steps_ahead(plan))
     with Memory(memory) as known:
         if known.count:
@@ -85,7 +91,7 @@ def _contests(
 ) -> tuple[list[Contest], int]:
     """Every task's contest, in the plan's order, and how many trainings they took."""
     contests: list[Contest] = []
-    seed, options = plan.request.seed, {"advance": progress.advance, "engine": engine, "memory": memory}
+    seed, options = plan.request.seed, {"progress": progress, "engine": engine, "memory": memory}
     with Trainings(plan.settings, plan.planned, steps=plan.steps, **options) as trainings:
         for task in plan.planned.plans:
             how, steps = plan.budget.on(task.rows), plan.steps[task.name]
@@ -107,6 +113,6 @@ def _steps_ahead(plan: Plan) -> int:
     for task in plan.planned.plans:
         how = plan.budget.on(task.rows)
         contestants = len(_field(plan.people, held_out=task.name in plan.held_out)) + (plan.random is not None)
-        trainings = contestants * (how.pilot + how.replicates * (how.trials + len(ARMS)))
+        trainings = contestants * (how.pilot + how.replicates * (how.trials + len(ARMS)) + TIMED)
         found += trainings * plan.steps[task.name] * effort(task.rows)
     return found

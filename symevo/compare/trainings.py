@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from symevo.compare.memory import Memory, scope
+from symevo.compare.progress import Progress
 from symevo.compare.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
@@ -40,7 +41,7 @@ class Trainings(AbstractContextManager["Trainings"]):
         planned: The tasks.
         steps: Of a training, by task.
         memory: Where outcomes are kept.
-        advance: Called with the effort of the training steps that were just made.
+        progress: Who is told of the effort of training steps.
         engine: Replaces the engine of the settings.
     """
 
@@ -51,17 +52,25 @@ class Trainings(AbstractContextManager["Trainings"]):
         *,
         steps: dict[str, int],
         memory: Memory,
-        advance: Callable[[int], object] = lambda steps: None,
+        progress: Progress,
         engine: str | None = None,
     ) -> None:
-        self._settings, self._planned, self._steps, self._advance = settings, planned, steps, advance
-        self._memory = memory
+        self._settings, self._planned, self._steps = settings, planned, steps
+        self._memory, self._progress = memory, progress
         self._name = engine or settings.engine
         self._engine: Engine | None = None
         self.done = 0
 
-    def run(self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], *, split: str) -> list[Result]:
+    def run(
+        self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], *, split: str, expected: bool = True
+    ) -> list[Result]:
         """Trains each rule from its training seed; the score is on ``split``.
+
+        Args:
+            task: How networks are stacked.
+            jobs: Rules and training seeds.
+            split: What is scored on.
+            expected: Whether these trainings are among those that were announced.
 
         Raises:
             RunFailed: No worker could train.
@@ -70,9 +79,11 @@ class Trainings(AbstractContextManager["Trainings"]):
 
         def advance(now: int, total: int) -> None:
             nonlocal trained
-            self._advance((now - trained) * cost)
+            self._progress.advance((now - trained) * cost)
             trained = now
 
+        if not expected:
+            self._progress.more(len(jobs) * cost)
         evaluator = self._evaluator(task, jobs, split, advance)
         pairs: list[tuple[Any, int]] = list(jobs)
         try:

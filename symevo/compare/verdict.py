@@ -150,6 +150,25 @@ def shown_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def too_few(replicates: int, asked: int) -> str:
+    """Why so few tunings can show nothing, in words; nothing where they can.
+
+    Of n pairs the signed-rank test's p is at least 2^(1 − n), and Holm's correction of q questions multiplies the least
+    p by q.
+
+    Args:
+        replicates: n.
+        asked: q.
+    """
+    fewest = next(count for count in range(1, 1024) if asked * 2.0 ** (1 - count) < LEVEL)
+    if replicates >= fewest:
+        return ""
+    return (
+        f"{replicates} tunings are too few to show any difference: {asked} questions at p < {LEVEL:g} need {fewest} at"
+        " least (--replicates)"
+    )
+
+
 def overall(verdicts: dict[str, str], held_out: set[str], reference: str) -> str:
     """Verdicts on all tasks in one sentence.
 

@@ -65,10 +65,11 @@ def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]
     for name in shown:
         one = entry["contestants"][name]
         steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:.0f}"
+        decades = "no lr" if one["lr_decades"] is None else f"{one['lr_decades']:.2f}"
         means = [one["summary"][arm]["mean"] for arm in ("constant", "own")]
         yield (
             f"{_cut(name)}  {means[0]:8.4f}  {means[1]:7.4f}  {one['diverged']['trials']:8.1%}"
-            f"  {one['lr_decades']:10.2f}  {steps:>15}"
+            f"  {decades:>10}  {steps:>15}"
         )
 
 

@@ -10,6 +10,8 @@ from symevo.report.progress import clock
 
 _SECONDS = 5.0
 """A line is said this often at most, on a terminal ten times as often."""
+_EARLY = 0.02
+"""Until so much is done, its pace says nothing of the rest."""
 
 
 class Ticker:
@@ -37,7 +39,7 @@ class Ticker:
             self._told = now
             share = min(self._done / max(self._total, 1), 0.99)
             left = (now - self._begun) * (1 - share) / share
-            text = f"{share:.0%} done, about {clock(left)} left"
+            text = f"{share:.0%} done" + ("" if share < _EARLY else f", about {clock(left)} left")
             before, after = ("\r\x1b[K", "") if self._live else ("", "\n")
             print(f"{before}{text}", end=after, file=self._stream, flush=True)
 

@@ -10,7 +10,8 @@ import pytest
 
 from symevo.cli import main
 from symevo.compare.memory import Memory
-from symevo.compare.request import Request, Silent, prepare
+from symevo.compare.progress import Silent
+from symevo.compare.request import Request, prepare
 from symevo.compare.session import compare
 from symevo.errors import UserError
 from symevo.store import Store

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
 from compare_tasks import made
+from scipy.stats import wilcoxon
 
 from symevo.compare.contest import ARMS
 from symevo.compare.contestants import Contestant
 from symevo.compare.measures import lr_curve, lr_decades, profile, steps_ratio, steps_to, typical
 from symevo.compare.result import answered, best_baseline, questions, task_entry
-from symevo.compare.verdict import NONE, overall
+from symevo.compare.verdict import NONE, overall, too_few
 from symevo.report.comparison import comparison_report
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
-from symevo.statistics import expected_best, expected_best_interval
+from symevo.statistics import expected_best, expected_best_interval, holm
 
 COUNT = 20
 RULES = {"evolved": rule("theta = theta - lr*sign(g)"), "adamw": CLASSICS.get("adamw"), "lion": CLASSICS.get("lion")}
@@ -201,3 +203,24 @@ def test_performance_profiles():
     found = profile({"a": [10, 20, None], "b": [20, 10, None]})
     assert found["a"] == {"ratio": [1.0, 2.0], "share": [1 / 3, 2 / 3]}
     assert math.isclose(found["b"]["share"][-1], 2 / 3)
+
+
+def test_tunings_that_are_too_few_are_said():
+    assert too_few(20, 10) == ""
+    assert too_few(12, 6) == ""  # the budget quick
+    text = too_few(5, 6)
+    assert "5 tunings are too few" in text
+    fewest = int(re.search(r"need (\d+)", text)[1])
+    assert too_few(fewest, 6) == ""
+    assert too_few(fewest - 1, 6)
+    least = wilcoxon(np.arange(1.0, fewest)).pvalue  # one pair less, and all of one sign: the least p that there is
+    assert holm([least] + [1.0] * 5)[0] >= 0.01
+
+
+def test_a_rule_without_a_learning_rate_has_no_decades_of_it():
+    rules = {"evolved": rule("theta = theta - 0.01*g"), "adamw": CLASSICS.get("adamw")}
+    contest = made(rules, {arm: {name: [0.9, 0.8] for name in rules} for arm in ARMS})
+    people = {name: Contestant(name, one, "baseline") for name, one in rules.items()}
+    found = task_entry(contest, people, [], held_out=False, seed=0, reference="adamw")["contestants"]
+    assert found["evolved"]["lr_decades"] is None
+    assert found["adamw"]["lr_decades"] is not None

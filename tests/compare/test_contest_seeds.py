@@ -16,7 +16,7 @@ class Recorded:
     def __init__(self):
         self.calls = []
 
-    def run(self, task, jobs, *, split):
+    def run(self, task, jobs, *, split, expected=True):
         self.calls.append((split, list(jobs)))
         outcome = {"status": "ok", "seconds": 1.0, "curve": [1.0]}
         return [Result(1 / (1 + rule.lr), outcome) for rule, _ in jobs]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
+from symevo.rules.fast_forms import fast_form
 from symevo.rules.flat import Checked, flat_kernel, is_flat
 from symevo.rules.kernel import step_graph
 from symevo.rules.lowering import Lowered, lower
@@ -56,7 +57,7 @@ class FusedUpdate:
         self.lowered: Lowered = with_reciprocals(lower(program))
         self.compilations = 0
         self.seconds = 0.0
-        self._step = step_graph(self.lowered, masked=False)
+        self._one = _widened(step_graph(self.lowered, masked=False))
         self._flat: dict[Any, Callable[[list[Any]], Any] | None] = {}
         self._compiled: dict[Any, Callable[..., None]] = {}
 
@@ -115,21 +116,14 @@ class FusedUpdate:
     def _new_flat(self, key: Any, slots: torch.Tensor) -> Callable[[list[Any]], Any] | None:
         begin = time.perf_counter()
         try:
-            self._flat[key] = flat_kernel(self._one, key[1:], slots, threads=key[0])
+            update = _widened(step_graph(self.lowered, masked=False, form=fast_form))
+            self._flat[key] = flat_kernel(update, key[1:], slots, threads=key[0])
             self.compilations += 1
         except Exception as error:  # noqa: BLE001 - no compiler, an unsupported Python: no common class
             _warn_once(_NO_COMPILER, error)
             self._flat[key] = None
         self.seconds += time.perf_counter() - begin
         return self._flat[key]
-
-    def _one(self, param: Any, grad: Any, *rest: Any) -> None:
-        if param.dtype in _HALF:
-            wide = param.float()
-            self._step(wide, grad.float(), *rest)
-            param.copy_(wide)
-        else:
-            self._step(param, grad, *rest)
 
     def _update(self, work: Any, table: torch.Tensor) -> None:
         for tensors, slots in zip(work, table.unbind(0), strict=True):
@@ -188,6 +182,20 @@ def fused_update(program: Program) -> FusedUpdate:
     if program.lines not in _cache:
         _cache[program.lines] = FusedUpdate(program)
     return _cache[program.lines]
+
+
+def _widened(step: Callable[..., Any]) -> Callable[..., None]:
+    """The same step, which takes weights and gradients of half precision too."""
+
+    def one(param: Any, grad: Any, *rest: Any) -> None:
+        if param.dtype in _HALF:
+            wide = param.float()
+            step(wide, grad.float(), *rest)
+            param.copy_(wide)
+        else:
+            step(param, grad, *rest)
+
+    return one
 
 
 def _buckets(work: list[Item]) -> list[list[Item]]:

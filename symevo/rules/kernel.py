@@ -106,12 +106,15 @@ def compilations() -> dict[tuple[int, int], int]:
     return {shape: count for shape, count in counts.items() if count}
 
 
-def step_graph(lowered: Lowered, *, masked: bool = True) -> torch.fx.GraphModule:
+def step_graph(
+    lowered: Lowered, *, masked: bool = True, form: Callable[[str], Callable[..., Any]] | None = None
+) -> torch.fx.GraphModule:
     """The update as a torch.fx graph that writes in place.
 
     Args:
         lowered: What to run.
         masked: With the mask ``alive``, or without.
+        form: A primitive's function, by its name; by default :func:`torch_form`.
 
     Returns:
         A module whose inputs are theta, g, the states, slots and, if masked, alive. All tensors but slots and
@@ -122,7 +125,7 @@ def step_graph(lowered: Lowered, *, masked: bool = True) -> torch.fx.GraphModule
     inputs |= {name: graph.placeholder(f"state_{name}") for name in lowered.states}
     slots = graph.placeholder("slots")
     columns = [graph.call_method("select", (slots, 0, index)) for index in range(lowered.slots)]
-    emit = _Emitter(graph, columns, dict(inputs))
+    emit = _Emitter(graph, columns, dict(inputs), form or torch_form)
     for target, expr in lowered.tensors:
         emit.env[target] = emit.value(expr)
     results = {name: emit.env[name] for name in lowered.states}
@@ -144,8 +147,10 @@ def step_graph(lowered: Lowered, *, masked: bool = True) -> torch.fx.GraphModule
 class _Emitter:
     """Writes expressions into a graph; equal sub-expressions are left to the compiler."""
 
-    def __init__(self, graph: torch.fx.Graph, columns: list[Any], env: dict[str, Any]) -> None:
-        self.graph, self.columns, self.env = graph, columns, env
+    def __init__(
+        self, graph: torch.fx.Graph, columns: list[Any], env: dict[str, Any], form: Callable[[str], Callable[..., Any]]
+    ) -> None:
+        self.graph, self.columns, self.env, self.form = graph, columns, env, form
 
     def value(self, expr: Any) -> Any:
         if isinstance(expr, Num):
@@ -161,7 +166,7 @@ class _Emitter:
         if expr.name == "**" and isinstance(expr.args[1], Num) and expr.args[1].value == 2:
             base = self.value(expr.args[0])
             return self.graph.call_function(torch.mul, (base, base))
-        return self.graph.call_function(torch_form(expr.name), tuple(map(self.value, expr.args)))
+        return self.graph.call_function(self.form(expr.name), tuple(map(self.value, expr.args)))
 
 
 def torch_form(name: str) -> Callable[..., Any]:

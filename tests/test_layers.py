@@ -14,7 +14,7 @@ import symevo
 ROOT = Path(symevo.__file__).parent
 RANKS = {
     "errors": 0,
-    **dict.fromkeys(["collect", "machine_code", "registry", "seeds", "statistics"], 1),
+    **dict.fromkeys(["alignment", "collect", "machine_code", "registry", "seeds", "statistics"], 1),
     **dict.fromkeys(["explain", "neural", "presets", "rules", "tasks"], 2),
     **dict.fromkeys(["settings", "genomes", "evaluate"], 3),
     **dict.fromkeys(["config", "search", "report", "store", "engines"], 4),

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from symevo.alignment import padded
 from symevo.errors import UserError
 from symevo.neural.controllers import Nets
 from symevo.neural.layers import Parameter, losses
@@ -26,7 +27,7 @@ from symevo.neural.layout import CONTROLLERS, MEMORY, SIZE
 from symevo.neural.memory import NeuralAdam
 from symevo.neural.network import Part, parts_of, sample_shapes
 from symevo.neural.passes import Passes
-from symevo.neural.statistics import ALIGNMENT, REALS, aligned
+from symevo.neural.statistics import REALS, aligned
 
 _EVALUATED, _EVALUATED_IMAGES = 1024, 64  # samples at once
 _SHAPES = 4  # shapes of batches whose buffers are kept
@@ -85,8 +86,7 @@ class Learner:
             raise UserError(f"lr is one learning rate, or one for each of {self._rows} rows, not {len(rates)}")
         self.lr = rates.expand(self._rows).contiguous()
         shapes = [shape for part in self.network for shape in part.weights]
-        together = ALIGNMENT // dtype.itemsize
-        starts = np.cumsum([0, *(-(-math.prod(shape) // together) * together for shape in shapes)])
+        starts = np.cumsum([0, *(padded(math.prod(shape), dtype.itemsize) for shape in shapes)])
         self._places = [(int(start), shape) for start, shape in zip(starts, shapes, strict=False)]
         self.theta, self.grad1, self.grad2 = (torch.zeros(self._rows, int(starts[-1]), dtype=dtype) for _ in range(3))
         views = [

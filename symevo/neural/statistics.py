@@ -20,10 +20,10 @@ import torch
 from numba import types
 from torch import Tensor
 
+from symevo.alignment import padded
 from symevo.machine_code import array, compiled, pointer
 from symevo.neural.layout import STATISTICS
 
-ALIGNMENT = 64  # bytes
 REALS = {torch.float32: types.float32, torch.float64: types.float64}
 
 
@@ -51,10 +51,8 @@ class Signals:
 
 def aligned(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """A tensor ``[R, …]`` of zeros, each row at a multiple of 64 bytes."""
-    together = ALIGNMENT // dtype.itemsize
     count = math.prod(shape[1:])
-    width = -(-count // together) * together
-    return torch.zeros(shape[0], width, dtype=dtype)[:, :count].unflatten(1, tuple(shape[1:]))
+    return torch.zeros(shape[0], padded(count, dtype.itemsize), dtype=dtype)[:, :count].unflatten(1, tuple(shape[1:]))
 
 
 def place(x: Tensor) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numba import types
 
+from symevo.alignment import CACHE_LINE
 from symevo.machine_code import array, compiled, pointer
 from symevo.rules import lanes
 from symevo.rules.bytecode import Code, Operand, assemble
@@ -28,7 +29,6 @@ from symevo.rules.program import Program
 
 BLOCK = 512
 """Weights in a block: 24 registers of float32 fill a first-level cache of 48 KB. Measured best of 256, 512, 1024."""
-_ALIGNMENT = 64
 
 
 @lru_cache(maxsize=4096)
@@ -156,8 +156,8 @@ def _stride(tensor: torch.Tensor, dimension: int) -> int:
 
 def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
     size = shape[0] * shape[1] * dtype.itemsize
-    raw = np.zeros(size + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
+    raw = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + size].view(dtype).reshape(shape)
 
 

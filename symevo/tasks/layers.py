@@ -25,12 +25,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from symevo.alignment import CACHE_LINE
 from symevo.errors import UserError
 
 # Draws a dropout mask: (shape of one sample, batch size, probability) -> [B, *shape].
 MaskSource = Callable[[torch.Size, int, float], Tensor]
 
-ALIGNMENT = 16  # elements: 64 bytes of float32, the widest registers and a cache line
+ALIGNMENT = CACHE_LINE // torch.float32.itemsize  # elements
 
 
 def aligned_empty(shape: Sequence[int], like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import isfinite
 from typing import Any
 
@@ -18,6 +18,7 @@ _ARMS = (
     "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
     "that a rule came with; own/tuned is the first with its own numbers and the second tuned."
 )
+_FINDING = ("finding", "difference", "95 % interval", "corrected p")
 
 
 def scores(subject: Subject, book: Sketchbook) -> Section | None:
@@ -38,7 +39,7 @@ def scores(subject: Subject, book: Sketchbook) -> Section | None:
         ),
         table(
             f"Difference to {found.reference}, tuned alike",
-            ["task", "", "difference", "95 % interval", "corrected p", "it is"],
+            ["task", "of", *_FINDING],
             [
                 [task, one.first, *_difference(one)]
                 for task, compared in found.tasks.items()
@@ -48,10 +49,10 @@ def scores(subject: Subject, book: Sketchbook) -> Section | None:
         ),
         *(_pairs(task, one) for task, one in found.tasks.items() if one.comparisons),
         element("p", _ARMS),
-        *_by_task(
+        _beside(_by_task(
             book, found, figures.losses, "curves", title="Learning curves on {}",
-            alt="Median training loss by step on {}, of {}, each with its tuned numbers.",
-        ),
+            alt="Median training loss by step on {}, each with its tuned numbers.",
+        )),
     ]  # fmt: skip
     return Section("baselines", "Against tuned baselines", join(*parts))
 
@@ -71,23 +72,27 @@ def _leader(one: Compared) -> str:
 
 def _pairs(task: str, one: Compared) -> Html:
     """All differences on a task, shown when asked for."""
-    head = ["", "against", "numbers", "difference", "95 % interval", "corrected p", "it is"]
+    head = ["of", "against", "numbers", *_FINDING]
     rows = [[pair.first, pair.second, pair.arm, *_difference(pair)] for pair in one.comparisons]
     caption = f"All paired differences on {task}"
     return details(caption, table(caption, head, rows))
 
 
 def _difference(one: Pair) -> list[str]:
-    return [digits(one.mean), f"{digits(one.low)} to {digits(one.high)}", digits(one.p_holm, 3), one.words]
+    return [one.words, digits(one.mean), f"{digits(one.low)} to {digits(one.high)}", digits(one.p_holm, 3)]
 
 
 def _by_task(
     book: Sketchbook, found: Comparison, plot: Callable[..., Any], name: str, *, title: str, alt: str
 ) -> Iterator[Html]:
-    """A figure for each task; title and words name the task, and the words those that are drawn."""
+    """A figure for each task, named in its title and its words."""
     for at, task in enumerate(found.tasks):
-        drawn = ", ".join(found.drawn(task))
-        yield book.draw(plot, f"{name}-{at}", found, task, title=title.format(task), alt=alt.format(task, drawn))
+        yield book.draw(plot, f"{name}-{at}", found, task, title=title.format(task), alt=alt.format(task))
+
+
+def _beside(parts: Iterable[Html]) -> Html:
+    """Parts side by side, where the page is wide enough."""
+    return element("div", *parts, class_="figures")
 
 
 def speed(subject: Subject, book: Sketchbook) -> Section | None:
@@ -149,14 +154,14 @@ def tuning(subject: Subject, book: Sketchbook) -> Section | None:
     words += "shows, so it is higher than the test score above."
     plots = _by_task(
         book, found, figures.budgets, "budget", title="Tuning budget on {}",
-        alt="Expected best validation score by the number of trials on {}, of {}, with 95 % intervals.",
+        alt="Expected best validation score by the number of trials on {}, with 95 % intervals.",
     )  # fmt: skip
     tables = [
         details(f"Numbers on {task}", table(f"Expected best validation score on {task}", *_budgets(one)))
         for task, one in found.tasks.items()
     ]
-    parts = [part for pair in zip(plots, tables, strict=True) for part in pair]
-    return Section("tuning", "What tuning costs", join(element("p", words), *parts))
+    parts = (element("div", *pair) for pair in zip(plots, tables, strict=True))
+    return Section("tuning", "What tuning costs", join(element("p", words), _beside(parts)))
 
 
 def _budgets(one: Compared) -> tuple[list[str], list[list[str]]]:
@@ -181,12 +186,13 @@ def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
         return None
     plots = _by_task(
         book, found, figures.rates, "learning-rate", title="Learning rates on {}",
-        alt="Best validation score of the trials in each quarter of a decade of learning rates on {}, of {}.",
+        alt="Best validation score of the trials in each quarter of a decade of learning rates on {}.",
     )  # fmt: skip
     names = list(dict.fromkeys(name for one in found.tasks.values() for name in one.contestants))
     rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
     caption = "Decades of the learning rate whose score is within 1 % of the best"
-    return Section("learning-rate", "Learning-rate sensitivity", join(*plots, table(caption, ["", *found.tasks], rows)))
+    parts = _beside(plots), table(caption, ["", *found.tasks], rows)
+    return Section("learning-rate", "Learning-rate sensitivity", join(*parts))
 
 
 def _decades(one: Compared, name: str) -> str:

@@ -13,6 +13,8 @@ from symevo.report.html.markup import Html, element, scroll
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _REFERENCE = re.compile(r"(^|url\()#")
+PHONE = 358
+"""Points of a figure that are seen at once on a phone, which is 390 pixels wide."""
 
 
 @dataclass
@@ -41,12 +43,16 @@ class Sketchbook:
         self.files += paths
         source = next(path for path in paths if path.suffix == ".svg").read_text(encoding="utf-8")
         words = f"{name}-words"
-        picture = scroll(how.get("title", name), inline(source, prefix=name, words=words))
-        return element("figure", picture, element("figcaption", alt, id=words))
+        points, drawing = inline(source, prefix=name, words=words)
+        wide = "wide" if points > PHONE else None
+        picture = scroll(how.get("title", name), drawing)
+        return element("figure", picture, element("figcaption", alt, id=words), class_=wide)
 
 
-def inline(source: str, *, prefix: str, words: str) -> Html:
-    """An SVG file as an element: ids of its own, words in place of the picture, nothing that leads elsewhere.
+def inline(source: str, *, prefix: str, words: str) -> tuple[float, Html]:
+    """The width of an SVG file in points, and the file as an element.
+
+    It has ids of its own, words in place of the picture, and nothing that leads elsewhere.
 
     Args:
         source: As matplotlib wrote it.
@@ -66,10 +72,10 @@ def inline(source: str, *, prefix: str, words: str) -> Html:
                 node.set(key, f"{prefix}-{value}")
             elif "#" in value:
                 node.set(key, _REFERENCE.sub(rf"\1#{prefix}-", value))
-    width = root.attrib["viewBox"].split()[2]
+    width = float(root.attrib["viewBox"].split()[2])
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
-    root.set("style", f"--points: {float(width):.0f}")  # of which the style sheet makes a width
+    root.set("style", f"--points: {width:.0f}")  # of which the style sheet makes a width
     root.set("role", "img")
     root.set("aria-labelledby", words)
-    return Html(ElementTree.tostring(root, encoding="unicode"))
+    return width, Html(ElementTree.tostring(root, encoding="unicode"))

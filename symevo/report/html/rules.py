@@ -33,9 +33,8 @@ def best(subject: Subject, book: Sketchbook) -> Section:
 def _controllers(one: Any) -> Html:
     """What was found where no rule was: corrections beside one."""
     base = one.rule.name.capitalize()
-    words = f"What was found is no equation but the weights of small networks: corrections beside plain {base}, layer by "
-    words += f"layer. Where all weights are 0, training is plain {base}."
-    return element("p", words)
+    found = f"What was found is no equation but the weights of small networks: corrections beside plain {base}, layer "
+    return element("p", found, f"by layer. Where all weights are 0, training is plain {base}.")
 
 
 def _usage(subject: Subject, path: str) -> str:

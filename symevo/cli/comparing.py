@@ -10,6 +10,7 @@ import typer
 
 from symevo.cli.options import TASKS_FROM, Job, Json, app, option
 from symevo.commands import comparing as commands
+from symevo.errors import UserError
 
 _HELP = """Compares rules with tuned baselines, and says what the difference is owed to.
 
@@ -55,12 +56,20 @@ def compare(  # noqa: D103  (its help is _HELP)
         "workers": workers, "engine": engine, "eval_timeout": eval_timeout, "data_dir": data_dir,
         "tasks_from": tuple(map(str, tasks_from or ())),
     }  # fmt: skip
-    lists = {name: _names(params[name]) for name in ("tasks", "held_out", "baselines", "controls")}
+    lists = {
+        name: _names(params[name], f"--{name.replace('_', '-')}")
+        for name in ("tasks", "held_out", "baselines", "controls")
+    }
     plain = {name: params[name] for name in ("reference", "budget", "trials", "replicates", "steps", "seed")}
     said = {name: value for name, value in (lists | plain).items() if value is not None}
     request: dict[str, Any] = {"sources": tuple(sources), "execution": execution, **said}
     return partial(commands.compare, commands.Wanted(request, output=output, as_json=json, quiet=quiet))
 
 
-def _names(said: list[str] | None) -> tuple[str, ...] | None:
-    return tuple(one.strip() for one in ",".join(said).split(",") if one.strip()) if said else None
+def _names(said: list[str] | None, flag: str) -> tuple[str, ...] | None:
+    if not said:
+        return None
+    names = tuple(one.strip() for one in ",".join(said).split(","))
+    if "" in names:
+        raise UserError(f"{flag} {','.join(said)!r} names nothing in one place: write names with a comma between")
+    return names

@@ -68,7 +68,8 @@ def export(
     from symevo.rules import export as writer
     from symevo.systems.saving import write
 
-    write(path, writer.source(getattr(found, "rule", found), name=name, about=about).encode())
+    text = writer.source(getattr(found, "rule", found), name=name, about=about, module=path.stem)
+    write(path, text.encode())
     return path
 
 

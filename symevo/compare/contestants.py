@@ -50,6 +50,8 @@ def run_of(source: str) -> Run | None:
         UserError: A run that evolves no rules, or has none yet.
     """
     path = Path(source)
+    if not source.strip():
+        raise UserError("'' is no rule and no run: name a rule (a name, rule JSON file, or text) or a run's folder")
     if not (path.is_dir() or path.name == FILE):
         return None
     run = load(path)

@@ -13,10 +13,11 @@ from symevo.rules.exporting.names import RESERVED
 from symevo.rules.rule import Rule, is_finite
 
 MAX_NAME = 60
+MODULE = "my_optimizer"
 _TAKEN = RESERVED - frozenset(keyword.softkwlist)
 
 
-def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | None = None) -> str:
+def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | None = None, module: str = MODULE) -> str:
     """The text of a Python file with the rule as an optimizer.
 
     The file needs torch, and nothing of symevo. It has the equations in its class's docstring, the rule in comments,
@@ -26,6 +27,7 @@ def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | No
         rule: What to write.
         name: Of the class; by default the rule's, in capitals.
         about: What else to tell of the rule, such as its run and its scores; plain data.
+        module: The file's name without its ending, which its docstring imports from, if it is a name in Python.
 
     Raises:
         UserError: A name that no class can have, or a rule that cannot be exported; the message says why.
@@ -35,7 +37,8 @@ def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | No
     if not is_finite(rule):
         raise UserError("every hyperparameter of an exported rule is a finite number")
     told = {"symevo": __version__, **(about or {})}
-    return File(rule, checked(name) if name is not None else _own(rule), told).text()
+    imported = module if module.isascii() and module.isidentifier() and not keyword.iskeyword(module) else MODULE
+    return File(rule, checked(name) if name is not None else _own(rule), told, imported).text()
 
 
 def checked(name: str) -> str:

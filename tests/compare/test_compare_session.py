@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,9 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
         ("compare adamw --budget tiny", "unknown budget"),
         ("compare adamw --controls ablation", "did you mean 'ablations'"),
         ("compare adamw --controls random", "needs a run"),
+        ("compare lion --baselines adamw,,lion", "names nothing in one place"),
+        ("compare lion --tasks ''", "names nothing in one place"),
+        ("compare ''", "is no rule and no run"),
         ("compare adamw -o here.txt", ".json"),
         ("compare adamw -o no/such/folder/x.json", "cannot be written"),
         ("compare nosuchrule", "unknown rule"),
@@ -213,7 +217,7 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
 def test_wrong_use_is_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hostile.json").write_text('{"program": ["theta = __import__(\'os\').getcwd()"], "hyper": {}}')
-    assert main(arguments.split()) == 2
+    assert main(shlex.split(arguments)) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert len(said.err.splitlines()) == 1

@@ -27,13 +27,14 @@ class File:
         rule: The rule.
         name: Of the class.
         about: What else to tell of the rule: its run, its scores; plain data.
+        module: Of the file, as it is imported.
 
     Raises:
         UserError: The rule holds what no file can have.
     """
 
-    def __init__(self, rule: Rule, name: str, about: Mapping[str, Any]) -> None:
-        self.rule, self.name, self.about, self.body = rule, name, about, Body(rule)
+    def __init__(self, rule: Rule, name: str, about: Mapping[str, Any], module: str) -> None:
+        self.rule, self.name, self.about, self.module, self.body = rule, name, about, module, Body(rule)
         clash = sorted(TAKEN.intersection(rule.hyper))
         if clash:
             raise UserError(f"hyperparameter {clash[0]!r} has a name that the exported class uses: rename it")
@@ -58,7 +59,7 @@ class File:
         imports = [f"import {name}" for name in ("math", "warnings") if re.search(rf"\b{name}\.", code)]
         return "\n".join(
             [
-                module_words(self.name, splits=self.splits, counts=self.counts),
+                module_words(self.name, self.module, splits=self.splits, counts=self.counts),
                 origin(self.rule, self.about),
                 "",
                 "from __future__ import annotations",

@@ -13,21 +13,22 @@ from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
 
-def module_words(name: str, *, splits: bool, counts: bool) -> str:
+def module_words(name: str, module: str, *, splits: bool, counts: bool) -> str:
     """The module's docstring.
 
     Args:
         name: Of the class.
+        module: Of the file, as it is imported.
         splits: Whether the file has ``split_decay``.
         counts: Whether the constructor takes ``total_steps``.
     """
     params = "split_decay(model)" if splits else "model.parameters()"
     more = ", total_steps=10_000" if counts else ""
-    return f'''"""An optimizer found by symevo, in one file that needs torch alone.
+    return f'''"""An optimizer written by symevo, in one file that needs torch alone.
 
 ::
 
-    from my_optimizer import {name}{", split_decay" if splits else ""}
+    from {module} import {name}{", split_decay" if splits else ""}
 
     optimizer = {name}({params}{more})
 """'''

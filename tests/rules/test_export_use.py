@@ -290,6 +290,12 @@ def test_numbers_out_of_range(files, wrong):
         files["adamw"].Found([weight(1)], **wrong)
 
 
+@pytest.mark.parametrize("steps", [0, -3, 2.5, float("nan")])
+def test_a_number_of_steps_that_none_can_be(files, steps):
+    with pytest.raises(ValueError, match="total_steps must be a whole number"):
+        files["scheduled"].Found([weight(1)], total_steps=steps)
+
+
 def test_weights_that_changed_their_size_are_refused(files):
     param = nn.Parameter(torch.ones(64))
     optimizer = files["adamw"].Found([param])

@@ -101,6 +101,13 @@ class File:
         arguments += ["foreach: bool = True", "compile: bool = True"]
         lines = [called("def __init__(", arguments, ") -> None:", margin=4)]
         lines += [_check(name) for name in ("lr", *numbers) if _range(name)]
+        if self.counts:
+            given = "" if self.needs_total else "total_steps is not None and "
+            message = "total_steps must be a whole number of at least 1: {total_steps}"
+            lines += [
+                f"    if {given}not (total_steps >= 1 and total_steps % 1 == 0):",
+                f'        raise ValueError(f"{message}")',
+            ]
         items = [f'"{name}": {name}' for name in ("lr", *numbers)]
         lines.append(called("defaults: dict[str, Any] = {", items, "}", indent=4, margin=4))
         lines.append("    super().__init__(params, defaults)")

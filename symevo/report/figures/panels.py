@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symevo.report.figures.scales import any_place, drawable, set_scale
-from symevo.report.figures.sheet import PALETTE, legend, save, say_empty, sheet, styled, wrapped
+from symevo.report.figures.sheet import PALETTE, WIDTH, legend, save, say_empty, sheet, styled, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
     """A figure of so many panels, at least one, in rows of a few; one axis of losses is for all."""
     columns = max(min(_COLUMNS, count), 1)
     rows = max(ceil(count / columns), 1)
-    size = {"width": 1.4 + 2.5 * columns if columns > 1 else 5.0, "height": 0.7 + 2.5 * rows}
+    size = {"width": 1.4 + 2.5 * columns if columns > 1 else WIDTH, "height": 0.7 + 2.5 * rows}
     figure, panels = sheet(title, rows=rows, columns=columns, sharey=True, **size)
     for axes in panels[max(count, 1) :]:
         axes.set_visible(False)

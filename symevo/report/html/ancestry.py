@@ -57,7 +57,7 @@ def tree(subject: Subject, book: Sketchbook) -> Section | None:
     people = {key: (_time(key, parents), births[key]["fitness"]) for key in parents}
     left_out = f" Only the {MAX_PEOPLE} nearest are shown." if len(parents) >= MAX_PEOPLE else ""
     alt = f"Ancestors of the best candidate by generation and fitness: {len(parents) - 1} of them, over generations "
-    alt += f"{min(key[0] for key in parents)} to {of[0]}.{left_out} The line of the fitter parents has {len(line)}."
+    alt += f"{min(key[0] for key in parents)} to {of[0]}.{left_out} The line of the fitter parents is {len(line)} long."
     figure = book.draw(
         family, "family", people, parents, line, ylabel="fitness", title=f"Family tree, {subject.named}", alt=alt
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any
 
@@ -11,12 +11,13 @@ from symevo.report.compared import TUNED, Compared, Comparison, Entry, Pair
 from symevo.report.figures import forest
 from symevo.report.figures.profiles import area
 from symevo.report.html.drawings import Sketchbook
-from symevo.report.html.markup import Html, Section, details, digits, element, join, table
+from symevo.report.html.markup import Html, Section, beside, details, digits, element, join, table
 from symevo.report.html.subject import Subject
 
 _ARMS = (
     "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
-    "that a rule came with; own/tuned is the first with its own numbers and the second tuned."
+    "that a rule came with; own/tuned is the one with its own numbers against the other tuned. A finding is a "
+    "difference whose p, corrected for all questions asked, is below 0.01."
 )
 _FINDING = ("finding", "difference", "95 % interval", "corrected p")
 
@@ -49,7 +50,7 @@ def scores(subject: Subject, book: Sketchbook) -> Section | None:
         ),
         *(_pairs(task, one) for task, one in found.tasks.items() if one.comparisons),
         element("p", _ARMS),
-        _beside(_by_task(
+        beside(_by_task(
             book, found, figures.losses, "curves", title="Learning curves on {}",
             alt="Median training loss by step on {}, each with its tuned numbers.",
         )),
@@ -88,11 +89,6 @@ def _by_task(
     """A figure for each task, named in its title and its words."""
     for at, task in enumerate(found.tasks):
         yield book.draw(plot, f"{name}-{at}", found, task, title=title.format(task), alt=alt.format(task))
-
-
-def _beside(parts: Iterable[Html]) -> Html:
-    """Parts side by side, where the page is wide enough."""
-    return element("div", *parts, class_="figures")
 
 
 def speed(subject: Subject, book: Sketchbook) -> Section | None:
@@ -161,7 +157,7 @@ def tuning(subject: Subject, book: Sketchbook) -> Section | None:
         for task, one in found.tasks.items()
     ]
     parts = (element("div", *pair) for pair in zip(plots, tables, strict=True))
-    return Section("tuning", "What tuning costs", join(element("p", words), _beside(parts)))
+    return Section("tuning", "What tuning costs", join(element("p", words), beside(parts)))
 
 
 def _budgets(one: Compared) -> tuple[list[str], list[list[str]]]:
@@ -191,7 +187,7 @@ def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
     names = list(dict.fromkeys(name for one in found.tasks.values() for name in one.contestants))
     rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
     caption = "Decades of the learning rate whose score is within 1 % of the best"
-    parts = _beside(plots), table(caption, ["", *found.tasks], rows)
+    parts = beside(plots), table(caption, ["", *found.tasks], rows)
     return Section("learning-rate", "Learning-rate sensitivity", join(*parts))
 
 

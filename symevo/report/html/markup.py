@@ -65,6 +65,11 @@ def scroll(label: str, *children: Any) -> Html:
     return element("div", *children, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
+def beside(parts: Iterable[Html]) -> Html:
+    """Figures side by side, where the page is wide enough."""
+    return element("div", *parts, class_="figures")
+
+
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Html:
     """A table with a caption; the first cell of each row is its header, and columns of numbers stand on the right."""
     rows = [list(row) for row in rows]

@@ -53,12 +53,14 @@ def ranking(subject: Subject, book: Sketchbook) -> Section | None:
     """The last population, best first; and where children compete with parents, how they fared."""
     run, parts = subject.run, list[Html]()
     if run.ranking:
+        splits = [split for split in ("validation", "test") if any(one[split] for one in run.ranking)]
         rows = [
-            [rank, *(digits((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES)]
+            [rank, *(digits((one[split] or {}).get(name)) for split in splits for name in _SCORES)]
             for rank, one in enumerate(run.ranking[:MAX_ROWS], 1)
         ]
-        head = ["rank", *(f"{split} {name}" for split in ("validation", "test") for name in _SCORES)]
-        parts.append(element("p", "Ranked by the whole validation split; the test split, if any, was read once."))
+        head = ["rank", *(f"{split} {name}" for split in splits for name in _SCORES)]
+        once = ", and the test split was read once" if "test" in splits else ""
+        parts.append(element("p", f"Ranked by the whole validation split{once}."))
         parts.append(table(f"The last population: {len(run.ranking)} individuals", head, rows))
     if all("elders" in record for record in run.history):
         parts += _competition(subject, book)
@@ -82,5 +84,5 @@ def _competition(subject: Subject, book: Sketchbook) -> list[Html]:
                   alt="Lowest and mean loss of parents and of their children, by generation."),
         book.draw(shares, "adoption", {"adopted": adopted}, ylabel="children among the survivors",
                   title=f"Adoption, {subject.named}",
-                  alt=f"Share of children among the survivors by generation, {fmean(adopted):.0%} on average."),
+                  alt=f"Share of children among the survivors by generation, {100 * fmean(adopted):.0f} % on average."),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 from symevo.report.figures import by_generation, by_step, scatter_numbers, shares
 from symevo.report.html.drawings import Sketchbook
-from symevo.report.html.markup import Html, Section, digits, join, table
+from symevo.report.html.markup import Html, Section, beside, digits, join, table
 from symevo.report.html.subject import Evaluation, Subject
 from symevo.report.tables import spread
 from symevo.report.totals import operators as operator_totals
@@ -60,7 +60,7 @@ def curves(subject: Subject, book: Sketchbook) -> Section | None:
         for at, (task, series) in enumerate(found.items())
         if series
     ]  # fmt: skip
-    return Section("curves", "Learning curves in the search", join(*figures)) if figures else None
+    return Section("curves", "Learning curves in the search", beside(figures)) if figures else None
 
 
 def _shown(subject: Subject) -> Iterator[tuple[str, str]]:
@@ -105,7 +105,7 @@ def tried(subject: Subject, book: Sketchbook) -> Section | None:
     figure = book.draw(
         scatter_numbers, "numbers", numbers, [subject.loss(identity) for identity in known], scales=scales,
         generations=[one["gen"] for one in known.values()], title=f"{title}, {subject.named}",
-        alt=f"Validation loss of each of {len(known)} candidates against {what}; the lowest is circled.",
+        alt=f"Validation loss of all that was tried, {len(known):,} in number, against {what}; the lowest is circled.",
     )  # fmt: skip
     return Section("tried", title, figure)
 

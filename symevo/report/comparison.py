@@ -103,8 +103,8 @@ def _controls(data: Mapping[str, Any]) -> list[str]:
     notes.append(
         "constant: tuned at a constant learning rate; own: the numbers and schedule it came with. diverged: share of "
         "trials. lr decades: learning rates within 1 % of the best. steps: until the training loss, smoothed, is that "
-        "of the best baseline at its end. + better, - worse, at p < 0.01; p is corrected by Holm's method over all tasks, "
-        "for each kind of question (tuned alike, as it came, other baselines, ablations)."
+        "of the best baseline at its end. + better, - worse, at p < 0.01; p is corrected by Holm's method over all "
+        "tasks for each kind of question (tuned alike, as it came, other baselines, ablations)."
     )
     return [_wrapped(note) for note in notes]
 

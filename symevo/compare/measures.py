@@ -10,6 +10,8 @@ from typing import Any
 BUDGETS = (1, 5, 20, 50)
 WITHIN = 0.01
 """A learning rate is good where its score is within this share of the best."""
+STRETCHES = 10
+"""Losses are averaged over such a share of the training."""
 _RESAMPLES = 9999
 BINS = 4
 """Bins in a decade of learning rates."""
@@ -30,17 +32,43 @@ def lr_decades(curve: Sequence[tuple[float, float]]) -> float:
     return sum(score >= best - WITHIN * abs(best) for _, score in curve) / BINS if best > 0 else 0.0
 
 
+def smoothed(outcome: Mapping[str, Any]) -> list[float]:
+    """The training loss at the ends of equal stretches, each averaged over the tenth of the training before it.
+
+    Returns:
+        Infinity before that tenth, where a loss was not finite, and everywhere in a training that diverged.
+    """
+    if outcome["status"] != "ok":
+        return []
+    curve = [math.inf if loss is None else loss for loss in outcome.get("curve") or []]
+    wide = max(1, len(curve) // STRETCHES)
+    return [math.fsum(curve[at - wide : at]) / wide if at >= wide else math.inf for at in range(1, len(curve) + 1)]
+
+
+def target_of(outcomes: Sequence[Mapping[str, Any]]) -> float | None:
+    """The training loss that three quarters of these trainings end at or below.
+
+    A quarter of them may end anywhere, so that one bad training does not decide.
+
+    Returns:
+        None where more than a quarter diverged, or where it is no less than what half of the trainings start with.
+    """
+    ends = sorted((smoothed(one) or [math.inf])[-1] for one in outcomes)
+    target = ends[math.ceil(0.75 * (len(ends) - 1))]
+    starts = [one["initial_loss"] for one in outcomes if one.get("initial_loss") is not None]
+    trivial = bool(starts) and target >= statistics.median(starts)
+    return None if math.isinf(target) or trivial else target
+
+
 def steps_to(target: float | None, outcome: Mapping[str, Any], steps: int) -> int | None:
-    """The step at which the training loss, averaged over fiftieths of the training, is at most ``target``.
+    """The step at which the training loss, averaged over a tenth of the training, is at most ``target``.
 
     Returns:
         None where it never is, or the training diverged.
     """
-    curve = outcome.get("curve") or []
-    if target is None or outcome["status"] != "ok":
-        return None
-    at = next((at for at, loss in enumerate(curve, 1) if loss is not None and loss <= target), None)
-    return None if at is None else round(at * steps / len(curve))
+    losses = smoothed(outcome)
+    at = next((at for at, loss in enumerate(losses, 1) if target is not None and loss <= target), None)
+    return None if at is None else round(at * steps / len(losses))
 
 
 def typical(values: Sequence[int | None]) -> float | None:

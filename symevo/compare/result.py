@@ -19,6 +19,7 @@ from symevo.compare.measures import (
     profile,
     steps_ratio,
     steps_to,
+    target_of,
     typical,
 )
 from symevo.compare.verdict import Finding, Question, findings, overall, too_few, verdict
@@ -53,7 +54,7 @@ def task_entry(
         reference: The baseline that verdicts are about.
     """
     best = best_baseline(one, people)
-    target = _mean([trial.result.outcome.get("train_loss") for trial in one.finals["tuned"][best]])
+    target = target_of([trial.result.outcome for trial in one.finals["tuned"][best]])
     entries = {name: _contestant(one, name, target, seed) for name in one.trials}
     said = {
         name: verdict(
@@ -215,8 +216,3 @@ def _steps_ratio(task: str, entries: Mapping[str, Any], names: tuple[str, str], 
 
 def _share(trials: Sequence[Trial]) -> float:
     return sum(trial.result.outcome["status"] != "ok" for trial in trials) / len(trials)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None

@@ -28,6 +28,8 @@ EDGE = 0.125
 WARMUP = 0.2
 """Warmups are at most so large a share of all steps."""
 _WEIGHT_DECAY = Range(1e-5, 1.0, "log")
+_L2 = Range(1e-6, 1e-2, "log")
+"""Where weight decay is added to the gradient, as people do, before momenta are taken."""
 _LEAST, _MOST = 1e-12, 1e6
 """A learning rate's range is not widened beyond these."""
 AXES = 12
@@ -104,15 +106,16 @@ def space_of(rule: Rule) -> Space:
     """Where the pilot looks.
 
     A learning rate is looked for two decades up and down from the rule's own, a momentum β where 1 − β is a tenth to
-    ten times the rule's own, weight decay from 10⁻⁵ to 1.
+    ten times the rule's own, weight decay from 10⁻⁵ to 1, or from 10⁻⁶ to 0.01 where it is part of the gradient.
     """
     program = rule.program
     decays, momenta = tuple(weight_decays(program)), list(momenta_of(rule))
+    coupled = set(_decaying(program, [expr for target, expr in program.statements if target != "theta"]))
     lr = rule.lr if rule.lr > 0 else 1e-3
     found = {"lr": Range(lr / 10**LR_DECADES, lr * 10**LR_DECADES, "log")}
     for name in decays:
         own = rule.hyper[name]
-        wide = _WEIGHT_DECAY
+        wide = _L2 if name in coupled else _WEIGHT_DECAY
         found[name] = Range(min(wide.low, own / 10), max(wide.high, own * 10), "log") if own > 0 else wide
     free = [name for name in momenta if name not in decays][: AXES - len(_FIRST)]
     found |= {name: _memory(rule.hyper[name]) for name in free}
@@ -121,14 +124,17 @@ def space_of(rule: Rule) -> Space:
 
 def weight_decays(program: Program) -> Iterator[str]:
     """Hyperparameters by which the weight is multiplied, as in ``wd*theta`` and ``theta*(1 - lr*wd)``."""
-    pulled: set[str] = set()
-    for factors in _products(program):
+    pulled = set(_decaying(program, [expr for _, expr in program.statements]))
+    yield from (name for name in program.hyper_names if name in pulled or name in ("weight_decay", "wd"))
+
+
+def _decaying(program: Program, exprs: Iterable[Expr]) -> Iterator[str]:
+    """Hyperparameters by which the weight is multiplied in some expressions of a program."""
+    for factors in (factors for expr in exprs for factors in _factor_lists(expr)):
         if Name("theta") in factors:
             shrunk = [one.args[1] for one in factors if isinstance(one, Op) and one.name == "-"]
-            pulled |= {
-                one.id for one in [*factors, *(f for part in shrunk for f in _factors(part))] if isinstance(one, Name)
-            }
-    yield from (name for name in program.hyper_names if name in pulled or name in ("weight_decay", "wd"))
+            near = [*factors, *(factor for part in shrunk for factor in _factors(part))]
+            yield from (one.id for one in near if isinstance(one, Name) and one.id in program.hyper_names)
 
 
 def momenta_of(rule: Rule) -> Iterator[str]:
@@ -197,11 +203,6 @@ def _number(expr: Expr, values: Mapping[str, float]) -> float:
 
 def _memory(own: float) -> Range:
     return Range(max(0.0, 1 - 10 * (1 - own)), min(1 - (1 - own) / 10, 1 - 1e-9), "complement")
-
-
-def _products(program: Program) -> Iterator[list[Expr]]:
-    for _, expr in program.statements:
-        yield from _factor_lists(expr)
 
 
 def _factor_lists(expr: Expr) -> Iterator[list[Expr]]:

@@ -132,7 +132,7 @@ def verdict(answers: Sequence[Finding], reference: str, *, scheduled: bool = Fal
         text = f"the gain is the schedule's: at a constant rate {numbers(constant)}, but with schedules {alike}"
         return Verdict(SCHEDULE, text)
     if words["own"] != BETTER:
-        return Verdict("none", f"no difference shown: {alike}")
+        return Verdict("none", alike)
     untuned = f"its gain over {reference}'s default numbers ({numbers(said['own'])})"
     if scheduled and words["own/constant"] == BETTER and words["own/tuned"] != BETTER:
         return Verdict(SCHEDULE, f"{untuned} is the schedule's: {alike}")

@@ -64,7 +64,7 @@ def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]
     shown = [name for name in entry["contestants"] if data["contestants"][name]["role"] != "ablation"]
     for name in shown:
         one = entry["contestants"][name]
-        steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:.0f}"
+        steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:g}"
         decades = "no lr" if one["lr_decades"] is None else f"{one['lr_decades']:.2f}"
         means = [one["summary"][arm]["mean"] for arm in ("constant", "own")]
         yield (
@@ -84,12 +84,10 @@ def steps_words(reference: str, entry: Mapping[str, Any], name: str) -> str:
     own, other = (entry["contestants"][one]["steps_to_target"] for one in (name, reference))
     ends = entry["steps_ratio"][name]
     if own is None or other is None:
-        reached = [
-            f"{one} in {steps:.0f} steps" for one, steps in ((name, own), (reference, other)) if steps is not None
-        ]
+        reached = [f"{one} in {steps:g} steps" for one, steps in ((name, own), (reference, other)) if steps is not None]
         return f"steps to the target loss: {' and '.join(reached) or 'neither'} reaches it in most trainings"
     low, high = ("no limit" if ends[end] is None else f"{ends[end]:.2f}" for end in ("low", "high"))
-    return f"steps to the target loss: {own:.0f} against {other:.0f}, × {ends['ratio']:.2f} (95 % {low} to {high})"
+    return f"steps to the target loss: {own:g} against {other:g}, × {ends['ratio']:.2f} (95 % {low} to {high})"
 
 
 def _controls(data: Mapping[str, Any]) -> list[str]:
@@ -98,13 +96,14 @@ def _controls(data: Mapping[str, Any]) -> list[str]:
     if control is not None:
         notes.append(
             f"random search: the best of {control['evaluations']} random rules had fitness {control['fitness']:.4f} in"
-            f" the search's own terms, the evolved one {control['evolved_fitness']:.4f}; tuned alike it stands above"
+            f" the search's own terms, the evolved one {control['evolved_fitness']:.4f}; it has rows of its own above"
         )
     notes.append(
         "constant: tuned at a constant learning rate; own: the numbers and schedule it came with. diverged: share of "
-        "trials. lr decades: learning rates within 1 % of the best. steps: until the training loss, smoothed, is that "
-        "of the best baseline at its end. + better, - worse, at p < 0.01; p is corrected by Holm's method over all "
-        "tasks for each kind of question (tuned alike, as it came, other baselines, ablations)."
+        "trials. lr decades: learning rates within 1 % of the best. steps: until the training loss, averaged over a "
+        "tenth of the steps, is what three quarters of the best baseline's trainings end at or below; the median. "
+        "+ better, - worse: p < 0.01, an interval without 0, and a mean of at least 0.001; p is corrected by Holm's "
+        "method over all tasks for each kind of question (tuned alike, as it came, other baselines, ablations)."
     )
     return [_wrapped(note) for note in notes]
 

@@ -28,7 +28,7 @@ def read_json(path: Path, make: Callable[[Any], Made], *, what: str) -> Made:
     """
     content = _content(path, what)
     try:
-        return make(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse))
+        return make(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_once))
     except json.JSONDecodeError as error:
         raise RuleError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
     except UnicodeDecodeError as error:
@@ -52,6 +52,14 @@ def _content(path: Path, what: str) -> bytes:
     if len(content) > MAX_FILE:
         raise RuleError(f"{path} is too large for {what} JSON: at most {MAX_FILE:,} bytes are read")
     return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UserError(f"key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
 
 
 def _refuse(constant: str) -> float:

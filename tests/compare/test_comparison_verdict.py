@@ -14,7 +14,7 @@ from scipy.stats import wilcoxon
 
 from symevo.compare.contest import ARMS
 from symevo.compare.contestants import Contestant
-from symevo.compare.measures import lr_curve, lr_decades, profile, steps_ratio, steps_to, typical
+from symevo.compare.measures import lr_curve, lr_decades, profile, smoothed, steps_ratio, steps_to, target_of, typical
 from symevo.compare.result import answered, best_baseline, questions, task_entry
 from symevo.compare.verdict import NONE, overall, too_few
 from symevo.report.comparison import comparison_report
@@ -174,9 +174,29 @@ def test_steps_to_a_target():
     assert steps_to(2.0, outcome, 200) == 100
     assert steps_to(1.5, outcome, 200) == 200
     assert steps_to(0.5, outcome, 200) is None
+    assert steps_to(None, outcome, 200) is None
     assert steps_to(2.0, outcome | {"status": "diverged"}, 200) is None
     assert typical([1, None, 3]) == 3
     assert typical([1, None, None]) is None
+
+
+def test_a_lucky_stretch_is_not_the_target():
+    curve = [1.0] * 20 + [0.0] + [1.0] * 19 + [0.5] * 10
+    outcome = {"status": "ok", "curve": curve}
+    assert steps_to(0.5, outcome, 500) == 450  # the last five of fifty
+    assert steps_to(0.8, outcome, 500) == 210
+    assert smoothed(outcome)[-1] == 0.5
+
+
+def test_one_bad_training_does_not_set_the_target():
+    good = [{"status": "ok", "curve": [2.0, 0.1 + 0.01 * at], "initial_loss": 5.0} for at in range(16)]
+    assert target_of(good) == pytest.approx(0.1 + 0.12)
+    assert sum(steps_to(target_of(good), one, 20) is not None for one in good) == 13  # three quarters at least
+    worse = [*good[:15], {"status": "ok", "curve": [2.0, 1e5], "initial_loss": 5.0}]
+    assert target_of(worse) == target_of(good)
+    failed = {"status": "diverged", "curve": []}
+    assert target_of([*good[:12], *[failed] * 4]) is None
+    assert target_of([one | {"initial_loss": 0.2} for one in good]) is None  # no less than at the start
 
 
 def test_the_ratio_of_steps_has_an_interval():

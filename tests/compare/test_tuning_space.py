@@ -122,3 +122,12 @@ def test_budgets():
     for wrong in ({"name": "defualt"}, {"name": "quick", "trials": 0}, {"name": "quick", "replicates": 1}):
         with pytest.raises(UserError):
             budget(**wrong)
+
+
+def test_weight_decay_that_is_part_of_the_gradient_is_looked_for_where_people_have_it():
+    written = "m = b*m + (1 - b)*(k*theta + g); theta = theta - lr*m"
+    own = rule(written, b=0.9, k=0, lr=0.1)
+    assert space_of(own).ranges["k"] == space_of(CLASSICS.get("adam")).ranges["weight_decay"]
+    assert space_of(own).ranges["k"].high == 0.01
+    assert space_of(CLASSICS.get("adamw")).ranges["weight_decay"].high == 1
+    assert space_of(CLASSICS.get("sgd")).ranges["weight_decay"].high == 1  # without memory it is the same either way

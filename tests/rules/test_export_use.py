@@ -97,6 +97,16 @@ def test_a_state_dict_goes_on_bit_for_bit(files, name, dtype, way):
     assert same(net, other)
 
 
+def test_the_state_of_another_optimizer_is_refused(files):
+    param = weight(2)
+    other = torch.optim.Adam([param])
+    other.step()
+    optimizer = files["adamw"].Found([param])
+    with pytest.raises(ValueError, match="of another optimizer: it holds exp_avg, exp_avg_sq, step"):
+        optimizer.load_state_dict(other.state_dict())
+    optimizer.step()
+
+
 def test_a_loaded_state_is_no_ones_elses(files):
     nets = model(), model()
     first = files["adamw"].Found(nets[0].parameters(), 0.01, compile=False)
@@ -284,7 +294,9 @@ def test_sparse_and_complex_gradients_change_nothing(files):
         files["sgd"].Found([number]).step()
 
 
-@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"beta1": 1.0}, {"beta2": -0.1}, {"eps": -1e-9}, {"lr": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"lr": -1.0}, {"beta1": 1.0}, {"beta2": -0.1}, {"eps": -1e-9}, {"lr": float("nan")}, {"lr": float("inf")}]
+)
 def test_numbers_out_of_range(files, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         files["adamw"].Found([weight(1)], **wrong)

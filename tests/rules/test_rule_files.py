@@ -21,6 +21,7 @@ from symevo.rules.rule import rule
         (b'{"program": ["theta = \xff"]}', "rule.json is no UTF-8 text: byte 23"),
         (b'{"program": ["theta = theta - lr*(g"]}', "rule.json: line 1, column .*not an assignment"),
         (b'{"program": NaN}', "rule.json: NaN is no number of a rule"),
+        (b'{"hyper": {"lr": 1, "lr": 2}}', "rule.json: key 'lr' stands there twice"),
         (b'{"program": ["theta = g"], "hyper": {"a": 1}}', "rule.json: the rule has no hyperparameter 'a'"),
         (b'{"program": ["theta = g"], "schedule": 3}', "rule.json: a schedule is an object"),
         (b"[" * 100_000, "rule.json is nested too deeply"),

@@ -80,7 +80,7 @@ class File:
     def class_text(self) -> str:
         """The optimizer's class."""
         methods = [self.constructor(), STEP, self.buckets(), self.update()]
-        methods += [LOADING] if self.rule.states else []
+        methods += [self.loading()] if self.rule.states else []
         methods.append(self.pickling())
         doc = f'"""{class_words(self.rule, counts=self.counts)}\n"""'
         text = "\n\n".join([doc, *(method.strip("\n") for method in methods)])
@@ -185,6 +185,11 @@ def _update(self, group: dict[str, Any]) -> None:
             return "float(self.total_steps)"
         return "lr" if name == "lr" and self._rate() else f'float(group["{name}"])'
 
+    def loading(self) -> str:
+        """How a state dict is taken."""
+        names = ", ".join(f'"{name}"' for name in sorted({"t", *self.rule.program.memory}))
+        return LOADING.replace("EXPECTED", f"{{{names}}}")
+
     def pickling(self) -> str:
         """What a copy needs beside what torch copies."""
         items = ["**super().__getstate__()", *(f'"{name}": self.{name}' for name in self.switches)]
@@ -194,11 +199,11 @@ def _update(self, group: dict[str, Any]) -> None:
 def _range(name: str) -> str | None:
     if DECAY_RATE.fullmatch(name):
         return f"0.0 <= {name} < 1.0"
-    return f"{name} >= 0.0" if name in ("lr", "eps") else None
+    return f'0.0 <= {name} < float("inf")' if name in ("lr", "eps") else None
 
 
 def _check(name: str) -> str:
-    what = "must not be negative" if name in ("lr", "eps") else "must be at least 0 and less than 1"
+    what = "must be finite and not negative" if name in ("lr", "eps") else "must be at least 0 and less than 1"
     return f'    if not {_range(name)}:\n        raise ValueError(f"{name} {what}: {{{name}}}")'
 
 
@@ -227,6 +232,9 @@ def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore
 LOADING = '''
 def load_state_dict(self, state_dict: dict[str, Any]) -> None:
     """Continues bit for bit; torch alone would give states the type of their weights."""
+    for state in state_dict["state"].values():
+        if set(state) != EXPECTED:
+            raise ValueError(f"the state dict is of another optimizer: it holds {', '.join(sorted(state))}")
     super().load_state_dict(state_dict)
     saved = [index for group in state_dict["param_groups"] for index in group["params"]]
     params = [param for group in self.param_groups for param in group["params"]]

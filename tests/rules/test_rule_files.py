@@ -28,7 +28,7 @@ from symevo.rules.rule import rule
         (b'{"a": ' + b"9" * 5000 + b"}", "rule.json holds too long a number"),
         (b" " * (1 << 20) + b"{}", "rule.json is too large for rule JSON: at most 1,048,576 bytes"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_an_error_tells_where_it_is(tmp_path, text, message):
     path = tmp_path / "rule.json"

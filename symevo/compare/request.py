@@ -94,6 +94,9 @@ def prepare(request: Request, progress: Progress) -> Plan:
     tasks = request.tasks or searched or tuple(made) or TASKS
     usual = tuple(name for name in how.held_out if name not in tasks) if known else ()
     held_out = usual if request.held_out is None else () if request.held_out == ("none",) else request.held_out
+    for name in held_out:
+        if name in tasks:
+            raise UserError(f"--held-out {name} is among the tasks already: name it in one place")
     settings = _settings(request, (*tasks, *held_out), files, known)
     planned = Planned(settings, made, say=progress.message)
     steps = _steps(request, settings, known)

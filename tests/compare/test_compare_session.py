@@ -196,7 +196,7 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
         ("compare adamw --baselines adamw,adamw", "names adamw twice"),
         ("compare adamw --reference lyon --baselines adamw,lion", "did you mean 'lion'"),
         ("compare adamw --tasks digits-mpl", "did you mean 'digits-mlp'"),
-        ("compare adamw --tasks quadratic --held-out quadratic", "twice"),
+        ("compare adamw --tasks quadratic --held-out quadratic", "among the tasks already"),
         ("compare adamw --trials 0", "--trials is 0"),
         ("compare adamw --replicates 1", "--replicates is 1"),
         ("compare adamw --steps 0", "--steps"),

@@ -7,9 +7,10 @@ these has no row stands in ``missing``. Gradients are fixed numbers. ``again`` i
 far two identical runs are apart.
 
 Slices of equally many steps alternate, and a ratio is the median over the rounds, with the smallest and the largest of
-them: of the time on the clock, and of the processor's. ``GB/s`` is what a step moves at least, every buffer read once
-and what changes written once, by its time on the clock; a plain copy of as much memory as the weights take stands
-beside it.
+them: of the time on the clock, and of the processor's. ``load`` is how many processes wanted a core (a minute's mean);
+where others work too, take many short slices and keep threads on their cores (OMP_PROC_BIND=true). ``GB/s`` is what a
+step moves at least, every buffer read once and what changes written once, by its time on the clock; a plain copy of as
+much memory as the weights take stands beside it.
 
     python paper/benchmarks/step_time.py [--models 13k,0.8M,10M] [--threads 1,2] [--rounds 9] [--seconds 0.1]
         [--out FILE.json]
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -205,7 +207,8 @@ def measure(model: str, *, threads: int, rounds: int, seconds: float) -> dict[st
     clock = {name: statistics.median(cost.clock for cost in some) for name, some in costs.items()}
     found["GB/s"] = {name: round(moved[name] / clock[name] / 1e9, 2) for name in steps}
     goals = {name: goal[model] for name, goal in GOALS.items()}
-    return found | {"compile_seconds": compiled, "missing": missing, "goals": goals, "rounds": rounds}
+    how = {"rounds": rounds, "slice_seconds": seconds, "load": round(os.getloadavg()[0], 2)}
+    return found | {"compile_seconds": compiled, "missing": missing, "goals": goals, **how}
 
 
 def _buffers(name: str) -> int:
@@ -230,15 +233,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="of the processor, for a slice of fused")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    found = []
+    head, found = about(), []  # now: threads that keep to their cores leave this one a single core
     for threads in map(int, options.threads.split(",")):
         for model in options.models.split(","):
             found.append(measure(model, threads=threads, rounds=options.rounds, seconds=options.seconds))
             print(json.dumps(found[-1]), flush=True)
             if options.out:
-                options.out.write_text(
-                    json.dumps({"about": about(), "rules": RULES, "measured": found}, indent=1) + "\n"
-                )
+                options.out.write_text(json.dumps({"about": head, "rules": RULES, "measured": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -233,7 +233,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.1, help="of the processor, for a slice of fused")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    head, found = about(), []  # now: threads that keep to their cores leave this one a single core
+    found: list[dict[str, Any]] = []
+    head = about() | {"cores": os.cpu_count()}  # this thread may have one alone: threads can be kept on their cores
     for threads in map(int, options.threads.split(",")):
         for model in options.models.split(","):
             found.append(measure(model, threads=threads, rounds=options.rounds, seconds=options.seconds))

@@ -105,7 +105,9 @@ def test_every_system_has_a_page(name: str, runs: dict[str, Path]) -> None:
     assert found.headings[-1] == "How to make it again"
     always = {"Fitness by generation", "Learning curves in the search", "Family tree of the best"}
     assert SECTIONS[name] | always <= set(found.headings)
-    assert f"{api.load(path).best.fitness:.4f}" in found.text
+    run = api.load(path)
+    assert f"{run.best.fitness:.4f}" in found.text
+    assert f"{run.summary()['evaluations']:,} evaluations, " in found.text
     assert bool(found.all("math")) == (name != "evograd"), "what evograd finds are no equations"
     assert ("corrections beside plain Adam" in found.text) == (name == "evograd")
 

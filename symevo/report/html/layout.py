@@ -90,8 +90,8 @@ def page(subject: Subject, figures: Path) -> tuple[str, list[Path]]:
 def _header(subject: Subject) -> Html:
     """What was done; and of an unfinished run, that there is more to come."""
     run, settings = subject.run, subject.run.settings
-    seconds = sum(record["seconds"] for record in run.history)
-    did = f"{len(run.history)} of {settings.generations} generations, {len(subject.evaluations):,} evaluations, "
+    seconds, scored = (sum(record[key] for record in run.history) for key in ("seconds", "evaluations"))
+    did = f"{len(run.history)} of {settings.generations} generations, {scored:,} evaluations, "
     did += f"{seconds:,.0f} s, seed {settings.seed}"
     parts = [
         element("h1", subject.named),

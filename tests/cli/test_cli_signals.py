@@ -50,6 +50,10 @@ import collections, sys, time
 from symevo import cli
 from symevo.cli import parsing
 
+def nap():  # a signal just before a sleep is heard after it: so sleeps are short
+    for _ in range(400):
+        time.sleep(0.05)
+
 def parse(argv):
     print("ready", file=sys.stderr, flush=True)
     {work}
@@ -64,9 +68,9 @@ cli.entry({argv})
 @pytest.mark.parametrize(
     "work",
     [
-        "time.sleep(20)",
-        "exec('time.sleep(20)')",  # else the interpreter would end by SIGINT itself
-        "\n    try: time.sleep(20)\n    except KeyboardInterrupt: raise ImportError('half a module') from None",
+        "nap()",
+        "exec('nap()')",  # else the interpreter would end by SIGINT itself
+        "\n    try: nap()\n    except KeyboardInterrupt: raise ImportError('half a module') from None",
     ],
 )
 def test_a_signal_while_modules_are_imported(work: str, number: signal.Signals) -> None:
@@ -77,20 +81,20 @@ def test_a_signal_while_modules_are_imported(work: str, number: signal.Signals) 
 
 @pytest.mark.parametrize("argv", [["run", "--resume", "runs/old"], ["run", "--quiet", "--resume=runs/old"]])
 def test_a_signal_before_a_resume_gets_going_tells_how_to_go_on(argv: list[str]) -> None:
-    process = started(SLOW_PARSE.format(work="time.sleep(20)", argv=argv))
+    process = started(SLOW_PARSE.format(work="nap()", argv=argv))
     wait_for(process, "ready")
     assert ended(process, signal.SIGTERM) == "symevo: interrupted; go on with: symevo run --resume runs/old\n"
 
 
 def test_signals_during_an_ordered_end_do_not_disturb_it() -> None:
-    work = "\n    try: time.sleep(20)\n    finally: time.sleep(0.5); print('in order', file=sys.stderr)"
+    work = "\n    try: nap()\n    finally: time.sleep(0.5); print('in order', file=sys.stderr)"
     process = started(SLOW_PARSE.format(work=work, argv=[]))
     wait_for(process, "ready")
     assert "in order" in ended(process, signal.SIGINT, signal.SIGINT, signal.SIGTERM)
 
 
 def test_an_end_that_hangs_is_cut_short() -> None:
-    work = "\n    try: time.sleep(20)\n    finally: time.sleep(20)"
+    work = "\n    try: nap()\n    finally: time.sleep(20)"
     process = started(
         "import symevo.cli.signals; symevo.cli.signals._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[])
     )

@@ -97,13 +97,11 @@ def speed(subject: Subject, book: Sketchbook) -> Section | None:
     if found is None or not found.profile:
         return None
     words = (
-        "Who reaches the target loss in few steps, and how often? The target of a task is the training loss that the "
+        "Who reaches the target loss in few steps, and how often? The target of a task is the training loss that three "
+        "quarters of the best baseline's trainings end at or below. A profile at 2 is the share of all trainings, over "
+        "tasks and replicates, in which a method needed at most twice the steps of the fastest one. The mean height "
+        "from 1 to 4 is the score that AlgoPerf gives."
     )
-    words += "best tuned baseline has in the end. A profile at 2 is the share of all trainings, over tasks and "
-    words += (
-        "replicates, in which a method needed at most twice the steps of the fastest one. The mean height from 1 to "
-    )
-    words += "4 is the score that AlgoPerf gives."
     ranked = sorted(found.profile.items(), key=lambda pair: -area(pair[1].ratio, pair[1].share))
     rows = [
         [name, digits(area(one.ratio, one.share), 3), *(_percent(one.at(ratio)) for ratio in (1, 2, float("inf")))]

@@ -188,6 +188,20 @@ def test_a_lucky_stretch_is_not_the_target():
     assert smoothed(outcome)[-1] == 0.5
 
 
+def test_steps_are_the_candidates_over_the_references():
+    contest = made(RULES, {arm: {name: [0.9] * 4 for name in RULES} for arm in ARMS})
+    for name, steep in (("evolved", 4), ("adamw", 2), ("lion", 1)):
+        for trial in contest.finals["tuned"][name]:
+            trial.result.outcome["curve"] = [1 - 0.1 * min(steep * at, 8) for at in range(1, 9)]
+    people = {name: Contestant(name, RULES[name], "baseline" if name != "evolved" else "candidate") for name in RULES}
+    answers = answered({"t": questions(contest, people, reference="adamw", seed=0)})["t"]
+    found = task_entry(contest, people, answers, held_out=False, seed=0, reference="adamw")
+    assert found["target_loss"] == pytest.approx(0.2)
+    steps = {name: one["steps_to_target"] for name, one in found["contestants"].items()}
+    assert steps["evolved"] < steps["adamw"] < steps["lion"]
+    assert found["steps_ratio"]["evolved"]["ratio"] == pytest.approx(steps["evolved"] / steps["adamw"])
+
+
 def test_one_bad_training_does_not_set_the_target():
     good = [{"status": "ok", "curve": [2.0, 0.1 + 0.01 * at], "initial_loss": 5.0} for at in range(16)]
     assert target_of(good) == pytest.approx(0.1 + 0.12)

@@ -21,6 +21,23 @@ class Progress(Protocol):
         ...
 
 
+class Count:
+    """Turns how many trainings of some are made into training steps, for an evaluator's ``advance``.
+
+    Args:
+        progress: Who is told.
+        steps: Of a training.
+    """
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self._progress, self._steps, self._made = progress, steps, 0
+
+    def __call__(self, made: int, total: int) -> None:
+        """So many of ``total`` trainings are made."""
+        self._progress.advance((made - self._made) * self._steps)
+        self._made = made
+
+
 class Silent:
     """Says nothing."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 from symevo.compare.memory import Memory, scope
+from symevo.compare.progress import Count, Progress
 from symevo.engines import make_engine
 from symevo.errors import UserError
 from symevo.evaluate.fitness import FITNESS
@@ -42,12 +42,12 @@ class RandomSearch:
         """Training steps that it takes, over all candidates, tasks and seeds."""
         return self.count * len(self.settings.tasks) * self.settings.seeds * self.settings.steps
 
-    def best(self, memory: Memory, advance: Callable[[int], object]) -> tuple[Rule, float]:
+    def best(self, memory: Memory, progress: Progress) -> tuple[Rule, float]:
         """The best random candidate, and its fitness.
 
         Args:
             memory: Where outcomes are kept.
-            advance: Called with the training steps that were just made.
+            progress: Who is told.
 
         Raises:
             UserError: The run's tasks are not there any more.
@@ -60,13 +60,7 @@ class RandomSearch:
         planned = Planned(settings, import_plugins(settings.tasks_from), say=self._say)
         plan = make_plan(settings, planned.plans, planned.prints, split=fitness.split, weights=None)
         kept = memory.under(scope({**plan.common, "steps": plan.steps, "prints": planned.prints}, settings.tasks_from))
-        trained = 0
-
-        def told(now: int, total: int) -> None:
-            nonlocal trained
-            advance((now - trained) * settings.steps)
-            trained = now
-
+        told = Count(progress, settings.steps)
         evaluator = Evaluator(
             genome.candidate, plan, fitness=fitness, store=kept, advance=told, timeout=settings.eval_timeout,
             identify=genome.identity, make_engine=self._engine,

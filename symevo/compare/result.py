@@ -30,9 +30,6 @@ from symevo.statistics import expected_best, interval, paired
 SCHEMA = 1
 SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where there are no classes; tuned on validation"
 
-ASKED = 2
-"""Of each candidate, on each task, so many questions are asked where it is tuned as the reference is: see questions."""
-
 
 def task_entry(
     one: Contest,
@@ -134,8 +131,8 @@ def closing(entries: Mapping[str, Any], names: Sequence[str], reference: str) ->
         name: overall({task: entry["verdicts"][name]["gain"] for task, entry in entries.items()}, held_out, reference)
         for name in names
     }
-    asked = ASKED * len(names) * len(entries)
-    warning = too_few(max(entry["replicates"] for entry in entries.values()), asked)
+    replicates = max(entry["replicates"] for entry in entries.values())
+    warning = too_few(replicates, candidates=len(names), tasks=len(entries))
     return {name: f"{text}; {warning}" if warning else text for name, text in said.items()}
 
 

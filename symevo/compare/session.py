@@ -13,7 +13,7 @@ from symevo.compare.memory import Memory
 from symevo.compare.progress import Progress, Silent
 from symevo.compare.protocol import effort
 from symevo.compare.request import Plan, Request, prepare
-from symevo.compare.result import ASKED, SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
+from symevo.compare.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
 from symevo.compare.space import space_of
 from symevo.compare.trainings import Trainings
 from symevo.compare.verdict import too_few
@@ -40,21 +40,13 @@ def compare(
     """
     progress = progress or Silent()
     plan = prepare(request, progress)
-    begun, people, control = time.perf_counter(), dict(plan.people), None
-    plans = plan.planned.plans
-    warning = too_few(max(plan.budget.on(task.rows).replicates for task in plans), ASKED * len(plan.names) * len(plans))
-    if warning:
-        progress.message(warning)
-    progress.more(_steps_ahead(plan))
+    begun, people = time.perf_counter(), dict(plan.people)
+    _announce(plan, progress)
     with Memory(memory) as known:
         if known.count:
             progress.message(f"going on: {known.count:,} trainings are known from a comparison that was interrupted")
-        if plan.random is not None:
-            progress.message(f"random search: {plan.random.count} random rules, scored as the run scored")
-            found, fitness = plan.random.best(known, progress.advance)
-            people[RANDOM] = Contestant(RANDOM, found, "control")
-            best = plan.runs[0].best.fitness
-            control = {"evaluations": plan.random.count, "fitness": fitness, "evolved_fitness": best}
+        random, control = _random(plan, progress, known)
+        people |= random
         contests, done = _contests(plan, people, progress, engine, known)
     asked = {one.task.name: questions(one, people, reference=plan.reference, seed=request.seed) for one in contests}
     answers = answered(asked)
@@ -84,6 +76,26 @@ def compare(
         "seconds": time.perf_counter() - begun,
         "versions": versions(),
     }
+
+
+def _announce(plan: Plan, progress: Progress) -> None:
+    """Says how much is to be done, and if it is too little to show anything."""
+    plans = plan.planned.plans
+    replicates = max(plan.budget.on(task.rows).replicates for task in plans)
+    if warning := too_few(replicates, candidates=len(plan.names), tasks=len(plans)):
+        progress.message(warning)
+    progress.more(_steps_ahead(plan))
+
+
+def _random(plan: Plan, progress: Progress, memory: Memory) -> tuple[dict[str, Contestant], dict[str, Any] | None]:
+    """The best random rule as a contestant, and what the result says of the search; nothing without that control."""
+    if plan.random is None:
+        return {}, None
+    progress.message(f"random search: {plan.random.count} random rules, scored as the run scored")
+    found, fitness = plan.random.best(memory, progress)
+    best = plan.runs[0].best.fitness
+    control = {"evaluations": plan.random.count, "fitness": fitness, "evolved_fitness": best}
+    return {RANDOM: Contestant(RANDOM, found, "control")}, control
 
 
 def _contests(

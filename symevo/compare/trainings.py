@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 from symevo.compare.memory import Memory, scope
-from symevo.compare.progress import Progress
+from symevo.compare.progress import Count, Progress
 from symevo.compare.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
@@ -75,13 +75,8 @@ class Trainings(AbstractContextManager["Trainings"]):
         Raises:
             RunFailed: No worker could train.
         """
-        cost, trained = self._steps[task.name] * effort(task.rows), 0
-
-        def advance(now: int, total: int) -> None:
-            nonlocal trained
-            self._progress.advance((now - trained) * cost)
-            trained = now
-
+        cost = self._steps[task.name] * effort(task.rows)
+        advance = Count(self._progress, cost)
         if not expected:
             self._progress.more(len(jobs) * cost)
         evaluator = self._evaluator(task, jobs, split, advance)

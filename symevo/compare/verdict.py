@@ -150,7 +150,7 @@ def shown_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def too_few(replicates: int, asked: int) -> str:
+def too_few(replicates: int, *, candidates: int, tasks: int) -> str:
     """Why so few tunings can show nothing, in words; nothing where they can.
 
     Of n pairs the signed-rank test's p is at least 2^(1 − n), and Holm's correction of q questions multiplies the least
@@ -158,8 +158,10 @@ def too_few(replicates: int, asked: int) -> str:
 
     Args:
         replicates: n.
-        asked: q.
+        candidates: Each is asked about tuned and at a constant rate, on every task: q = 2 · candidates · tasks.
+        tasks: See there.
     """
+    asked = 2 * candidates * tasks
     fewest = next(count for count in range(1, 1024) if asked * 2.0 ** (1 - count) < LEVEL)
     if replicates >= fewest:
         return ""

@@ -240,13 +240,13 @@ def test_performance_profiles():
 
 
 def test_tunings_that_are_too_few_are_said():
-    assert too_few(20, 10) == ""
-    assert too_few(12, 6) == ""  # the budget quick
-    text = too_few(5, 6)
+    assert too_few(20, candidates=1, tasks=5) == ""
+    assert too_few(12, candidates=1, tasks=3) == ""  # the budget quick
+    text = too_few(5, candidates=1, tasks=3)
     assert "5 tunings are too few" in text
     fewest = int(re.search(r"need (\d+)", text)[1])
-    assert too_few(fewest, 6) == ""
-    assert too_few(fewest - 1, 6)
+    assert too_few(fewest, candidates=1, tasks=3) == ""
+    assert too_few(fewest - 1, candidates=1, tasks=3)
     least = wilcoxon(np.arange(1.0, fewest)).pvalue  # one pair less, and all of one sign: the least p that there is
     assert holm([least] + [1.0] * 5)[0] >= 0.01
 

@@ -125,6 +125,6 @@ def _steps_ahead(plan: Plan) -> int:
     for task in plan.planned.plans:
         how = plan.budget.on(task.rows)
         contestants = len(_field(plan.people, held_out=task.name in plan.held_out)) + (plan.random is not None)
-        trainings = contestants * (how.pilot + how.replicates * (how.trials + len(ARMS)) + TIMED)
-        found += trainings * plan.steps[task.name] * effort(task.rows)
+        stacked = how.pilot + how.replicates * (how.trials + len(ARMS))
+        found += contestants * plan.steps[task.name] * (stacked * effort(task.rows) + TIMED * effort(1))
     return found

@@ -161,6 +161,31 @@ def test_wrong_use_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_too_few_tunings_are_told_before_and_after():
+    said: list[str] = []
+    progress = Silent()
+    progress.message = said.append
+    data = compare(Request((SIGN,), **TINY), progress, engine="inline")
+    assert "3 tunings are too few to show any difference" in said[0]
+    (text,) = data["overall"].values()
+    assert "3 tunings are too few to show any difference" in text
+
+
+def test_the_time_left_counts_all_that_is_trained():
+    class Counted(Silent):
+        ahead = made = 0
+
+        def more(self, steps):
+            self.ahead += steps
+
+        def advance(self, steps):
+            self.made += steps
+
+    progress = Counted()
+    compare(Request((SIGN,), **TINY), progress, engine="inline")
+    assert progress.made == progress.ahead > 0
+
+
 def test_another_seed_gives_another_result():
     one, again, other = (compare(Request((SIGN,), **TINY, seed=seed), engine="inline") for seed in (0, 0, 1))
     assert without_times(one) == without_times(again) != without_times(other)

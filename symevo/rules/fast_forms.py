@@ -38,7 +38,7 @@ _INFINITY = float("inf")
 def fast_form(name: str) -> Callable[..., Any]:
     """The torch form of a primitive; in float32 the one of this module, if there is one."""
     plain, fast = torch_form(name), _FAST.get(name)
-    if fast is None:
+    if fast is None or _prims_fma() is None:
         return plain
 
     @wraps(fast)
@@ -104,9 +104,15 @@ def _polynomial(coefficients: Sequence[float], x: torch.Tensor) -> torch.Tensor:
 
 def _fma(a: torch.Tensor, b: torch.Tensor | float, c: torch.Tensor | float) -> torch.Tensor:
     """a·b + c, rounded once."""
-    from torch._inductor.inductor_prims import fma
-
+    fma: Any = _prims_fma()
     return fma(a, *(part if isinstance(part, torch.Tensor) else torch.full_like(a, part) for part in (b, c)))
+
+
+def _prims_fma() -> Callable[..., Any] | None:
+    """Inductor's fused multiply-add, which it does not promise to anybody; None in a torch that has none."""
+    from torch._inductor import inductor_prims
+
+    return getattr(inductor_prims, "fma", None)
 
 
 _FAST = {"tanh": _tanh, "log": _log, "signed_log": _signed_log}

@@ -137,3 +137,10 @@ def test_a_compiled_step_agrees_with_the_uncompiled(dtype):
     for a, b in zip(*results, strict=True):
         tolerance = {torch.bfloat16: 1e-2, torch.float16: 2e-3}.get(a.dtype, wide)
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance / 10)
+
+
+def test_a_torch_without_the_fused_product_has_its_own_forms(monkeypatch):
+    from torch._inductor import inductor_prims
+
+    monkeypatch.delattr(inductor_prims, "fma")
+    assert all(fast_form(name) is torch_form(name) for name in ("tanh", "log", "signed_log"))

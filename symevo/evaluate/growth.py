@@ -181,7 +181,7 @@ def scores(workload: Workload, snapshot: Snapshot, *, threads: int) -> dict[str,
 
 def state_dict(workload: Workload, snapshot: Snapshot) -> dict[str, Tensor]:
     """What ``load_state_dict`` of the task's model takes: weights, running statistics, and what is not trained."""
-    found = {name: tensor.detach() for name, tensor in workload.model.state_dict().items()}
+    found = {name: tensor.detach() for name, tensor in workload.built(0).state_dict().items()}
     found |= {name: view[0] for name, view in views(snapshot.theta.unsqueeze(0), workload.segments).items()}
     return found | dict(snapshot.buffers)
 

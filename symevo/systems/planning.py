@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from symevo.errors import UserError
+from symevo.errors import RunFailed, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
 from symevo.presets import preset_of
@@ -179,7 +179,7 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
             data_dir=settings.data_dir, run_seed=settings.seed,
         )  # fmt: skip
         try:
-            return workload, fingerprint(workload, splits)
+            return workload, _compared(workload) or fingerprint(workload, splits)
         except UserError as error:  # such as a loss of the wrong shape: no stacking helps
             raise UserError(str(error) if repr(name) in str(error) else f"task {name!r}: {error}") from error
         except Exception as error:  # noqa: BLE001  (whatever a user's module raises)
@@ -200,6 +200,29 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
     if isinstance(found, Exception):
         raise UserError(f"task {name!r}: a training step fails: {_reason(found)}")
     return workload, found
+
+
+def _compared(workload: Workload) -> RunFailed | None:
+    """What a stacked training does otherwise than plain torch.
+
+    Raises:
+        UserError: The plain module, trained one at a time, does so too.
+    """
+    from symevo.tasks.by_hand import difference, repeats
+
+    found = difference(workload)
+    if found is None:
+        return None
+    if workload.stacking != "single":
+        return RunFailed(f"{found} would differ from plain torch")
+    raise UserError(
+        f"{found} is not that of plain torch: "
+        + (
+            "the model keeps something between its trainings"
+            if repeats(workload)
+            else "the model gives something else each time; let it draw its random numbers from torch"
+        )
+    )
 
 
 def _reason(found: Any) -> str:

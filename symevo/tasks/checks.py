@@ -2,33 +2,65 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from symevo.errors import UserError
 from symevo.tasks.task import Splits, Task, one_line
 
+_CONVOLUTIONS = {"conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
 
-def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -> tuple[int, int]:
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a model as it ran.
+
+    Attributes:
+        sample: The inputs ``[2, ...]``.
+        widest: Elements of the widest activation of one sample: of the inputs and outputs of modules.
+        unfolded: The same with the unfolded inputs of convolutions counted too.
+        operations: Floating-point operations of the forward pass of one batch: products, convolutions, attention.
+        convolves: Whether there are convolutions over images or volumes, or transposed ones.
+    """
+
+    sample: Tensor
+    widest: int
+    unfolded: int
+    operations: float
+    convolves: bool
+
+
+class _Calls(TorchFunctionMode):
+    """Note the names of torch's functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -> Look:
     """Runs ``model`` on ``sample [2, ...]`` and checks its outputs against loss and targets.
 
     Args:
         task: Whose loss and metric count.
-        model: Left as it is.
+        model: Built for this.
         sample: Two training inputs.
         splits: All data of the task.
-
-    Returns:
-        The number of elements of the widest activation of one sample: of the inputs and outputs of modules,
-        and with the unfolded inputs of convolutions counted too.
 
     Raises:
         UserError: The model fails, or its outputs do not fit; the message says how.
     """
-    model, widest, unfolded = copy.deepcopy(model).eval(), [sample[0].numel()], [0]
+    widest, unfolded = [sample[0].numel()], [0]
 
     def look(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() and len(output):
@@ -37,18 +69,22 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
             # One column of in-channels × kernel for each pixel of the output.
             unfolded.append(output[0, 0].numel() * module.weight[0].numel())
 
-    for module in model.modules():
-        module.register_forward_hook(look)
+    for module in model.eval().modules():
+        if not isinstance(module, torch.jit.ScriptModule):
+            module.register_forward_hook(look)
+    calls, counter = _Calls(), FlopCounterMode(display=False)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output: Any = model(sample)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), counter, calls:
+            output: Any = model(sample.clone())
     except (Exception, SystemExit) as error:  # whatever a user's module raises
         shape, reason = list(sample.shape), one_line(error)
         raise UserError(f"task {task.name!r}: the model fails on inputs {shape}: {reason}") from error
     if not isinstance(output, Tensor) or output.dim() < 1 or len(output) != len(sample):
         raise UserError(f"task {task.name!r}: the model must return one output tensor [batch, ...]")
     _check_outputs(task, output, splits)
-    return max(widest), max(widest + unfolded)
+    batch = min(task.batch, len(splits.train.x)) / len(sample)
+    operations = counter.get_total_flops() * batch
+    return Look(sample, max(widest), max(widest + unfolded), operations, bool(calls.names & _CONVOLUTIONS))
 
 
 def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from symevo.errors import UserError
+from symevo.tasks.checks import Look
 from symevo.tasks.stacking import STACKINGS
 from symevo.tasks.task import Task
 
@@ -48,42 +49,52 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
     ("shakespeare-transformer", "cpu"): ("single", 1),  # vmap 8: 105,555, 32: 16,737 (8,953)
 }
 
-# For other models: above this many weights one at a time was as fast as anything on the CPU above.
-LARGE = 50_000
+# For other models, measured likewise (paper/results/stacking.json): the most floating-point operations of the forward
+# pass of one row-step with which stacking was no slower than one model at a time, already from 8 rows on.
+MOST_OPERATIONS = {"products": 12e6, "vmap": 2e6}
 ROWS = {"products": 25, "vmap": 32, "single": 1}
 
 
 def choose(
-    task: Task, model: nn.Module, sample: Tensor, *, device: str, stacking: str | None, rows: int | None
+    task: Task, build: Callable[[], nn.Module], look: Look, *, device: str, stacking: str | None, rows: int | None
 ) -> tuple[str, int]:
     """The stacking and the number of rows per chunk for ``task`` on a device type ("cpu", "cuda").
 
-    Asked for by the caller, else by the task, else measured for this task, else by the kind of model.
+    Asked for by the caller, else by the task, else measured for this task, else by the kind and size of the model.
+
+    Args:
+        task: What is trained.
+        build: Makes its model anew.
+        look: What was seen of it.
+        device: Where it is trained.
+        stacking: Asked for by the caller.
+        rows: The most rows of a chunk, asked for by the caller.
 
     Raises:
         UserError: The stacking asked for cannot train this model, or the number of rows is not possible with
         it.
     """
     measured, measured_rows = MEASURED.get((task.name, device), (None, 0))
-    chosen = stacking or task.stacking or measured or _by_kind(model, sample)
+    chosen = stacking or task.stacking or measured or _by_kind(build, look)
     if rows is not None and (isinstance(rows, bool) or rows < 1):
         raise UserError(f"rows is {rows!r}; it must be a whole number of at least 1")
     if chosen == "single" and rows not in (None, 1):
         raise UserError(f"task {task.name!r}: stacking 'single' trains one row at a time, not {rows}")
-    obstacle = _obstacle(chosen, model, sample)
+    obstacle = _obstacle(chosen, build, look)
     if obstacle is not None:
         raise UserError(f"task {task.name!r} cannot be stacked as {chosen!r}: {obstacle}; try 'vmap' or 'single'")
     return chosen, rows or (measured_rows if chosen == measured else ROWS.get(chosen, 1))
 
 
-def _by_kind(model: nn.Module, sample: Tensor) -> str:
-    """One at a time for large models, else products where all layers are known, else vmap."""
-    weights = sum(p.numel() for p in model.parameters())
-    if weights >= LARGE:
-        return "single"
-    return "products" if _obstacle("products", model, sample) is None else "vmap"
+def _by_kind(build: Callable[[], nn.Module], look: Look) -> str:
+    """Products where all layers are known, else vmap where nothing in the model is slow in it; else one at a time."""
+    if look.operations <= MOST_OPERATIONS["products"] and _obstacle("products", build, look) is None:
+        return "products"
+    if look.operations <= MOST_OPERATIONS["vmap"] and not look.convolves and _obstacle("vmap", build, look) is None:
+        return "vmap"
+    return "single"
 
 
-def _obstacle(stacking: str, model: nn.Module, sample: Tensor) -> str | None:
+def _obstacle(stacking: str, build: Callable[[], nn.Module], look: Look) -> str | None:
     with torch.no_grad():
-        return STACKINGS.get(stacking).obstacle(copy.deepcopy(model).eval(), sample)
+        return STACKINGS.get(stacking).obstacle(build().eval(), look.sample.clone())

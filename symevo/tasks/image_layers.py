@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from symevo.tasks.layers import Layer, MaskSource, layer_for
 
 
-def plain_convolution(module: nn.Conv2d) -> bool:
+def _plain_convolution(module: nn.Conv2d) -> bool:
     """Whether unfolding with zeros around the image gives this convolution."""
     return (
         module.groups == 1
@@ -20,7 +20,7 @@ def plain_convolution(module: nn.Conv2d) -> bool:
     )
 
 
-@layer_for(nn.Conv2d, plain_convolution)
+@layer_for(nn.Conv2d, _plain_convolution)
 class Conv2d(Layer):
     """A convolution as one product per row: W ``[R, out, C·kh·kw]`` times the unfolded input."""
 

@@ -31,6 +31,28 @@ from symevo.errors import UserError
 # Draws a dropout mask: (shape of one sample, batch size, probability) -> [B, *shape].
 MaskSource = Callable[[torch.Size, int, float], Tensor]
 
+
+class Masks:
+    """Dropout masks from a private generator on the CPU, so that they are the same on every device.
+
+    A mask is drawn in the layout ``[B, *shape of a sample]`` whatever the layout of the activation: it is the mask
+    that ``nn.Dropout`` of a plain model draws when torch is seeded alike.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.generator = torch.Generator()
+        self.device, self.dtype = device, dtype
+
+    def seed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
+
+    def __call__(self, shape: torch.Size, batch: int, probability: float) -> Tensor:
+        """``[B, *shape]``: 0 with ``probability``, else 1 / (1 − probability)."""
+        keep = 1.0 - probability
+        mask = torch.empty(batch, *shape, dtype=self.dtype).bernoulli_(keep, generator=self.generator)
+        return mask.div_(keep or 1.0).to(self.device)
+
+
 ALIGNMENT = CACHE_LINE // torch.float32.itemsize  # elements
 
 

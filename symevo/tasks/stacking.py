@@ -8,11 +8,12 @@ elements between are 0, and their gradients too.
 - ``products``: a Sequential of known layers as batched matrix products, backward pass written out. Fastest
   for small nets on a CPU.
 - ``vmap``: any module, by ``torch.func.functional_call`` under ``vmap``.
-- ``single``: any module, one row; weights of the module are views into ``theta``. Fastest for large nets on a
-  CPU.
+- ``single``: any module, one row: the user's module itself, whose weights are views into ``theta``. Fastest
+  for large nets on a CPU.
 
 Which one is used is a setting of a run: they agree up to rounding only. Within one of them the bits of a row
-do not depend on the other rows or on their number.
+do not depend on the other rows or on their number. Whether a model may be stacked at all is found out by
+`symevo.tasks.by_hand`, which compares with the same training in plain torch.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+import symevo.tasks.image_layers  # noqa: F401 (registers its layers)
 from symevo.errors import UserError
 from symevo.registry import Registry
 from symevo.tasks.flat import rounded, segments_of, views, width_of
-from symevo.tasks.layers import LAYERS, Layer
-from symevo.tasks.modules import Masks, prepared
+from symevo.tasks.layers import LAYERS, Layer, Masks
+from symevo.tasks.row_products import RowProducts
 
 
 class Stack(Protocol):
@@ -47,7 +49,7 @@ class Stack(Protocol):
     buffers: dict[str, Tensor]
 
     def __init__(self, model: nn.Module, rows: int) -> None:
-        """Stacks ``rows`` copies of ``model``, on its device, in its dtype; the caller fills ``theta``."""
+        """Lays out ``rows`` copies of ``model``, on its device, in its dtype, and leaves ``model`` as it is."""
         ...
 
     @staticmethod
@@ -55,8 +57,11 @@ class Stack(Protocol):
         """Why ``model`` on inputs like ``x [B, ...]`` cannot be stacked this way; None if it can."""
         ...
 
-    def restart(self) -> None:
-        """Puts the buffers (running statistics) of every row back to their initial values."""
+    def restart(self, model: nn.Module) -> None:
+        """Begins a training of ``model``, which was built for it and is the stack's from now on.
+
+        Every row takes its buffers and its frozen weights; the caller fills ``theta``.
+        """
         ...
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
@@ -102,7 +107,6 @@ class Products:
         theta = like.new_zeros(padded, width_of(segments), requires_grad=False)
         grad = torch.zeros_like(theta)
         self.theta, self.grad = theta[:rows], grad[:rows]
-        self._initial = model
         self._buffers = _stacked_buffers(model, padded)
         self.buffers = {name: b[:rows] for name, b in self._buffers.items()}
         self._masks = Masks(like.device, like.dtype)
@@ -116,7 +120,7 @@ class Products:
             layer.bind(weights, grads, buffers)
             self._layers.append(layer)
         self._first = next(i for i, layer in enumerate(self._layers) if layer.weighted)
-        self.random = any(type(module) is nn.Dropout for _, module in _leaves(model))
+        self.random = _draws(model)
 
     @staticmethod
     def obstacle(model: nn.Module, x: Tensor) -> str | None:
@@ -127,6 +131,8 @@ class Products:
                 return f"{type(module).__name__} is not among {', '.join(sorted(k.__name__ for k in LAYERS))}"
             if not can(module):
                 return f"{module} has settings that are not supported"
+            if not _plain(module):
+                return f"{type(module).__name__} has hooks, or a forward of its own"
             if id(module) in seen and layer.weighted:
                 return f"{type(module).__name__} is used twice"
             seen.add(id(module))
@@ -138,8 +144,8 @@ class Products:
             return "it has no weights, or frozen ones"
         return "two layers share weights" if len({id(p) for p in parameters}) < len(parameters) else None
 
-    def restart(self) -> None:
-        for name, initial in self._initial.named_buffers():
+    def restart(self, model: nn.Module) -> None:
+        for name, initial in model.named_buffers():
             self._buffers[name].copy_(initial)
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
@@ -158,21 +164,48 @@ class Products:
             d_outputs = self._layers[index].backward(d_outputs, need_dx=index > self._first)
 
 
+_HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_post_accumulate_grad_hooks",
+)  # fmt: skip
+
+
+def hooked(one: nn.Module | nn.Parameter) -> bool:
+    """Whether a module or a weight has hooks that run in a training step."""
+    return any(getattr(one, name, None) for name in _HOOKS)
+
+
+def _plain(module: nn.Module) -> bool:
+    """Whether a module computes what its class does, from weights that are what they seem."""
+    own = [p for p in module._parameters.values() if p is not None]
+    return (
+        "forward" not in vars(module)
+        and not hooked(module)
+        and not any(hooked(p) or type(p) is not nn.Parameter for p in own)
+    )
+
+
 @contextlib.contextmanager
-def _private_randomness(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Seeds torch's global generators for what a foreign module draws, and puts them back afterwards."""
+def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generators for what a module draws, and put them back afterwards; None: do neither."""
     if seed is None:
         yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
+    elif device.type == "cpu":  # fork_rng takes 70 times as long: it visits every kind of device
+        before = torch.get_rng_state()
+        torch.default_generator.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(before)
+    else:
+        with torch.random.fork_rng(devices=[device], device_type=device.type):
+            torch.manual_seed(seed)
+            yield
 
 
 def _draws(model: nn.Module) -> bool:
     """Whether training passes may draw random numbers: unless all of the modules are known, they may."""
     calm = {kind for kind in LAYERS if kind is not nn.Dropout} | {nn.Sequential}
-    return not all(type(module) in calm for module in model.modules())
+    return not all(type(module) in calm and _plain(module) for module in model.modules())
 
 
 @STACKINGS.register("vmap")
@@ -187,8 +220,7 @@ class Vmap:
     def __init__(self, model: nn.Module, rows: int) -> None:
         like = next(model.parameters())
         self._device = like.device
-        self._masks = Masks(like.device, like.dtype)
-        self._model = prepared(model, self._masks, products=True)
+        self._model = model
         self.random = _draws(model)
         segments = segments_of(model)
         padded = rounded(rows, 32)
@@ -199,17 +231,20 @@ class Vmap:
         self._grads = list(views(grad, segments).values())
         self._buffers = _stacked_buffers(model, padded)
         self.buffers = {name: b[:rows] for name, b in self._buffers.items()}
-        self._initial = model
         self._rows, self._padded = rows, padded
         self._outputs: Tensor | None = None
 
     @staticmethod
     def obstacle(model: nn.Module, x: Tensor) -> str | None:
-        return None
+        if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+            return "it has scripted modules"
+        # The weights of the rows take the place of the module's own, and have no hooks.
+        return next((f"weight {name!r} has hooks" for name, one in model.named_parameters() if hooked(one)), None)
 
-    def restart(self) -> None:
+    def restart(self, model: nn.Module) -> None:
+        self._model = model
         self._theta[self._rows :] = self._theta[:1]
-        for name, initial in self._initial.named_buffers():
+        for name, initial in model.named_buffers():
             self._buffers[name].copy_(initial)
 
     def _call(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -219,12 +254,11 @@ class Vmap:
         train = seed is not None
         if self._model.training != train:
             self._model.train(train)
-        if seed is not None and self.random:
-            self._masks.seed(seed)
         own = len(x) > 1
-        x = torch.cat([x, x[:1].expand(self._padded - len(x), *x.shape[1:])]) if own else x[0]
+        # A module may write into its inputs, so they are always copies.
+        x = torch.cat([x, x[:1].expand(self._padded - len(x), *x.shape[1:])]) if own else x[0].clone()
         run = torch.func.vmap(self._call, in_dims=(0, 0, 0 if own else None), randomness="same")
-        with torch.set_grad_enabled(train), _private_randomness(seed if self.random else None, self._device):
+        with torch.set_grad_enabled(train), seeded(seed if self.random else None, self._device), RowProducts():
             outputs = run(self._weights, self._buffers, x)[: self._rows].movedim(1, -1)
         self._outputs = outputs if train else None
         return outputs.detach()
@@ -241,52 +275,65 @@ class Vmap:
 
 @STACKINGS.register("single")
 class Single:
-    """Any module, one row: the plain forward and backward pass with weights that live in ``theta``."""
+    """Any module, one row: the user's module as it is, with weights that live in ``theta``."""
 
     def __init__(self, model: nn.Module, rows: int) -> None:
         if rows != 1:
             raise UserError(f"stacking 'single' trains one row at a time, not {rows}")
         like = next(model.parameters())
-        self._masks = Masks(like.device, like.dtype)
-        self._model = prepared(model, self._masks, products=False)
         self.random = _draws(model)
-        segments = segments_of(model)
-        self.theta = like.new_zeros(1, width_of(segments), requires_grad=False)
+        self._segments = segments_of(model)
+        self.theta = like.new_zeros(1, width_of(self._segments), requires_grad=False)
         self.grad = torch.zeros_like(self.theta)
-        named = dict(self._model.named_parameters())
-        self._weights = [named[s.name] for s in segments]
-        self._grads = [view[0] for view in views(self.grad, segments).values()]
-        for weight, view in zip(self._weights, views(self.theta, segments).values(), strict=True):
-            weight.data = view[0]
-        self.buffers = {name: buffer.unsqueeze(0) for name, buffer in self._model.named_buffers()}
-        self._initial = model
+        self._model = model
+        self._weights: list[tuple[nn.Parameter, Tensor]] = []  # each with its view into theta
+        self._grads = [view[0] for view in views(self.grad, self._segments).values()]
         self._outputs: Tensor | None = None
 
     @staticmethod
     def obstacle(model: nn.Module, x: Tensor) -> str | None:
         return None
 
-    def restart(self) -> None:
-        for name, initial in self._initial.named_buffers():
-            self.buffers[name].copy_(initial)
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The module's own buffers; a module may have put new ones in their place."""
+        return {name: buffer.unsqueeze(0) for name, buffer in self._model.named_buffers()}
+
+    def restart(self, model: nn.Module) -> None:
+        self._model, named = model, dict(model.named_parameters())
+        self._weights = [(named[name], view[0]) for name, view in views(self.theta, self._segments).items()]
+        for weight, view in self._weights:
+            weight.data = view
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
         if self._model.training != train:
             self._model.train(train)
-        if seed is not None and self.random:
-            self._masks.seed(seed)
-        with (
-            torch.set_grad_enabled(train),
-            _private_randomness(seed if self.random else None, self.theta.device),
-        ):
-            outputs = self._model(x[0]).movedim(0, -1).unsqueeze(0)
+        with torch.set_grad_enabled(train), seeded(seed if self.random else None, self.theta.device):
+            # A module may write into its inputs, so they are always a copy.
+            outputs = self._model(x[0].clone()).movedim(0, -1).unsqueeze(0)
         self._outputs = outputs if train else None
+        if not train:
+            self._settle()
         return outputs.detach()
 
     def gradient(self, d_outputs: Tensor) -> None:
         assert self._outputs is not None, "a training pass comes first"
-        found = torch.autograd.grad(self._outputs, self._weights, d_outputs, allow_unused=True, materialize_grads=True)
+        for weight, _ in self._weights:
+            weight.grad = None
+        self._outputs.backward(d_outputs)  # not autograd.grad, which passes over some hooks
         self._outputs = None
-        for grad, value in zip(self._grads, found, strict=True):
-            grad.copy_(value)
+        for (weight, _), grad in zip(self._weights, self._grads, strict=True):
+            if weight.grad is None:
+                grad.zero_()
+            else:
+                grad.copy_(weight.grad)
+            weight.grad = None
+        self._settle()
+
+    def _settle(self) -> None:
+        """Take over weights that the module has put elsewhere, as ``weight.data = ...`` in a forward does."""
+        for weight, view in self._weights:
+            if weight.data_ptr() != view.data_ptr():
+                view.copy_(weight.data)
+                weight.data = view

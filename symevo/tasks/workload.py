@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,7 +20,7 @@ from symevo.tasks.checks import look_through
 from symevo.tasks.choice import choose
 from symevo.tasks.flat import Segment, segments_of, width_of
 from symevo.tasks.losses import LOSSES, Loss, custom
-from symevo.tasks.stacking import STACKINGS, Stack
+from symevo.tasks.stacking import STACKINGS, Stack, hooked
 from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
@@ -85,19 +86,20 @@ class Workload:
         self._orders: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self.loss: Loss = LOSSES.get(task.loss) if isinstance(task.loss, str) else custom(task.loss)
         self._augment = AUGMENTS.get(task.augment) if task.augment is not None else None
-        self.model = self._template()
-        self.segments: tuple[Segment, ...] = segments_of(self.model)
+        self._shares = False
+        template = self._build(seed_for(run_seed, task.name, "template"))
+        self._shares = _overlap(template, self._build(seed_for(run_seed, task.name, "template")))
+        self.segments: tuple[Segment, ...] = segments_of(template)
         if not self.segments:
             raise UserError(f"task {task.name!r}: the model has no trainable weights")
         self.weights = sum(s.stop - s.start for s in self.segments)
         self.width = width_of(self.segments)
-        sample = self._sample()
-        plain, unfolded = look_through(task, self.model, sample, self._splits)
+        look = look_through(task, self.built(0), self._sample(), self._splits)
         self.stacking, self.max_rows = choose(
-            task, self.model, sample, device=self.device.type, stacking=stacking, rows=rows
+            task, lambda: self.built(0), look, device=self.device.type, stacking=stacking, rows=rows
         )
         self._stack: type[Stack] = STACKINGS.get(self.stacking)
-        widest = plain if self.stacking == "single" else unfolded
+        widest = look.widest if self.stacking == "single" else look.unfolded
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
 
     @property
@@ -121,19 +123,46 @@ class Workload:
             raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
             raise UserError(f"task {self.task.name!r}: the model has lazy layers: give their sizes, or run it once")
-        return model
+        return self._copy(model) if self._shares else model
 
-    def _template(self) -> nn.Module:
-        model = self._build(seed_for(self.run_seed, self.task.name, "template"))
+    def _copy(self, model: nn.Module) -> nn.Module:
+        """A copy of a model whose layers ``task.model`` hands out again and again, so that no training changes them."""
+        try:
+            if any(hooked(parameter) for parameter in model.parameters()):
+                raise UserError("hooks on its weights would be lost")
+            return copy.deepcopy(model)
+        except Exception as error:  # whatever a user's module raises
+            raise UserError(
+                f"task {self.task.name!r}: model() hands out the same layers each time, and they cannot be copied "
+                f"({one_line(error)}): build new ones in it"
+            ) from error
+
+    def built(self, seed: int) -> nn.Module:
+        """A new model as training seed ``seed`` starts with, on the device, in training mode.
+
+        Raises:
+            UserError: The task's function fails, or its model has other weights than before.
+        """
+        model = self._build(seed_for(self.run_seed, self.task.name, seed, "init"))
         return model.to(device=self.device, dtype=self.dtype).train()
 
     def initial(self, seed: int) -> Tensor:
         """The weights ``[W]`` that training seed ``seed`` starts from."""
-        parameters = dict(self._build(seed_for(self.run_seed, self.task.name, seed, "init")).named_parameters())
-        flat = torch.zeros(self.width)
-        for name, start, stop, _ in self.segments:
+        return self.flat(self.built(seed))
+
+    def flat(self, model: nn.Module) -> Tensor:
+        """The weights ``[W]`` of a model of this task.
+
+        Raises:
+            UserError: It has other weights than the task's first model.
+        """
+        parameters = dict(model.named_parameters())
+        flat = torch.zeros(self.width, device=self.device, dtype=self.dtype)
+        for name, start, stop, shape in self.segments:
+            if name not in parameters or parameters[name].shape != shape:
+                raise UserError(f"task {self.task.name!r}: model() makes another model each time: {name} differs")
             flat[start:stop] = parameters[name].detach().reshape(-1)
-        return flat.to(device=self.device, dtype=self.dtype)
+        return flat
 
     def split(self, name: str) -> Pair:
         """The split ``name`` on the device.
@@ -206,6 +235,10 @@ class Workload:
         index = torch.randperm(len(x), generator=generator)[:count].to(self.device)
         return Pair(x.index_select(0, index), y.index_select(0, index))
 
+    def draw(self, seed: int, step: int) -> int:
+        """What seeds the masks, and all else that a model draws, of a training step."""
+        return self.seed(seed, "dropout", step)
+
     def seed(self, seed: int, purpose: str, step: int) -> int:
         """The seed of one stream of this workload."""
         return seed_for(self.run_seed, self.task.name, seed, purpose, step)
@@ -218,7 +251,7 @@ class Workload:
         """
         if count < 1:
             raise UserError(f"a chunk has at least 1 row, not {count}")
-        return Rows(self, self._stack(self.model, count))
+        return Rows(self, self._stack(self.built(0), count))
 
     def _sample(self) -> Tensor:
         """Two training inputs (one, if there is but one), for a look at shapes."""
@@ -232,19 +265,24 @@ class Rows:
     Attributes:
         theta: Weights ``[R, W]``, contiguous; an update changes them in place.
         grad: Gradients ``[R, W]``, contiguous, filled by `losses_and_grad`.
-        buffers: What else the model keeps (running statistics), by name, each ``[R, ...]``.
     """
 
     def __init__(self, workload: Workload, stack: Stack) -> None:
         self.workload = workload
         self._stack = stack
-        self.theta, self.grad, self.buffers = stack.theta, stack.grad, stack.buffers
+        self.theta, self.grad = stack.theta, stack.grad
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """What the model keeps besides weights (running statistics), by name, each ``[R, ...]``."""
+        return self._stack.buffers
 
     def start(self, seed: int) -> None:
-        """Puts every row at the initial weights and buffers of training seed ``seed``."""
-        self.theta.copy_(self.workload.initial(seed))
+        """Puts every row at the initial weights and buffers of training seed ``seed``, on a model built for it."""
+        model = self.workload.built(seed)
+        self.theta.copy_(self.workload.flat(model))
         self.grad.zero_()
-        self._stack.restart()
+        self._stack.restart(model)
 
     def losses_and_grad(self, seed: int, step: int, *, orders: Sequence[int] | None = None) -> Tensor:
         """Mean training loss ``[R]`` of the batch of ``step`` (0, 1, …) under ``theta``; fills ``grad``.
@@ -263,11 +301,19 @@ class Rows:
         else:
             pairs = [workload.batch(order, step) for order in orders]
             x, y = (torch.stack(parts) for parts in zip(*pairs, strict=True))
-        draw = workload.seed(seed, "dropout", step) if self._stack.random else 0
+        draw = workload.draw(seed, step) if self._stack.random else 0
         outputs = self._stack.outputs(x, seed=draw)
         losses, saved = workload.loss.value(outputs, y)
         self._stack.gradient(workload.loss.gradient(outputs, y, saved))
         return losses.mean(1)
+
+    def descend(self, rate: float) -> None:
+        """Take one step of plain SGD along the gradients."""
+        self.theta.sub_(rate * self.grad)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Outputs ``[R, ..., B]`` for inputs ``[B, ...]``, in evaluation mode."""
+        return self._stack.outputs(x.unsqueeze(0), seed=None)
 
     def evaluate(self, split: str = "validation") -> Scores:
         """Mean loss and accuracy of every row over a whole split, in evaluation mode.
@@ -285,9 +331,19 @@ class Rows:
         right = torch.zeros_like(loss)
         for start in range(0, len(x), workload.block):
             target = y[start : start + workload.block].unsqueeze(0)
-            outputs = self._stack.outputs(x[start : start + workload.block].unsqueeze(0), seed=None)
+            outputs = self.outputs(x[start : start + workload.block])
             losses, _ = workload.loss.value(outputs, target)
             loss += losses.sum(1, dtype=torch.float64)
             if count_right:  # max and not argmax: the same index, five times faster along this axis
                 right += (outputs.max(1).indices == target.movedim(1, -1)).flatten(1).sum(1)
         return Scores((loss / len(x)).cpu(), (right / y.numel()).cpu() if count_right else None)
+
+
+def _overlap(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two models have weights or buffers in common."""
+
+    def places(model: nn.Module) -> set[int]:
+        tensors = [*model.parameters(), *model.buffers()]
+        return {tensor.data_ptr() for tensor in tensors if tensor.numel()}
+
+    return not places(one).isdisjoint(places(other))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -63,8 +64,6 @@ def problem(case: str, rows: int) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
 
 def alone(model: nn.Module, weights: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """One plain module under autograd and torch's dropout: loss, gradient, evaluation outputs, buffers."""
-    import copy
-
     model = copy.deepcopy(model).train()
     for parameter, segment in zip(model.parameters(), segments_of(model), strict=True):
         parameter.data = weights[segment.start : segment.stop].view(segment.shape)
@@ -88,7 +87,7 @@ def test_rows_equal_models_trained_alone(case: str, stacking: str, own: bool) ->
     model, x, y, weights = problem(case, rows)
     stack = STACKINGS.get(stacking)(model, rows)
     stack.theta.copy_(weights)
-    stack.restart()
+    stack.restart(copy.deepcopy(model))
     xs, ys = (torch.stack([part.roll(row, 0) for row in range(rows if own else 1)]) for part in (x, y))
     outputs = stack.outputs(xs, seed=SEED)
     losses, saved = LOSSES.get("cross_entropy").value(outputs, ys)
@@ -107,11 +106,11 @@ def test_restart_forgets_running_statistics() -> None:
     model, x, _, weights = problem("everything", 2)
     stack = STACKINGS.get("products")(model, 2)
     stack.theta.copy_(weights)
-    stack.restart()
+    stack.restart(model)
     before = stack.outputs(x[None], seed=None).clone()
     stack.outputs(x[None], seed=SEED)
     assert not torch.equal(stack.outputs(x[None], seed=None), before)
-    stack.restart()
+    stack.restart(model)
     assert torch.equal(stack.outputs(x[None], seed=None), before)
 
 
@@ -135,6 +134,7 @@ def test_all_ways_draw_the_same_dropout_mask() -> None:
     for stacking in ("products", "single"):
         stack = STACKINGS.get(stacking)(model, 1)
         stack.theta.copy_(weights)
+        stack.restart(model)
         found.append(stack.outputs(x[None], seed=77))
     assert torch.allclose(found[0], found[1], rtol=1e-10, atol=1e-12)
 

@@ -203,7 +203,7 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
 
 
 def _compared(workload: Workload) -> RunFailed | None:
-    """What a stacked training does otherwise than plain torch.
+    """What a stacked training would do otherwise than plain torch.
 
     Raises:
         UserError: The plain module, trained one at a time, does so too.
@@ -214,21 +214,18 @@ def _compared(workload: Workload) -> RunFailed | None:
     if found is None:
         return None
     if workload.stacking != "single":
-        return RunFailed(f"{found} would differ from plain torch")
-    raise UserError(
-        f"{found} is not that of plain torch: "
-        + (
-            "the model keeps something between its trainings"
-            if repeats(workload)
-            else "the model gives something else each time; let it draw its random numbers from torch"
-        )
-    )
+        return RunFailed(found)
+    if repeats(workload):
+        raise UserError(f"{found}: the model keeps something from one training to the next")
+    raise UserError(f"{found}: the model gives something else each time; let it draw its random numbers from torch")
 
 
 def _reason(found: Any) -> str:
     from symevo.tasks.task import one_line
 
-    return textwrap.shorten(one_line(found), 200, placeholder=" …") if isinstance(found, Exception) else ""
+    if not isinstance(found, Exception):
+        return ""
+    return textwrap.shorten(str(found) if isinstance(found, RunFailed) else one_line(found), 200, placeholder=" …")
 
 
 def pick_device(name: str) -> str:

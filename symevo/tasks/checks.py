@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from symevo.errors import UserError
 from symevo.tasks.task import Splits, Task, one_line
 
-_CONVOLUTIONS = {"conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
+# The argument of a function of torch whose sizes tell how many products a number of its output is the sum of.
+_SUMMED: Mapping[str, Callable[..., int]] = {
+    **dict.fromkeys(("linear", "conv1d", "conv2d", "conv3d"), lambda x, weight, *_: weight[0].numel()),
+    **dict.fromkeys(("matmul", "mm", "bmm", "__matmul__"), lambda x, y, *_: x.shape[-1]),
+    **dict.fromkeys(("addmm", "baddbmm"), lambda added, x, y, *_: x.shape[-1]),
+}
+# Slower stacked by vmap than one model at a time, or not to be stacked.
+_SLOW = {
+    "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "einsum",
+    "multi_head_attention_forward", "scaled_dot_product_attention", "rnn_tanh_cell", "rnn_relu_cell", "gru_cell",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,27 +34,31 @@ class Look:
         sample: The inputs ``[2, ...]``.
         widest: Elements of the widest activation of one sample: of the inputs and outputs of modules.
         unfolded: The same with the unfolded inputs of convolutions counted too.
-        operations: Floating-point operations of the forward pass of one batch: products, convolutions, attention.
-        convolves: Whether there are convolutions over images or volumes, or transposed ones.
+        operations: Floating-point operations of the forward pass of one batch, in products and convolutions.
+        slow: Functions that it calls and that are slow when stacked by vmap: convolutions of images, attention.
     """
 
     sample: Tensor
     widest: int
     unfolded: int
     operations: float
-    convolves: bool
+    slow: frozenset[str]
 
 
 class _Calls(TorchFunctionMode):
-    """Note the names of torch's functions that are called."""
+    """Count the floating-point operations of torch's functions that are called, and note which are."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.operations = 0
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.names.add(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
+        result, name = func(*args, **(kwargs or {})), getattr(func, "__name__", "")
+        self.names.add(name)
+        if name in _SUMMED and not kwargs:
+            self.operations += 2 * result.numel() * _SUMMED[name](*args)
+        return result
 
 
 def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -> Look:
@@ -72,9 +85,9 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
     for module in model.eval().modules():
         if not isinstance(module, torch.jit.ScriptModule):
             module.register_forward_hook(look)
-    calls, counter = _Calls(), FlopCounterMode(display=False)
+    calls = _Calls()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), counter, calls:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), calls:
             output: Any = model(sample.clone())
     except (Exception, SystemExit) as error:  # whatever a user's module raises
         shape, reason = list(sample.shape), one_line(error)
@@ -83,8 +96,7 @@ def look_through(task: Task, model: nn.Module, sample: Tensor, splits: Splits) -
         raise UserError(f"task {task.name!r}: the model must return one output tensor [batch, ...]")
     _check_outputs(task, output, splits)
     batch = min(task.batch, len(splits.train.x)) / len(sample)
-    operations = counter.get_total_flops() * batch
-    return Look(sample, max(widest), max(widest + unfolded), operations, bool(calls.names & _CONVOLUTIONS))
+    return Look(sample, max(widest), max(widest + unfolded), calls.operations * batch, frozenset(calls.names & _SLOW))
 
 
 def _check_outputs(task: Task, output: Tensor, splits: Splits) -> None:

@@ -82,7 +82,8 @@ def choose(
         raise UserError(f"task {task.name!r}: stacking 'single' trains one row at a time, not {rows}")
     obstacle = _obstacle(chosen, build, look)
     if obstacle is not None:
-        raise UserError(f"task {task.name!r} cannot be stacked as {chosen!r}: {obstacle}; try 'vmap' or 'single'")
+        others = "'single'" if chosen == "vmap" else "'vmap' or 'single'"
+        raise UserError(f"task {task.name!r} cannot be stacked as {chosen!r}: {obstacle}; try {others}")
     return chosen, rows or (measured_rows if chosen == measured else ROWS.get(chosen, 1))
 
 
@@ -90,7 +91,7 @@ def _by_kind(build: Callable[[], nn.Module], look: Look) -> str:
     """Products where all layers are known, else vmap where nothing in the model is slow in it; else one at a time."""
     if look.operations <= MOST_OPERATIONS["products"] and _obstacle("products", build, look) is None:
         return "products"
-    if look.operations <= MOST_OPERATIONS["vmap"] and not look.convolves and _obstacle("vmap", build, look) is None:
+    if look.operations <= MOST_OPERATIONS["vmap"] and not look.slow and _obstacle("vmap", build, look) is None:
         return "vmap"
     return "single"
 

@@ -143,8 +143,12 @@ class Workload:
         Raises:
             UserError: The task's function fails, or its model has other weights than before.
         """
-        model = self._build(seed_for(self.run_seed, self.task.name, seed, "init"))
+        model = self._build(self.seed_of_model(seed))
         return model.to(device=self.device, dtype=self.dtype).train()
+
+    def seed_of_model(self, seed: int) -> int:
+        """What seeds the building of the model of training seed ``seed``."""
+        return seed_for(self.run_seed, self.task.name, seed, "init")
 
     def initial(self, seed: int) -> Tensor:
         """The weights ``[W]`` that training seed ``seed`` starts from."""

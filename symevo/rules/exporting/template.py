@@ -13,11 +13,8 @@ from symevo.rules.exporting.running import COMMON, COMPILED, ZEROS
 from symevo.rules.exporting.words import class_words, module_words, origin
 from symevo.rules.rule import Rule
 
-TAKEN = frozenset(
-    {"self", "params", "total_steps", "foreach", "compile", "super", "warnings", "ValueError", "t", "param_names",
-     "initial_lr", "name"}
-)  # fmt: skip
-"""Names that no hyperparameter of an exported rule may have."""
+TAKEN = frozenset({"float", "super", "warnings", "ValueError"})
+"""Names that the constructor reads, which no hyperparameter of an exported rule may have."""
 
 
 class File:

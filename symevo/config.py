@@ -35,11 +35,11 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise UserError(f"--config {path} is no regular file: give a TOML file")
         if status.st_size > _CONFIG_BYTES:
             raise UserError(f"--config {path} has more than {_CONFIG_BYTES:,} bytes: give a TOML file of settings")
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8-sig")  # editors on Windows write a byte order mark
     except UserError:
         raise
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "not text"
+        why = getattr(error, "strerror", None) or "not text in UTF-8"
         raise UserError(f"cannot read --config {path}: {why}; give a TOML file") from None
     data = _parse_toml(text, path)
     known = {key.replace("-", "_"): value for key, value in data.items()}

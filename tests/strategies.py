@@ -63,6 +63,23 @@ def rules(draw: st.DrawFn, **program: Any) -> Rule:
     return Rule(text, hyper, Schedule(warmup, draw(st.sampled_from(list(DECAYS)))), draw(st.text("abc-", min_size=1)))
 
 
+@st.composite
+def retyped(draw: st.DrawFn, names: list[str], *, depth: int = 3, numbers: Any = plain_numbers) -> Rule:
+    """Rules with some of ``names``, which are numbers at one time and per weight at another; the last one stays."""
+    *targets, hyper = draw(st.lists(st.sampled_from(names), min_size=2, max_size=4, unique=True))
+    number = expressions(["t", "lr", hyper], depth=depth, numbers=numbers)
+    remembered = expressions(["t", hyper, *targets], depth=depth, numbers=numbers)
+    any_kind = expressions(["g", "theta", "t", "lr", hyper, *targets], depth=depth, numbers=numbers)
+    per_weight = any_kind.map(lambda expr: Op("+", (Name("g"), expr)))
+    kinds = st.sampled_from([number, remembered, per_weight, any_kind])
+    statements = [(draw(st.sampled_from(targets)), draw(draw(kinds))) for _ in range(draw(st.integers(1, 5)))]
+    unassigned = set(targets) - {target for target, _ in statements}
+    statements += [(target, draw(draw(kinds))) for target in sorted(unassigned)]
+    statements.insert(draw(st.integers(1, len(statements))), ("theta", draw(per_weight)))
+    program = Program(tuple(statements))
+    return Rule(program, dict.fromkeys(program.hyper_names, draw(st.floats(0, 1, exclude_max=True))))
+
+
 def renamed(program: Program, names: dict[str, str]) -> Program:
     """The program with other names for its states, temporaries or hyperparameters."""
     return Program(

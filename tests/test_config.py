@@ -165,6 +165,11 @@ def test_wrong_toml(text: str, words: str, empty_folder: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_toml_may_begin_with_a_byte_order_mark(empty_folder: Path) -> None:
+    (empty_folder / "search.toml").write_bytes(b"\xef\xbb\xbfpopulation = 12\n")
+    assert resolve({}, toml=Path("search.toml")).population == 12
+
+
 def test_toml_that_is_not_there_or_is_not_text(empty_folder: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read --config search\.toml"):
         resolve({}, toml=Path("search.toml"))

@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from symevo.cli.signals import Interrupts, Stop
 from symevo.errors import Interrupted, Paused, RunFailed, UserError
@@ -44,8 +47,9 @@ def _run(argv: list[str], interrupts: Interrupts) -> int:
     try:
         from symevo.cli.parsing import parse
 
-        job = parse(argv)
-        return job if isinstance(job, int) else int(job())
+        with _plain_warnings():
+            job = parse(argv)
+            return job if isinstance(job, int) else int(job())
     except BaseException as error:  # noqa: BLE001
         # An import that is interrupted may say so with an error of its own.
         if interrupts.heard and not isinstance(error, KeyboardInterrupt):
@@ -53,6 +57,22 @@ def _run(argv: list[str], interrupts: Interrupts) -> int:
         if isinstance(error, KeyboardInterrupt) and (path := _resumed(argv)) is not None:
             error = Interrupted(path)  # however early: the run is there
         return _end_of(error, "" if argv[:1] != ["run"] else " before the first checkpoint; nothing to go on with")
+
+
+@contextlib.contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows symevo's own warnings in one line, without a place in symevo's code; others as Python does."""
+    usual = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *place: Any, **more: Any) -> str:
+        own = category.__module__.partition(".")[0] == "symevo"
+        return f"symevo: warning: {message}\n" if own else usual(message, category, *place, **more)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _resumed(argv: list[str]) -> Path | None:

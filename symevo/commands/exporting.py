@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from symevo.systems.result import Candidate, Run
 
 CODE, NUMBERS = ".py", ".safetensors"
+_NEEDED = frozenset({"torch", "symevo"})
 
 
 def command(
@@ -65,12 +68,29 @@ def export(
         return _write_controllers(found, path, name)
     if path.suffix != CODE:
         raise UserError(f"cannot write {path}: the name of a Python file ends in {CODE}")
+    _check_hides_nothing(path)
     from symevo.rules import export as writer
     from symevo.systems.saving import write
 
     text = writer.source(getattr(found, "rule", found), name=name, about=about, module=path.stem)
     write(path, text.encode())
     return path
+
+
+def _check_hides_nothing(path: Path) -> None:
+    """Refuses the name of a module of Python, of torch or of an installed package, which the file would hide."""
+    if path.stem in sys.stdlib_module_names or path.stem in _NEEDED or _is_installed(path.stem):
+        raise UserError(
+            f"cannot write {path}: programs beside it would import it in place of the module {path.stem!r}: "
+            f"give another name, such as my_{path.stem}{CODE}"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a package of this name is installed, such as one that torch imports."""
+    folders = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+    found = importlib.machinery.PathFinder.find_spec(name, folders) if name.isidentifier() else None
+    return found is not None and found.origin is not None  # a mere folder has none
 
 
 def _found(source: Any, rank: int | None) -> tuple[Any, dict[str, Any]]:

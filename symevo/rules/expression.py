@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -81,14 +81,18 @@ def fold(expr: Expr) -> Expr:
         return Op(expr.name, args)
     if expr.name == "where":
         return _decided(args) or Op(expr.name, args)
-    values = [_constant(argument) for argument in args]
-    row = PRIMITIVES.get(expr.name)
-    if row.kind != "comparison" and None not in values:
-        with np.errstate(all="ignore"):
-            value = float(row.numpy(*map(np.float64, values)))  # type: ignore[arg-type]
+    values = [value for value in map(_constant, args) if value is not None]
+    if PRIMITIVES.get(expr.name).kind != "comparison" and len(values) == len(args):
+        value = computed(expr.name, values)
         if math.isfinite(value):
             return signed(value)
     return Op(expr.name, args)
+
+
+def computed(name: str, values: Iterable[float]) -> float:
+    """The value of a primitive of numbers, in float64; infinite or NaN where arithmetic is, and never slow."""
+    with np.errstate(all="ignore"):
+        return float(PRIMITIVES.get(name).numpy(*map(np.float64, values)))
 
 
 def _decided(args: tuple[Expr, ...]) -> Expr | None:

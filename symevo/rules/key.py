@@ -68,15 +68,21 @@ def _chain(expr: Expr, operator: str) -> list[Expr]:
 
 def _live_states(program: Program) -> set[str]:
     """States on which theta depends, at this step or a later one."""
+    return dependencies(program) & set(program.memory)
+
+
+def dependencies(program: Program) -> set[str]:
+    """States, hyperparameters, gradient and clocks on which theta depends, at this step or a later one."""
     needs: dict[str, set[str]] = {}
     for target, expr in program.statements:
         read: set[str] = set()
         for name in names_in(expr):
             read |= needs.get(name, {name})
         needs[target] = read
-    live: set[str] = set()
-    frontier = needs["theta"] & set(program.memory)
+    memory = set(program.memory)
+    found: set[str] = set()
+    frontier = needs["theta"]
     while frontier:
-        live |= frontier
-        frontier = set().union(*(needs[name] for name in frontier)) & set(program.memory) - live
-    return live
+        found |= frontier
+        frontier = set().union(*(needs[name] for name in frontier & memory)) - found
+    return found

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from symevo.rules.expression import Expr, names_in, to_text, walk
-from symevo.rules.key import structural_key
+from symevo.rules.key import dependencies, structural_key
 from symevo.rules.language import READ_ONLY, RuleError, parse_statements
+
+_EXPECTED = {
+    "lr": "so learning rates and schedules have no effect: multiply the step by lr, as theta = theta - lr*g does",
+    "g": "so the rule does not see the gradient: end in a step that reads it, such as theta = theta - lr*g",
+}
+"""What a rule is expected to read, and what follows where it does not."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,13 @@ class Program:
     statements: tuple[tuple[str, Expr], ...]
 
     @classmethod
-    def parse(cls, text: str | Iterable[str]) -> Program:
+    def parse(cls, text: str | Iterable[str], *, finite: bool = False) -> Program:
         """Reads a program from text, or from its lines.
+
+        Args:
+            text: The text.
+            finite: Whether to refuse numbers such as ``9**9**9`` that are not finite once computed: asked of what a
+                user writes, and not of what a run has recorded.
 
         Raises:
             RuleError: With line, column and what would be right.
@@ -37,7 +48,7 @@ class Program:
             if not all(isinstance(line, str) for line in lines):
                 raise RuleError("a program is a list of lines of text")
             text = "\n".join(lines)
-        program = cls(parse_statements(text))
+        program = cls(parse_statements(text, finite=finite))
         if "theta" not in program.assigned:
             raise RuleError("the program never assigns theta; end it with a line such as theta = theta - lr*g")
         return program
@@ -121,11 +132,15 @@ class Program:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Lines that are legal and probably not meant."""
-        targets = [target for target, _ in self.statements]
-        return tuple(
+        """What is legal and probably not meant."""
+        targets, read = [target for target, _ in self.statements], dependencies(self)
+        twice = (
             f"{name} is a state and is assigned {targets.count(name)} times in a step: the next step reads "
             f"the last value; give a corrected value a name of its own, such as {name}_hat"
             for name in self.memory
             if targets.count(name) > 1
         )
+        unread = (
+            f"theta does not depend on {name}, {effect}" for name, effect in _EXPECTED.items() if name not in read
+        )
+        return (*twice, *unread)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from symevo.rules.files import read_json
-from symevo.rules.hyper import unknown
+from symevo.rules.hyper import RESERVED, unknown
 from symevo.rules.language import RuleError
 from symevo.rules.program import Program
 from symevo.rules.schedule import Schedule
@@ -41,8 +41,8 @@ class Rule:
         name: What people call it; it does not count for equality of candidates.
 
     Raises:
-        RuleError: A hyperparameter without a value (all are listed), an unknown one, or a value that is no
-            number.
+        RuleError: A hyperparameter without a value (all are listed), an unknown one, one whose name is taken, or a
+            value that is no number.
     """
 
     program: Program
@@ -52,6 +52,12 @@ class Rule:
 
     def __post_init__(self) -> None:
         known = [*self.program.hyper_names, "lr"]
+        for name in known:
+            if name in RESERVED:
+                raise RuleError(
+                    f"hyperparameter {name!r} has the name of an argument of symevo.rule or of an optimizer: "
+                    f"rename it, for example to {name}_1"
+                )
         values = {"lr": DEFAULT_LR, **self.hyper}
         for name, value in values.items():
             if name not in known:
@@ -144,8 +150,12 @@ class Rule:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> Rule:
+    def from_json(cls, data: Any, *, finite: bool = False) -> Rule:
         """Reads rule JSON. Nothing in it is evaluated.
+
+        Args:
+            data: The object.
+            finite: See :meth:`symevo.rules.program.Program.parse`.
 
         Raises:
             RuleError: Not rule JSON, of a later schema, or not a valid rule.
@@ -162,7 +172,7 @@ class Rule:
             raise RuleError("in rule JSON, program is a list of lines and hyper an object of numbers")
         if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
             raise RuleError(f"a rule's name is printable text of at most {MAX_NAME} characters")
-        found = cls(Program.parse(program), hyper, Schedule.from_json(data.get("schedule", {})), name)
+        found = cls(Program.parse(program, finite=finite), hyper, Schedule.from_json(data.get("schedule", {})), name)
         if not is_finite(found):
             raise RuleError("in rule JSON, every hyperparameter is a finite number")
         return found
@@ -195,7 +205,7 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
     if isinstance(source, Rule):
         return source
     if isinstance(source, Mapping):
-        return Rule.from_json(dict(source))
+        return _given(dict(source))
     if isinstance(source, os.PathLike):
         return _read(Path(source))
     if not isinstance(source, str):
@@ -206,7 +216,7 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
     if source.endswith(".json"):
         return _read(Path(source))
     if "=" in source:
-        program = Program.parse(source)
+        program = Program.parse(source, finite=True)
         for message in program.warnings:
             warnings.warn(message, RuleWarning, stacklevel=3)
         return Rule(program, hyper)
@@ -218,7 +228,12 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
 
 
 def _read(path: Path) -> Rule:
-    return read_json(path, Rule.from_json, what="rule")
+    return read_json(path, _given, what="rule")
+
+
+def _given(data: Any) -> Rule:
+    """Rule JSON as a user gives it."""
+    return Rule.from_json(data, finite=True)
 
 
 def is_finite(rule: Rule) -> bool:

@@ -59,7 +59,7 @@ def trained_by(settings: Settings, default: str) -> Rule:
         UserError: It is none.
     """
     try:
-        rule = CLASSICS.get(default) if settings.rule is None else Rule.from_json(settings.rule)
+        rule = CLASSICS.get(default) if settings.rule is None else Rule.from_json(settings.rule, finite=True)
     except UserError as error:
         raise SettingError("rule", f": {error}") from None
     return rule if settings.schedule is None else replace(rule, schedule=schedule(settings.schedule))
@@ -73,7 +73,7 @@ def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
     """
     found = []
     for data in settings.seed_rules:
-        rule = Rule.from_json(dict(data))
+        rule = Rule.from_json(dict(data), finite=True)
         individual = genome.from_rule(rule)
         if individual is None:
             fit = [name for name in CLASSICS if genome.from_rule(CLASSICS.get(name)) is not None]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,11 @@ def test_force_writes_over_a_file_and_nothing_else_does(capsys: pytest.CaptureFi
         (["lion", "-o", "."], "it is a folder"),
         (["lion", "-o", "a" * 300 + ".py"], "File name too long"),
         (["lion", "-o", "a"], "the name of a Python file ends in .py"),
+        (["lion", "-o", "torch.py"], "in place of the module 'torch': give another name, such as my_torch.py"),
+        (["lion", "-o", "math.py", "--force"], "in place of the module 'math'"),
+        (["lion", "-o", "queue.py"], "in place of the module 'queue'"),
+        (["lion", "-o", "numpy.py"], "in place of the module 'numpy'"),
+        (["lion", "-o", "symevo.py"], "in place of the module 'symevo'"),
         (["lion"], "missing option '--output'"),
         (["-o", "a.py"], "missing argument"),
         (["lien", "-o", "a.py"], "did you mean 'lion'"),
@@ -98,12 +106,24 @@ def test_force_writes_over_a_file_and_nothing_else_does(capsys: pytest.CaptureFi
         (["lion", "-o", "a.py", "--name", "Tensor"], "uses 'Tensor' for something else"),
         (["theta = theta", "-o", "a.py"], "changes no weight"),
         (["theta = theta - lr*__import__('os')", "-o", "a.py"], "unknown function"),
+        (["theta = theta - lr*lambda*g", "-o", "a.py"], "column 20: 'lambda' is a keyword of Python"),
+        (["theta = theta - lr*g^2", "-o", "a.py"], "column 21: ^ is no operator: write **"),
+        (["theta = theta - lr*g*9**9**9**9", "-o", "a.py"], "column 25: 9**9**9 is inf"),
+        (["theta = theta - lr*name*g", "-o", "a.py"], "hyperparameter 'name' has the name of an argument"),
         (["theta = theta - lr*g" + "*g" * 30_000, "-o", "a.py"], "at most 20000 are allowed"),
         ([".", "-o", "a.py"], "run"),
     ],
 )
 def test_wrong_use_writes_nothing(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert message in refused(["export", *argv], capsys)
+
+
+@pytest.mark.usefixtures("here")
+def test_warnings_of_a_rule_are_one_line_each() -> None:
+    command = [sys.executable, "-m", "symevo", "export", "theta = theta - g", "-o", "a.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.fullmatch("symevo: warning: theta does not depend on lr, so [^\n]*\n", done.stderr)
+    assert done.stdout == "wrote a.py\n"
 
 
 @pytest.mark.usefixtures("here")

@@ -224,7 +224,8 @@ def test_weight_decay_is_told_coupled_or_decoupled():
     ("text", "message"),
     [
         ("theta = theta", "changes no weight"),
-        ("theta = theta - lr*compile*g", "'compile' has a name that the exported class uses"),
+        ("theta = theta - lr*float*g", "'float' has a name that the exported class uses"),
+        ("theta = theta - lr*compile*g", "'compile' has the name of an argument"),
     ],
 )
 def test_rules_that_no_file_can_have(text, message):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 import sys
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import any_numbers, programs
+from strategies import COMPARISONS, any_numbers, programs
 
 from symevo.rules.classic import CLASSICS
+from symevo.rules.expression import Expr, Op, names_in, walk
 from symevo.rules.language import MAX_CHARACTERS, MAX_DEPTH, MAX_LINE, MAX_LINES, RuleError, parse_statements
+from symevo.rules.lowering import evaluate
 from symevo.rules.program import Program
 
 HOSTILE = {
@@ -203,13 +207,59 @@ def test_layout_and_comments_do_not_matter(program):
         ("theta = sqrt(g, 2)", 1, 9, "sqrt takes 1 plain argument, not 2"),
         ("theta = g.x", 1, 9, "only numbers, names"),
         ("theta = 2 < g", 1, 9, "only as the first argument of where"),
+        ("theta = theta - lr*lambda*g", 1, 20, "'lambda' is a keyword of Python, .*: write lam or weight_decay"),
+        ("m = g\n lambda = 0.9", 2, 2, "write lam or weight_decay"),
+        ("theta = theta - (lambda: g)", 1, 18, "write lam or weight_decay"),
+        ("theta = theta - lr*is*g  # for", 1, 20, "'is' is a keyword of Python, .*: choose another name"),
+        ("theta = theta - lr*g^2", 1, 21, r"write \*\* for a power, such as g\*\*2"),
+        ("m = g; theta = theta - (lr*(g) ^ 2)", 1, 32, r"write \*\* for a power"),
     ],
 )
 def test_errors_name_line_column_and_what_would_be_right(text, line, column, hint):
     with pytest.raises(RuleError, match=rf"line {line}, column {column}: ") as error:
         Program.parse(text)
     assert (error.value.line, error.value.column) == (line, column)
-    assert hint in str(error.value)
+    assert re.search(hint, str(error.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "value"),
+    [
+        ("theta = theta - lr*g*9**9**9**9", 1, 25, r"9\*\*9\*\*9 is inf: write a finite number"),
+        ("theta = theta - lr*1e308*10*g + 1e308*10", 1, 33, r"1e\+308\*10 is inf"),
+        ("m = g\n\ttheta = theta - m*(-2 - 1/0)", 2, 26, "1/0 is inf"),
+        ("theta = theta - lr*g*sqrt(1 - 2)", 1, 22, r"sqrt\(1 - 2\) is nan"),
+        ("theta = theta - lr*where(g > log(0), g, 1)", 1, 30, r"log\(0\) is -inf"),
+        ("theta = theta - minimum(where(1 < 2, 3, 4)**1e9, g)", 1, 25, "is inf"),
+        ("theta = theta - lr*(" + "9 + " * 40 + "9)**9**9", 1, 20, r"… is inf: write"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused_where_a_user_writes_them(text, line, column, value):
+    start = time.perf_counter()
+    with pytest.raises(RuleError, match=f"^line {line}, column {column}: .*{value}") as error:
+        Program.parse(text, finite=True)
+    assert len(str(error.value)) < 150
+    assert time.perf_counter() - start < 1
+    assert Program.parse(text).lines  # as runs have recorded it
+
+
+@settings(max_examples=200, deadline=None)
+@given(programs(lines=4, depth=4, numbers=any_numbers))
+def test_what_is_left_is_finite(program):
+    try:
+        assert Program.parse(program.text, finite=True) == program
+    except RuleError:
+        assert any(not finite(expr) for _, expr in program.statements)
+    else:
+        assert all(finite(expr) for _, expr in program.statements)
+
+
+def finite(expr: Expr) -> bool:
+    """Whether every part that holds no name, and is no comparison, has a finite value."""
+    parts = [one for one in walk(expr) if not any(True for _ in names_in(one))]
+    with np.errstate(all="ignore"):
+        values = [evaluate(one, {}) for one in parts if not isinstance(one, Op) or one.name not in COMPARISONS]
+    return bool(np.isfinite(np.array(values, dtype=float)).all())
 
 
 def test_depth_limit_is_exact():

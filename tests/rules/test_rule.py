@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import json
 import pickle
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,8 +19,10 @@ from strategies import rules
 
 from symevo.errors import UserError
 from symevo.rules.classic import CLASSICS
+from symevo.rules.hyper import RESERVED
 from symevo.rules.language import RuleError
-from symevo.rules.rule import Rule, rule
+from symevo.rules.program import Program
+from symevo.rules.rule import Rule, RuleWarning, rule
 from symevo.rules.schedule import Schedule
 
 TEXT = "m = beta1*m + (1 - beta1)*g\ntheta = theta - lr*m/(abs(m) + eps)"
@@ -137,6 +143,65 @@ def test_unknown_names_name_the_nearest():
 def test_values_are_numbers(value):
     with pytest.raises(RuleError, match="must be a number"):
         rule("adamw", weight_decay=value)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_hyperparameters_are_not_called_like_arguments(name, tmp_path):
+    text = f"theta = theta - lr*{name}*g"
+    data = {**GOOD, "program": [text], "hyper": {name: 0.5}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(data))
+    given = [lambda: rule(text), lambda: rule(data), lambda: rule(path), lambda: Rule(Program.parse(text), {name: 0.5})]
+    for make in given:
+        with pytest.raises(RuleError, match=rf"hyperparameter '{name}' has .*: rename it, for example to {name}_1"):
+            make()
+    assert Rule(Program.parse(f"{name} = 0.9*{name} + g\ntheta = theta - lr*{name}")).states == (name,)
+
+
+def test_every_argument_beside_hyperparameters_is_reserved():
+    from symevo.rules.export import source
+    from symevo.rules.optimizer import Optimizer
+
+    written = source(Rule(rule("adamw").program, rule("adamw").hyper, Schedule(5)))
+    (made,) = (node for node in ast.walk(ast.parse(written)) if getattr(node, "name", "") == "__init__")
+    assert isinstance(made, ast.FunctionDef)
+    arguments = {one.arg for one in (*made.args.args, *made.args.kwonlyargs)} - set(rule("adamw").hyper)
+    for function in (rule, Rule.with_hyper, Optimizer.__init__):
+        taken = [one for one in inspect.signature(function).parameters.values() if one.kind not in (0, 4)]
+        arguments |= {one.name for one in taken} - {"lr"}
+    assert arguments <= RESERVED
+
+
+def test_numbers_that_are_not_finite_are_refused_from_every_source(tmp_path):
+    text = "theta = theta - lr*g*9**9**9**9"
+    data = {"schema": 1, "name": "x", "program": ["m = g", text], "hyper": {}}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(data))
+    for source, line in ((text, 1), (data, 2), (path, 2), (str(path), 2)):
+        with pytest.raises(RuleError, match=rf"line {line}, column 25: 9\*\*9\*\*9 is inf"):
+            rule(source)
+    assert Rule.from_json(data).lr == 1e-3  # a run may have recorded it
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("theta = theta - 0.01*g", ["lr"]),
+        ("theta = theta - lr*theta", ["g"]),
+        ("theta = 0.5*theta", ["lr", "g"]),
+        ("u = lr*g\ntheta = theta - u", []),
+        ("m = 0.9*m + g\ntheta = theta - lr*m", []),
+        ("theta = theta - n\nn = s\ns = lr*g", []),  # two steps later
+        ("u = lr\nu = 0.1\ntheta = theta - u*g", ["lr"]),
+        ("theta = theta - lr*0.1\nm = m + g", ["g"]),
+    ],
+)
+def test_a_rule_that_does_not_read_lr_or_the_gradient_is_warned_of(text, missing):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        rule(text)
+    assert all(one.category is RuleWarning for one in said)
+    assert [re.match(r"theta does not depend on (\w+), so ", str(one.message))[1] for one in said] == missing  # type: ignore[index]
 
 
 def test_sources_of_a_rule():

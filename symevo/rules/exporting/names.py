@@ -14,6 +14,9 @@ _FILE = frozenset({"torch", "math", "warnings", "Tensor", "Any", "Callable", "It
 RESERVED = _FILE | _AMBIGUOUS | frozenset(dir(builtins)) | frozenset(keyword.kwlist) | frozenset(keyword.softkwlist)
 """Names that mean something else in an exported file, or that a linter complains of."""
 
+_LOCAL = frozenset({"self", "group", "update", "device", "dtype", "rows", "param"})
+"""Names of the file's own that stand beside the rule's in a function."""
+
 GENERAL = frozenset({"k", "holds", "number"})
 """Names that say little, of which there may be many."""
 
@@ -26,7 +29,7 @@ class Names:
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {*taken, *PRIMITIVES, *RESERVED}
+        self._taken = {*taken, *_unusable()}
 
     def numbered(self, wanted: str) -> str:
         """``wanted1``, ``wanted2`` and so on."""
@@ -51,10 +54,15 @@ def spelled(names: Iterable[str], *, longest: int) -> dict[str, str]:
     line of code to hold several.
     """
     wanted = list(dict.fromkeys(names))
-    free = Names(set(wanted))
+    free, unusable = Names(set(wanted)), _unusable()
     return {
-        name: name if name not in RESERVED and len(name) <= longest else free.new(name[:longest]) for name in wanted
+        name: name if name not in unusable and len(name) <= longest else free.new(name[:longest]) for name in wanted
     }
+
+
+def _unusable() -> frozenset[str]:
+    """Names that no variable of a rule can have; primitives may have been made since the rule was read."""
+    return RESERVED | _LOCAL | frozenset(PRIMITIVES)
 
 
 def scalar_name(expr: Expr) -> str:

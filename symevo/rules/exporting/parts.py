@@ -45,8 +45,8 @@ class Parts:
     def of(cls, program: Program) -> Parts:
         """Splits a program; lines that nothing depends on are left out."""
         names = ["theta", "g", "t", "T", "lr", *program.memory, *program.temporaries, *program.hyper_names]
-        spelling = spelled(names, longest=_LONGEST)
-        lowered = _in_place_of_quotients(fused_update(program).lowered)
+        lowered, apart = _apart(_in_place_of_quotients(fused_update(program).lowered), names)
+        spelling = spelled([*names, *apart], longest=_LONGEST)
         tensors = _live(lowered.tensors, {"theta", *lowered.states})
         slots = _Slots(lowered, spelling)
         lines = tuple((spelling[target], written_out(slots.inside(expr))) for target, expr in tensors)
@@ -65,6 +65,18 @@ class Parts:
         """Whether a line that is computed once a step, or what it hands on, reads a name of the rule."""
         wanted = self.spelling.get(name, name)
         return wanted in self.numbers or any(wanted in names_in(expr) for _, expr in self.scalars)
+
+
+def _apart(lowered: Lowered, names: Iterable[str]) -> tuple[Lowered, list[str]]:
+    """Gives per-weight values other names than numbers: a step may assign both to one name of the rule.
+
+    Returns:
+        The program, and the names that are new in it.
+    """
+    free, numbers = Names(names), {target for target, _ in lowered.scalars}
+    renamed = {target: free.new(target) for target, _ in lowered.tensors if target in numbers}
+    tensors = tuple((renamed.get(target, target), replace_names(expr, renamed)) for target, expr in lowered.tensors)
+    return replace(lowered, tensors=tensors), list(renamed.values())
 
 
 def _in_place_of_quotients(lowered: Lowered) -> Lowered:
@@ -109,7 +121,8 @@ class _Slots:
                 self.names[slot.index] = self.spelling[expr.id]
                 self._taken.add(self.spelling[expr.id])
             else:
-                wanted = expr.id if isinstance(expr, Name) else scalar_name(replace_names(expr, self.spelling))
+                spelled_out = replace_names(expr, self.spelling)
+                wanted = spelled_out.id if isinstance(spelled_out, Name) else scalar_name(spelled_out)
                 self.names[slot.index] = self._free.new(wanted)
         return Name(self.names[slot.index])
 

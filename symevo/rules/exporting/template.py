@@ -13,11 +13,8 @@ from symevo.rules.exporting.running import COMMON, COMPILED, ZEROS
 from symevo.rules.exporting.words import class_words, module_words, origin
 from symevo.rules.rule import Rule
 
-TAKEN = frozenset(
-    {"self", "params", "total_steps", "foreach", "compile", "super", "warnings", "ValueError", "t", "param_names",
-     "initial_lr", "name"}
-)  # fmt: skip
-"""Names that no hyperparameter of an exported rule may have."""
+TAKEN = frozenset({"float", "super", "warnings", "ValueError"})
+"""Names that the constructor reads, which no hyperparameter of an exported rule may have."""
 
 
 class File:
@@ -247,15 +244,31 @@ SPLIT = '''
 def split_decay(model: torch.nn.Module, weight_decay: float | None = None) -> list[dict[str, Any]]:
     """Two param groups: no weight decay for biases and what norms have, the weight decay for all others.
 
+    Exempt are parameters of fewer than two dimensions, those called bias, and what a norm itself holds; not what is in
+    a block that has a norm inside, whatever the block is called.
+
     Args:
         model: Its parameters that need a gradient are taken.
         weight_decay: Of the others; by default the optimizer's.
     """
-    norms = {param for part in model.modules() if "Norm" in type(part).__name__ for param in part.parameters()}
+    spared = {one for name, one in model.named_parameters(remove_duplicate=False) if name.split(".")[-1] == "bias"}
+    for part in filter(_is_norm, model.modules()):
+        named = part.named_parameters()
+        spared.update(one for name, one in named if "." not in name or name.startswith("parametrizations."))
     exempt, others = [], []
     for param in model.parameters():
         if param.requires_grad:
-            (exempt if param.dim() < 2 or param in norms else others).append(param)
+            (exempt if param.dim() < 2 or param in spared else others).append(param)
     decayed = {} if weight_decay is None else {"weight_decay": weight_decay}
     return [{"params": others, **decayed}, {"params": exempt, "weight_decay": 0.0}]
+
+
+def _is_norm(part: torch.nn.Module) -> bool:
+    """Whether a module is a norm: one of torch's, or one called so, as LlamaRMSNorm is, that holds no other module."""
+    nn = torch.nn
+    rms = getattr(nn, "RMSNorm", nn.LayerNorm)
+    if isinstance(part, (nn.LayerNorm, nn.GroupNorm, rms, nn.modules.batchnorm._NormBase)):
+        return True
+    holds = [name for name, _ in part.named_children() if name != "parametrizations"]
+    return not holds and type(part).__name__.rstrip("123d").endswith("Norm")
 '''

@@ -1268,7 +1268,7 @@ def _resnet() -> nn.Module:
 def _mobilenet() -> nn.Module:
     from torchvision.models import MobileNetV2
 
-    return Picked(MobileNetV2(CLASSES, width_mult=0.25, inverted_residual_setting=[[1, 8, 1, 1], [6, 8, 1, 2]]))
+    return Picked(MobileNetV2(CLASSES, width_mult=0.25, inverted_residual_setting=[[2, 8, 1, 1]]))
 
 
 def _timm() -> nn.Module:

@@ -26,8 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests" / "tasks")]
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "tasks"))
+sys.path.insert(0, str(Path(__file__).parent))
 from machine import about
 from model_zoo import INPUTS, MODELS
 
@@ -36,7 +36,7 @@ from symevo.tasks import Rows, Task, Workload
 from symevo.tasks.by_hand import difference
 
 BATCH, SAMPLES, ROWS, SECONDS = 64, 256, (8, 16, 32), 0.1
-RESULTS = HERE.parent / "results" / "stacking.json"
+RESULTS = Path(__file__).parents[1] / "results" / "stacking.json"
 Case = tuple[Callable[[], nn.Module], Tensor]
 
 

@@ -175,7 +175,7 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
 
     def attempt(stacking: str | None) -> tuple[Workload, dict[str, Any] | Exception]:
         workload = Workload(
-            task, settings.device, stacking=stacking, rows=settings.rows,
+            task, settings.device, stacking=stacking, rows=settings.rows, population=settings.population,
             data_dir=settings.data_dir, run_seed=settings.seed,
         )  # fmt: skip
         try:

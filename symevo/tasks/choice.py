@@ -52,11 +52,20 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
 # For other models, measured likewise (paper/results/stacking.json): the most floating-point operations of the forward
 # pass of one row-step with which stacking was no slower than one model at a time, already from 8 rows on.
 MOST_OPERATIONS = {"products": 12e6, "vmap": 2e6}
+FEWEST_ROWS = 12
+"""Fewer rows than these take longer under vmap, which pads them to 32, than one after the other."""
 ROWS = {"products": 25, "vmap": 32, "single": 1}
 
 
 def choose(
-    task: Task, build: Callable[[], nn.Module], look: Look, *, device: str, stacking: str | None, rows: int | None
+    task: Task,
+    build: Callable[[], nn.Module],
+    look: Look,
+    *,
+    device: str,
+    stacking: str | None = None,
+    rows: int | None = None,
+    population: int | None = None,
 ) -> tuple[str, int]:
     """The stacking and the number of rows per chunk for ``task`` on a device type ("cpu", "cuda").
 
@@ -69,13 +78,14 @@ def choose(
         device: Where it is trained.
         stacking: Asked for by the caller.
         rows: The most rows of a chunk, asked for by the caller.
+        population: How many rows there are to train, if that is known.
 
     Raises:
         UserError: The stacking asked for cannot train this model, or the number of rows is not possible with
         it.
     """
     measured, measured_rows = MEASURED.get((task.name, device), (None, 0))
-    chosen = stacking or task.stacking or measured or _by_kind(build, look)
+    chosen = stacking or task.stacking or measured or _by_kind(build, look, population)
     if rows is not None and (isinstance(rows, bool) or rows < 1):
         raise UserError(f"rows is {rows!r}; it must be a whole number of at least 1")
     if chosen == "single" and rows not in (None, 1):
@@ -87,13 +97,13 @@ def choose(
     return chosen, rows or (measured_rows if chosen == measured else ROWS.get(chosen, 1))
 
 
-def _by_kind(build: Callable[[], nn.Module], look: Look) -> str:
+def _by_kind(build: Callable[[], nn.Module], look: Look, population: int | None) -> str:
     """Products where all layers are known, else vmap where nothing in the model is slow in it; else one at a time."""
     if look.operations <= MOST_OPERATIONS["products"] and _obstacle("products", build, look) is None:
         return "products"
-    if look.operations <= MOST_OPERATIONS["vmap"] and not look.slow and _obstacle("vmap", build, look) is None:
-        return "vmap"
-    return "single"
+    if look.slow or look.operations > MOST_OPERATIONS["vmap"] or (population or FEWEST_ROWS) < FEWEST_ROWS:
+        return "single"
+    return "vmap" if _obstacle("vmap", build, look) is None else "single"
 
 
 def _obstacle(stacking: str, build: Callable[[], nn.Module], look: Look) -> str | None:

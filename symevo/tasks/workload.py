@@ -54,6 +54,7 @@ class Workload:
         stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured
             best.
         rows: The most rows of a chunk; None takes what was measured best.
+        population: How many candidates there are to train at a time, which the choice of a stacking goes by.
         data_dir: Where the user keeps data.
         run_seed: The seed of the run.
 
@@ -77,6 +78,7 @@ class Workload:
         dtype: torch.dtype = torch.float32,
         stacking: str | None = None,
         rows: int | None = None,
+        population: int | None = None,
         data_dir: str | Path | None = None,
         run_seed: int = 0,
     ) -> None:
@@ -96,8 +98,9 @@ class Workload:
         self.width = width_of(self.segments)
         look = look_through(task, self.built(0), self._sample(), self._splits)
         self.stacking, self.max_rows = choose(
-            task, lambda: self.built(0), look, device=self.device.type, stacking=stacking, rows=rows
-        )
+            task, lambda: self.built(0), look,
+            device=self.device.type, stacking=stacking, rows=rows, population=population,
+        )  # fmt: skip
         self._stack: type[Stack] = STACKINGS.get(self.stacking)
         widest = look.widest if self.stacking == "single" else look.unfolded
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))

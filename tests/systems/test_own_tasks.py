@@ -137,7 +137,7 @@ make("branch", lambda: Branch(4, 2), stacking={stacking!r})
 
 def test_models_that_cannot_be_stacked_train_one_at_a_time(tmp_path):
     heard, file = Heard(), write(tmp_path / "odd.py", LSTM.format(stacking=None))
-    begin(tmp_path / "run", file, heard)
+    begin(tmp_path / "run", file, heard, population=12)
     plans = Store.open(tmp_path / "run").about("settings")["tasks"]
     assert [(one["name"], one["stacking"], one["rows"]) for one in plans] == [
         ("lstm", "single", 1),

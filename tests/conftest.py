@@ -5,6 +5,13 @@ from __future__ import annotations
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every machine, whatever its speed. Others: pytest --hypothesis-profile=explore
+quiet = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("symevo", **quiet, derandomize=True)
+settings.register_profile("explore", **quiet)
+settings.load_profile("symevo")
 
 
 @pytest.fixture(autouse=True, scope="session")

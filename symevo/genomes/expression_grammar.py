@@ -32,7 +32,7 @@ from symevo.explain import SettingError
 from symevo.registry import nearest
 from symevo.rules.expression import Expr, Name, Op
 from symevo.rules.language import parse_statements
-from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.primitives import PRIMITIVES, Primitive
 
 
 class Signal:
@@ -117,18 +117,17 @@ _TYPED = frozenset({"clip"})  # primitives that stand in a formula with typed ar
 
 def all_forms() -> dict[str, Form]:
     """Every form by name: the total primitives of the table as it is now, and the formulas above."""
-    return _all_forms(tuple(PRIMITIVES))
+    return _all_forms(tuple(map(PRIMITIVES.get, PRIMITIVES)))
 
 
 @cache
-def _all_forms(primitives: tuple[str, ...]) -> dict[str, Form]:
+def _all_forms(rows: tuple[Primitive, ...]) -> dict[str, Form]:
     found = {}
-    for primitive in primitives:
-        row = PRIMITIVES.get(primitive)
-        if row.total and primitive not in _TYPED:
-            name = _WORDS.get(primitive, primitive)
-            value = Op(primitive, tuple(Name(argument) for argument in "xyz"[: row.arity]))
-            found[name] = Form(name, (Signal,) * row.arity, value, None, _WEIGHTS.get(primitive, 1.0))
+    for row in rows:
+        if row.total and row.name not in _TYPED:
+            name = _WORDS.get(row.name, row.name)
+            value = Op(row.name, tuple(Name(argument) for argument in "xyz"[: row.arity]))
+            found[name] = Form(name, (Signal,) * row.arity, value, None, _WEIGHTS.get(row.name, 1.0))
     return found | {form.name: form for form in _FORMULAS}
 
 

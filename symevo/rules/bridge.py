@@ -17,10 +17,9 @@ _OPAQUE = "raw "
 
 
 @cache
-def _names(primitives: tuple[str, ...]) -> dict[Any, str]:
-    """The primitive that each of sympy's functions stands for, of those in the table now."""
-    rows = map(PRIMITIVES.get, primitives)
-    return {getattr(sympy, row.sympy): row.name for row in rows if isinstance(row.sympy, str)}
+def _names(forms: tuple[tuple[str, Any], ...]) -> dict[Any, str]:
+    """The primitive that each of sympy's functions stands for, of primitives and their forms in sympy."""
+    return {getattr(sympy, form): name for name, form in forms if isinstance(form, str)}
 
 
 def symbol(label: str) -> sympy.Symbol:
@@ -101,7 +100,9 @@ def _function(expr: Any) -> Expr:
         return from_sympy(expr.args[0])
     if isinstance(expr, sympy.im):
         return Num(0.0)
-    name = _names(tuple(PRIMITIVES)).get(expr.func) or str(expr.func).removeprefix(_OPAQUE)
+    name = _names(tuple((name, PRIMITIVES.get(name).sympy) for name in PRIMITIVES)).get(expr.func) or str(
+        expr.func
+    ).removeprefix(_OPAQUE)
     args = [from_sympy(argument) for argument in expr.args]
     while len(args) > 2 and name in ("minimum", "maximum"):
         args[:2] = [Op(name, (args[0], args[1]))]

@@ -7,7 +7,7 @@ microsecond: there are no guards of dynamo and no wrappers of AOTAutograd betwee
 :func:`is_flat` first, and must count the change in place (``torch.autograd.graph.increment_version``).
 
 What inductor makes is kept on disk, in ``$TORCHINDUCTOR_CACHE_DIR`` or ``torchinductor_USER`` in the folder of
-temporary files, and read from there by later processes.
+temporary files, and read from there by later processes; see :mod:`symevo.rules.inductor`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from importlib import import_module
 from typing import Any
 
 import torch
+
+from symevo.rules.inductor import compile_graph
 
 _EXAMPLE = 1 << 16
 """The n that inductor sees: large enough that it makes use of several threads, where it may."""
@@ -41,8 +43,7 @@ def flat_kernel(
         Function of one list ``[n, *tensors, slots]``, which it empties. It checks nothing.
     """
     from torch._functorch import config as functorch
-    from torch._inductor import config as inductor
-    from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+    from torch._inductor.compile_fx import compile_fx_inner
     from torch.fx.experimental.proxy_tensor import make_fx
 
     tensors = [torch.zeros(_EXAMPLE, dtype=dtype) for dtype in dtypes]
@@ -55,8 +56,7 @@ def flat_kernel(
     with torch.no_grad(), functorch.patch(enable_autograd_cache=False):  # whose hits would pass by `keep`
         graph = make_fx(lambda n, *inputs: update(*inputs), tracing_mode="symbolic")(_EXAMPLE, *tensors, slots)
         inputs = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
-        with inductor.patch({"size_asserts": False, "cpp.threads": threads}):
-            compile_fx(graph, inputs, keep)
+        compile_graph(graph, inputs, keep, {"size_asserts": False, "cpp.threads": threads})
     return found[0].current_callable
 
 

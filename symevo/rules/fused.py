@@ -17,6 +17,7 @@ from torch._dynamo.exc import TorchDynamoException
 
 from symevo.rules.fast_forms import fast_form
 from symevo.rules.flat import Checked, flat_kernel, is_flat
+from symevo.rules.inductor import compile_graph
 from symevo.rules.kernel import step_graph
 from symevo.rules.lowering import Lowered, lower
 from symevo.rules.program import Program
@@ -153,13 +154,11 @@ class FusedUpdate:
     def _compile(self) -> Callable[..., None]:
         def backend(graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., Any]:
             try:
-                from torch._inductor.compile_fx import compile_fx
-
                 self.compilations += 1
                 begin = time.perf_counter()
-                compiled = compile_fx(graph, example)
+                compiled = compile_graph(graph, example)
                 self.seconds += time.perf_counter() - begin
-                return compiled  # type: ignore[return-value]
+                return compiled
             except Exception as error:  # noqa: BLE001 - no compiler, no Triton, an unknown device: no common class
                 self.compilations -= 1
                 _warn_once(_NO_COMPILER, error)

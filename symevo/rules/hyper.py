@@ -32,8 +32,10 @@ _TORCH_OPTIONS = {
 """Switches of torch's optimizers, and what there is instead."""
 
 _ARGUMENTS = frozenset({"self", "name", "params", "rule", "total_steps", "compile", "foreach"})
-_GROUP_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
-RESERVED = _ARGUMENTS | _GROUP_KEYS
+GROUP_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
+"""What torch writes into a param group."""
+
+RESERVED = _ARGUMENTS | GROUP_KEYS
 """Names that no hyperparameter can have: they are arguments of symevo.rule, of symevo.Optimizer or of an exported
 class, which take hyperparameters as keywords, or keys that torch itself has in a param group."""
 

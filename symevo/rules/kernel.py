@@ -17,6 +17,7 @@ import torch
 
 from symevo.errors import UserError
 from symevo.rules.expression import Name, Num
+from symevo.rules.inductor import compile_graph
 from symevo.rules.lowering import Lowered, Slot, lower
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
@@ -183,10 +184,8 @@ def _build(program: Program, backend: str) -> Kernel:
     kernel = Kernel(lowered, module.forward)
 
     def counted(graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., Any]:
-        from torch._inductor.compile_fx import compile_fx
-
         kernel.compilations += 1
-        return compile_fx(graph, example)  # type: ignore[return-value]
+        return compile_graph(graph, example)
 
     kernel.function = torch.no_grad()(torch.compile(module, backend=counted, dynamic=False, fullgraph=True))
     return kernel

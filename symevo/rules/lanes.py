@@ -37,7 +37,6 @@ _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float
 _SIGNATURE = types.void(*[types.intp] * (MAX_ARITY + 2))
 
 
-@cache
 def address(name: str, mask: tuple[bool, ...], dtype: np.dtype[Any]) -> int:
     """Where the machine code of a primitive's loop lies in this process.
 
@@ -49,7 +48,11 @@ def address(name: str, mask: tuple[bool, ...], dtype: np.dtype[Any]) -> int:
         mask: For each argument whether it is a block; otherwise it is one number.
         dtype: float32 or float64.
     """
-    form = _copy if name == COPY else _form(name, dtype)
+    return _address(name, _copy if name == COPY else _form(name, dtype), mask, dtype)
+
+
+@cache  # by the form: a primitive that was refused may come again under its name, mended
+def _address(name: str, form: Any, mask: tuple[bool, ...], dtype: np.dtype[Any]) -> int:
     function = numba.njit(form, error_model="numpy") if isinstance(form, FunctionType) else form
     loop = _LOOPS[len(mask)](function, pointer(_REALS[dtype]), *mask)
     loop.__name__ = f"{'_'.join('block' if one else 'number' for one in mask)}"

@@ -13,16 +13,13 @@ import torch
 from symevo.errors import UserError
 from symevo.rules.flat import Checked
 from symevo.rules.fused import Item, compute_dtype, fused_update
-from symevo.rules.hyper import mistaken, number, plain
+from symevo.rules.hyper import GROUP_KEYS, mistaken, number, plain
 from symevo.rules.rule import Rule, RuleWarning
 from symevo.rules.rule import rule as as_rule
 from symevo.rules.scalars import Scalars
 
 COUNT = "t"
 """Key of a parameter's step count in its state: no state of a rule can be called so."""
-_TORCH_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
-"""What torch writes into every group, so that no hyperparameter can be called so."""
-
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A parameter and its gradient."""
 Row = tuple[torch.Tensor, dict[str, float]]
@@ -80,13 +77,11 @@ class Optimizer(torch.optim.Optimizer):
         compile: bool = True,
         **hyper: float,
     ) -> None:
-        _refuse_torch_keys(hyper)
         self.rule = as_rule(rule, **{name: plain(value) for name, value in hyper.items()})  # type: ignore
         self.total_steps = _whole(total_steps)
         self.compile = compile
         if "T" in self.rule.program.reads and total_steps is None:
             raise UserError("the rule reads T, the number of steps: give total_steps")
-        _refuse_torch_keys(self.rule.hyper)
         self._prepare()
         super().__init__(params, {**self.rule.hyper, "lr": self.rule.lr if lr is None else lr})
         if total_steps is None and not self.rule.schedule.is_constant:
@@ -130,7 +125,7 @@ class Optimizer(torch.optim.Optimizer):
     def _look_at_keys(self, first: int = 0) -> None:
         """Warns of keys that were probably meant as hyperparameters, once of each, in groups from ``first`` on."""
         for index, group in enumerate(self.param_groups[first:], first):
-            for key in group.keys() - _TORCH_KEYS - self._told:
+            for key in group.keys() - GROUP_KEYS - self._told:
                 message = mistaken(key, group[key], self.rule.hyper)
                 if message:
                     self._told.add(key)
@@ -304,12 +299,6 @@ def _checked(grad: Any) -> torch.Tensor:
     if grad.is_complex():
         raise UserError("complex gradients are not supported: use torch.view_as_real")
     return grad
-
-
-def _refuse_torch_keys(hyper: Mapping[str, Any]) -> None:
-    clash = sorted(_TORCH_KEYS & set(hyper))
-    if clash:
-        raise UserError(f"hyperparameter {clash[0]!r} has a name that torch's param groups use: rename it")
 
 
 def _whole(total_steps: int | None) -> int | None:

@@ -39,7 +39,7 @@ def ended(process: subprocess.Popen[str], *signals: signal.Signals, gap: float =
         time.sleep(gap if at else 0)
         with contextlib.suppress(ProcessLookupError):
             os.kill(process.pid, number)
-    _, err = process.communicate(timeout=15)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     return err
@@ -105,7 +105,7 @@ def test_an_end_that_hangs_is_cut_short() -> None:
 def test_signals_while_the_interpreter_ends_are_ignored() -> None:
     late = "import atexit, os, signal; atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))\n"
     process = started(late + SLOW_PARSE.format(work="pass", argv=[]))
-    _, err = process.communicate(timeout=15)
+    _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "ready\n")
 
 

@@ -17,9 +17,12 @@ from symevo.collect import collecting
 from symevo.genomes.expression import Expression
 from symevo.genomes.expression_grammar import _FORMULAS, _WORDS, all_forms
 from symevo.genomes.term_sum import TermSum
+from symevo.rules.bridge import from_sympy
 from symevo.rules.classic import CLASSICS
-from symevo.rules.expression import names_in
+from symevo.rules.expression import Name, Op, names_in
+from symevo.rules.interpreter import Interpreter
 from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.program import Program
 from symevo.rules.register import FORMS, SESSION, _name_of
 
 
@@ -153,6 +156,25 @@ def test_a_bad_primitive_is_refused_with_what_would_be_right(case: str):
         symevo.primitive(**columns)(function)
     assert "\n" not in str(caught.value)
     assert list(PRIMITIVES) == before
+
+
+def named_mine(function: Any) -> Any:
+    function.__name__ = "mine"
+    return function
+
+
+def test_nothing_is_left_of_a_primitive_that_was_refused_when_it_comes_mended():
+    with pytest.raises(symevo.UserError, match="mend scalar="):
+        symevo.primitive(sympy="tanh", numpy=np.tanh, scalar=lambda x: 2 * x)(named_mine(lambda x: torch.tanh(x)))
+    with pytest.raises(symevo.UserError, match="on single numbers"):
+        symevo.primitive(scalar=lambda x: 2 * x)(named_mine(lambda x: x))
+    symevo.primitive(scalar=lambda x: x)(named_mine(lambda x: x))
+    theta, g = torch.zeros(1, 4), torch.tensor([[-1.0, 0.0, 2.0, 3.0]])
+    update = Interpreter([Program.parse("theta = mine(g)")], 4)
+    table = update.table([{}], [np.zeros(1)], 1).float()
+    update(theta, g, [], table[0], torch.ones(1, 1, dtype=torch.bool))
+    assert torch.equal(theta, g)
+    assert from_sympy(sympy.tanh(sympy.Symbol("g"))) == Op("tanh", (Name("g"),))
 
 
 def test_names_that_are_taken():

@@ -24,6 +24,15 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def meet(item: tuple[str, int]) -> None:
+    """Notes in a file that it is here, and waits until so many are."""
+    path, count = item
+    with open(path, "a") as file:
+        file.write("here\n")
+    while len(Path(path).read_text().splitlines()) < count:
+        time.sleep(0.01)
+
+
 def pid(item: object) -> int:
     return os.getpid()
 

@@ -14,9 +14,11 @@ import psutil
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TAG = "SYMEVO_TEST_TAG"
+SOON = 60.0
+"""Seconds. What hangs does so for ten minutes; all else ends within this, however busy the machine is."""
 
 
-def wait_for(condition: Callable[[], object], *, seconds: float = 10.0) -> bool:
+def wait_for(condition: Callable[[], object], *, seconds: float = SOON) -> bool:
     """Whether the condition came true within that many seconds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -56,11 +58,11 @@ class Program:
                 continue
         return found
 
-    def end(self, *, seconds: float = 30.0) -> tuple[int, str, str]:
+    def end(self, *, seconds: float = SOON) -> tuple[int, str, str]:
         """Exit code, standard output and standard error."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, err
 
     def is_gone(self) -> bool:
         """Whether nothing of it is left after a moment."""
-        return wait_for(lambda: not self.family(), seconds=3.0)
+        return wait_for(lambda: not self.family())

@@ -12,7 +12,7 @@ from typing import Any
 import engine_jobs as jobs
 import psutil
 import pytest
-from engine_programs import lines, wait_for
+from engine_programs import SOON, lines, wait_for
 
 from symevo.engines import ENGINES, SETUP_FAILED, Engine, Outcome, make_engine
 from symevo.errors import UserError
@@ -49,12 +49,14 @@ def test_the_engines_of_one_machine_are_registered() -> None:
 def test_outcomes_are_in_the_order_of_the_items(name: str) -> None:
     naps = [0.3, 0.0, 0.1, 0.0]
     with make(name) as engine:
+        start = time.monotonic()
         outcomes = engine.map(jobs.nap, iter(naps))
+        taken = time.monotonic() - start
         assert engine.map("engine_jobs:square", []) == []
     assert values(outcomes) == naps
     assert statuses(outcomes) == ["ok"] * 4
     assert [outcome.attempts for outcome in outcomes] == [1] * 4
-    assert all(nap <= outcome.seconds < nap + 1.0 for nap, outcome in zip(naps, outcomes, strict=True))
+    assert all(nap <= outcome.seconds <= taken for nap, outcome in zip(naps, outcomes, strict=True))
 
 
 @every_engine
@@ -97,8 +99,8 @@ def test_what_on_result_raises_leaves_map_and_the_engine_still_works(name: str, 
         start = time.monotonic()
         with pytest.raises(type(error)):
             engine.map(jobs.mixed, [("nap", 0.2), rest, rest], on_result=refuse)
-        assert time.monotonic() - start < 4.0
-        assert values(engine.map(jobs.square, [3], timeout=5.0)) == [9]
+        assert time.monotonic() - start < SOON
+        assert values(engine.map(jobs.square, [3], timeout=SOON)) == [9]
 
 
 @every_engine
@@ -199,7 +201,7 @@ def test_every_kind_of_failure_is_classified_and_disturbs_no_other(name: str) ->
         assert outcome.status == status
         assert outcome.value == value if status == "ok" else str(outcome.value).startswith(value)
     assert [outcome.attempts for outcome in outcomes] == [1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 1]
-    assert 1.0 <= outcomes[1].seconds < 3.0
+    assert 1.0 <= outcomes[1].seconds < SOON
 
 
 @isolating_engines
@@ -218,10 +220,10 @@ def test_only_crashes_are_retried(name: str, tmp_path: Path) -> None:
 
 @isolating_engines
 def test_a_new_child_is_set_up_again_and_its_setup_has_a_limit_of_its_own(name: str) -> None:
-    with make(name, setup=(jobs.slow_setup, 1.0)) as engine:
-        outcomes = engine.map(jobs.mixed, [("square", 2), ("die", 3), ("square", 3)], timeout=0.8, retries=0)
+    with make(name, setup=(jobs.slow_setup, 2.5)) as engine:
+        outcomes = engine.map(jobs.mixed, [("square", 2), ("die", 3), ("square", 3)], timeout=2.0, retries=0)
     assert statuses(outcomes) == ["ok", "crashed", "ok"]
-    assert outcomes[0].seconds < 0.8
+    assert outcomes[0].seconds < 2.0
 
 
 @isolating_engines
@@ -236,13 +238,14 @@ def test_a_setup_that_dies_or_hangs(name: str) -> None:
 
 @isolating_engines
 def test_children_are_kept_between_maps_and_gone_after_close(name: str) -> None:
+    before = psutil.Process().children(recursive=True)  # of others, such as torch's compile workers
     with make(name) as engine:
         pids = {pid for _ in range(3) for pid in values(engine.map(jobs.pid, range(4)))}
         assert 1 <= len(pids) <= engine.workers
         assert os.getpid() not in pids
         assert all(psutil.pid_exists(pid) for pid in pids)
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert psutil.Process().children(recursive=True) == []
+    assert set(psutil.Process().children(recursive=True)) <= set(before)
     engine.close()
     with pytest.raises(RuntimeError, match="closed"):
         engine.map(jobs.square, [1])
@@ -278,7 +281,7 @@ def test_a_dead_child_is_noticed_though_its_own_child_holds_the_pipe(name: str, 
         start = time.monotonic()
         (outcome,) = engine.map(jobs.orphan, [str(note)], retries=0)
     assert (outcome.status, outcome.value) == ("crashed", "the process ended with exit code 9")
-    assert time.monotonic() - start < 3.0
+    assert time.monotonic() - start < SOON
     # Killed with its group; whoever adopts it may not have reaped it yet.
     assert wait_for(lambda: _is_dead(int(note.read_text())))
 
@@ -290,10 +293,8 @@ def _is_dead(pid: int) -> bool:
         return True
 
 
-def test_the_process_engine_works_in_parallel() -> None:
+def test_the_process_engine_works_in_parallel(tmp_path: Path) -> None:
     with make_engine("process", workers=4) as engine:
-        engine.map(jobs.nap, [0.0] * 4)
-        start = time.monotonic()
-        outcomes = engine.map(jobs.nap, [0.4] * 4)
-        assert time.monotonic() - start < 1.3
+        outcomes = engine.map(jobs.meet, [(str(tmp_path / "here"), 4)] * 4, timeout=SOON)
+    assert statuses(outcomes) == ["ok"] * 4
     assert {outcome.worker for outcome in outcomes} == {0, 1, 2, 3}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine_programs import Program, lines, wait_for
+from engine_programs import SOON, Program, lines, wait_for
 
 from symevo.engines.lifetime import cause_of_death
 
@@ -30,7 +30,7 @@ def test_a_signal_leaves_no_children(
     assert wait_for(lambda: len(lines(log)) == WORKERS[name])
     assert len(program.family()) == 1 + WORKERS[name]
     program.process.send_signal(number)
-    assert program.end(seconds=5.0)[0] == code
+    assert program.end()[0] == code
     assert program.is_gone()
 
 
@@ -39,7 +39,7 @@ def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
     reads, writes = os.pipe()
     command = [sys.executable, "-m", "symevo.engines.child", str(not_my_parent), str(reads), str(writes)]
     try:
-        assert subprocess.run(command, pass_fds=(reads, writes), timeout=10).returncode == 1
+        assert subprocess.run(command, pass_fds=(reads, writes), timeout=SOON).returncode == 1
     finally:
         os.close(reads)
         os.close(writes)

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import zmq
-from engine_programs import Program, lines, wait_for
+from engine_programs import SOON, Program, lines, wait_for
 
 from symevo.engines import inside_scoop, supervise
 from symevo.engines.scoop_sockets import PrivateSocket
@@ -23,9 +23,9 @@ TARGET = "engine_scoop_target.py"
 Start = Callable[..., Program]
 
 
-def result(program: Program, *, seconds: float = 30.0) -> Any:
+def result(program: Program) -> Any:
     """What a program that succeeded has printed as JSON."""
-    code, out, err = program.end(seconds=seconds)
+    code, out, err = program.end()
     assert code == 0, err
     return json.loads(out)
 
@@ -144,7 +144,7 @@ def test_a_pool_that_cannot_be_replaced_fails(start: Start, tmp_path: Path) -> N
     program = start(TARGET, "1", "killed", str(log), "[100]", MAX_RESPAWNS="0")
     assert wait_for(lambda: len(lines(log)) == 1)
     os.kill(int(lines(log)[0].split()[0]), signal.SIGKILL)
-    code, _, err = program.end(seconds=10.0)
+    code, _, err = program.end()
     assert code == 1
     assert "the SCOOP pool died" in err
     assert program.is_gone()
@@ -163,7 +163,7 @@ def test_a_worker_cannot_end_the_pool(start: Start) -> None:
 def test_what_on_result_raises_frees_the_workers(start: Start) -> None:
     data = result(start(TARGET, "2", "cancel"))
     assert [outcome[:2] for outcome in data["outcomes"]] == [["ok", x * x] for x in range(4)]
-    assert data["seconds"] < 2.0
+    assert data["seconds"] < SOON
 
 
 def test_an_engine_with_another_preparation_replaces_the_children(start: Start) -> None:
@@ -182,7 +182,7 @@ def test_a_signal_leaves_nothing_behind(start: Start, tmp_path: Path, number: in
     # Supervisor, origin, two workers, and a child of each worker's guard.
     assert len(program.family()) == 6
     program.process.send_signal(number)
-    assert program.end(seconds=10.0)[0] == code
+    assert program.end()[0] == code
     assert program.is_gone()
 
 
@@ -191,7 +191,7 @@ def test_an_origin_that_does_not_listen_is_killed(start: Start, tmp_path: Path) 
     program = start(TARGET, "1", "stubborn", str(log), GRACE="0.5")
     assert wait_for(lambda: len(lines(log)) == 1)
     program.process.send_signal(signal.SIGTERM)
-    assert program.end(seconds=10.0)[0] == 137
+    assert program.end()[0] == 137
     assert (tmp_path / "log.heard").read_text() == "TERM"
     assert program.is_gone()
 
@@ -201,7 +201,7 @@ def test_an_origin_that_is_killed_gives_its_signal(start: Start, tmp_path: Path)
     program = start(TARGET, "1", "busy", str(log))
     assert wait_for(lambda: len(lines(log)) == 1)
     os.kill(int((tmp_path / "log.origin").read_text()), signal.SIGKILL)
-    assert program.end(seconds=10.0)[0] == 137
+    assert program.end()[0] == 137
     assert program.is_gone()
 
 

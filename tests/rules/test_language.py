@@ -118,10 +118,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_is_refused_at_once(text):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(RuleError) as error:
         Program.parse(text)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
 
@@ -156,13 +156,13 @@ def test_ten_thousand_random_strings_are_refused_and_nothing_runs():
     try:
         slowest, read = 0.0, 0
         for text in [*texts, *HOSTILE.values()]:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 Program.parse(text)
                 read += 1
             except RuleError:
                 pass
-            slowest = max(slowest, time.perf_counter() - start)
+            slowest = max(slowest, time.process_time() - start)
     finally:
         watching = False
     assert seen == []

@@ -66,12 +66,12 @@ def test_the_next_process_compiles_nothing_and_gets_the_same_bits(tmp_path):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(machine_code, "folder", lambda: tmp_path / "cache")
-    lanes.address.cache_clear()
+    lanes._address.cache_clear()
     return tmp_path / "cache"
 
 
 def address(name="abs"):
-    lanes.address.cache_clear()
+    lanes._address.cache_clear()
     return lanes.address(name, (True,), np.dtype(np.float32))
 
 

@@ -152,12 +152,13 @@ def test_a_state_assigned_twice_prints_its_versions():
      "clip(g, 1/0, log(0))", "minimum(g/0, g)", "exp(exp(exp(exp(g))))", "tanh(1e300*g)**9**9"],
 )  # fmt: skip
 def test_hostile_numbers_are_held(text):
-    start = time.perf_counter()
-    made = Rule(Program.parse(f"u = {text}\ntheta = theta - u"))  # as a run may have recorded it
+    start = time.process_time()
+    made = Rule(Program.parse(f"u = {text}
+theta = theta - u"))  # as a run may have recorded it
     assert len(made.equations()) == 2
     assert made.unicode(simplified=True)
     assert made.latex(simplified=True)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_inlining_stops_before_it_explodes():
@@ -166,9 +167,9 @@ def test_inlining_stops_before_it_explodes():
         + "\n".join(f"a{i + 1} = a{i}*a{i} + tanh(a{i})" for i in range(60))
         + "\ntheta = theta - a60"
     )
-    start = time.perf_counter()
+    start = time.process_time()
     lines = inlined(rule(text))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert lines[-1][0] == "theta_{t}"
     assert 1 < len(lines) < 62
     known = {"theta_{t-1}", "g_{t}"}

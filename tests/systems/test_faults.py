@@ -89,10 +89,12 @@ def test_ctrl_c_ends_with_130_a_checkpoint_and_the_resume_command(tmp_path, engi
     start = time.monotonic()
     os.kill(process.pid, signal.SIGINT)
     rest = process.stderr.read()
-    assert process.wait(30) == 130
-    assert time.monotonic() - start < 10
+    assert process.wait(60) == 130
+    assert time.monotonic() - start < 60  # and not 500
     assert f"--resume {out}" in rest
     assert Store.open(out).about("settings")["search"]["system"] == "faulty"
-    time.sleep(0.5)
+    end = time.monotonic() + 60
+    while alive(str(out)) and time.monotonic() < end:
+        time.sleep(0.1)
     assert alive(str(out)) == []
     assert process.pid not in [int(line.split()[0]) for line in alive("symevo.engines")]

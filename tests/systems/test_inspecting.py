@@ -56,19 +56,21 @@ def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symev
 
 
 def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the budget that users have: 20 searches from other seeds needed a quarter of it at most."""
     controllers = np.zeros(SIZE)
     net = tensors(controllers, "bias", "gradient")
-    net["first.weight"][0, [0, 1]] = 2, -3  # of input and bias
+    net["first.weight"][0, 0] = 2  # of input
     net["first.bias"][0] = 0.1
     net["second.weight"][0, 0] = net["third.weight"][1, 0] = 1
-    found = inspected(finished, controllers, monkeypatch, budget=4000)
+    found = inspected(finished, controllers, monkeypatch)
     silent, one = found["layers"]["bias"]["corrections"]
     assert (silent["size"], silent["constant"]) == (0, True)
     assert set(one["formula"]["inputs"]) <= {"input", "bias", "output"}  # output = input + bias
     assert one["formula"]["r2_held_out"] > 0.99
-    assert one["formula"]["linear_r2_held_out"] < 0.97
-    assert one["importance"]["signals"]["output"] == 0
-    assert one["importance"]["signals"]["input"] > 0.2
+    assert one["formula"]["linear_r2_held_out"] < 0.5
+    assert one["importance"]["signals"] == {
+        name: pytest.approx(float(name == "input"), abs=0.1) for name in CONTROLLERS["bias"].signals
+    }
     text = inspection_report(found)
     assert "loss: does nothing" in text
     assert "Δ0 = 0, whatever its inputs are" in text

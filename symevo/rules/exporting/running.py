@@ -106,6 +106,7 @@ def _compile(tensors: tuple[Tensor, ...], threads: int) -> Callable[[list[Any]],
     from torch._functorch import config as functorch
     from torch._inductor import config as inductor
     from torch._inductor.compile_fx import compile_fx, compile_fx_inner
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
     from torch.fx.experimental.proxy_tensor import make_fx
 
     found: list[Any] = []
@@ -118,7 +119,8 @@ def _compile(tensors: tuple[Tensor, ...], threads: int) -> Callable[[list[Any]],
     with torch.no_grad(), functorch.patch(enable_autograd_cache=False):  # its hits would pass by ``keep``
         graph = make_fx(lambda n, *inputs: _one(*inputs), tracing_mode="symbolic")(1 << 16, tensors[0], *examples)
         inputs = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
-        with inductor.patch({"size_asserts": False, "cpp.threads": threads}):
+        width = pick_vec_isa().bit_width()  # set by name it is part of the key on disk: another processor has another
+        with inductor.patch({"size_asserts": False, "cpp.threads": threads, "cpp.simdlen": width}):
             compile_fx(graph, inputs, keep)
     return found[0].current_callable
 '''

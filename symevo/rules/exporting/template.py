@@ -27,7 +27,7 @@ from symevo.rules.exporting.words import class_words, module_words, origin
 from symevo.rules.hyper import CLOSE, NOT_NEGATIVE
 from symevo.rules.rule import Rule
 
-TAKEN = frozenset({"float", "super", "warnings", "ValueError"})
+TAKEN = frozenset({"super", "warnings", "ValueError"})
 """Names that the constructor reads, which no hyperparameter of an exported rule may have."""
 
 

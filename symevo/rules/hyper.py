@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -30,6 +31,17 @@ _TORCH_OPTIONS = {
 }
 """Switches of torch's optimizers, and what there is instead."""
 
+_ALIASES = {"learning_rate": "lr", "epsilon": "eps", "wd": "weight_decay"}
+"""Other libraries' names of single hyperparameters."""
+
+NOT_NEGATIVE = frozenset(
+    {"lr", "eps", "weight_decay", "momentum", "momentum_decay", "lr_decay", "initial_accumulator_value"}
+)
+"""Hyperparameters that torch's optimizers refuse below 0."""
+
+CLOSE = 0.8
+"""Similarity from which a param group's key counts as a misspelt hyperparameter; 1 is equality."""
+
 _DECAY_RATE = re.compile(r"beta\d*|rho")
 
 
@@ -44,6 +56,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     parts = [f"{part}=" for part in _TUPLES.get(name, ()) if part in known]
     if parts:
         hint = f"give {' and '.join(parts)}"
+    elif _ALIASES.get(name) in known:
+        hint = f"did you mean {_ALIASES[name]!r}?"
     elif name in _TORCH_OPTIONS:
         hint = f"it is an option of torch's own optimizers; {_TORCH_OPTIONS[name]}; known: {', '.join(known)}"
     else:
@@ -51,10 +65,49 @@ def unknown(name: str, known: Iterable[str]) -> str:
     return f"the rule has no hyperparameter {name!r}: {hint}"
 
 
+def mistaken(key: Any, value: Any, known: Iterable[str]) -> str | None:
+    """The message about a param group's key that looks like a hyperparameter and is none.
+
+    Schedulers, wrappers and trainers keep keys of their own in param groups, such as ``lr_scale`` or ``base_momentum``.
+    These are none of ours: there is no message for a key that is not close to a hyperparameter's name, nor for one
+    that has the whole name in it. Switches of torch's optimizers, and a weight decay, count only where they are on.
+
+    Args:
+        key: A key of a param group.
+        value: What is kept there.
+        known: The rule's hyperparameters.
+
+    Returns:
+        None for a hyperparameter, and for what belongs to another.
+    """
+    known = list(known)
+    if not isinstance(key, str) or key in known:
+        return None
+    if key == "weight_decay" or key in _TORCH_OPTIONS:
+        meant = _is_on(plain(value))
+    else:
+        plural = any(part in known for part in _TUPLES.get(key, ()))
+        meant = plural or _ALIASES.get(key) in known or _is_near_miss(key, known)
+    return f"a key has no effect, as {unknown(key, known)}" if meant else None
+
+
+def _is_on(value: Any) -> bool:
+    try:
+        return bool(value)
+    except (RuntimeError, TypeError, ValueError):  # several numbers
+        return True
+
+
+def _is_near_miss(key: str, known: list[str]) -> bool:
+    lower = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(key.lower(), lower, n=1, cutoff=CLOSE)
+    return bool(found) and f"_{lower[found[0]]}_" not in f"_{key}_"
+
+
 def number(name: str, value: Any) -> float:
     """A hyperparameter's value, checked.
 
-    Decay rates (``beta…`` and ``rho``) lie in [0, 1); lr and eps are not negative; all are finite.
+    Decay rates (``beta…`` and ``rho``) lie in [0, 1), those of :data:`NOT_NEGATIVE` are not, and all are finite.
 
     Args:
         name: Name of the hyperparameter.
@@ -68,7 +121,7 @@ def number(name: str, value: Any) -> float:
         kind = "a finite number or a tensor of one element" if hasattr(value, "numel") else "a finite number"
         shown = repr(found) if isinstance(found, int | float) else type(found).__name__
         raise UserError(f"{name} must be {kind}, not {shown}")
-    if name in ("lr", "eps") and found < 0:
+    if name in NOT_NEGATIVE and found < 0:
         raise UserError(f"{name} must not be negative, as {found!r} is")
     if _DECAY_RATE.fullmatch(name) and not 0 <= found < 1:
         raise UserError(f"{name} must be at least 0 and less than 1, not {found!r}")

@@ -13,7 +13,7 @@ import torch
 from symevo.errors import UserError
 from symevo.rules.flat import Checked
 from symevo.rules.fused import Item, compute_dtype, fused_update
-from symevo.rules.hyper import number, plain, unknown
+from symevo.rules.hyper import mistaken, number, plain
 from symevo.rules.rule import Rule, RuleWarning
 from symevo.rules.rule import rule as as_rule
 from symevo.rules.scalars import Scalars
@@ -21,8 +21,7 @@ from symevo.rules.scalars import Scalars
 COUNT = "t"
 """Key of a parameter's step count in its state: no state of a rule can be called so."""
 _TORCH_KEYS = frozenset({"params", "param_names", "initial_lr", "name"})
-_SCHEDULER_KEYS = _TORCH_KEYS | {"max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"}
-"""What torch and its schedulers write into a group."""
+"""What torch writes into every group, so that no hyperparameter can be called so."""
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 """A parameter and its gradient."""
@@ -55,11 +54,12 @@ class Optimizer(torch.optim.Optimizer):
 
     Raises:
         UserError: No such rule, an unknown or missing hyperparameter, a value that is no number or out of range, a
-            program that reads T without ``total_steps``, or (in :meth:`step`) a sparse or complex gradient or an
-            unknown key in a group.
+            program that reads T without ``total_steps``, or (in :meth:`step`) a sparse or complex gradient.
 
     Warns:
-        RuleWarning: The rule has a schedule, and no ``total_steps`` lets it run.
+        RuleWarning: The rule has a schedule, and no ``total_steps`` lets it run; or, once for each, a group has a key
+            that looks like a misspelt hyperparameter, or a weight decay that the rule does not have. All other keys of
+            a group are their owner's, and left alone.
 
     Example:
         >>> weight = torch.nn.Parameter(torch.ones(3))
@@ -87,7 +87,6 @@ class Optimizer(torch.optim.Optimizer):
         if "T" in self.rule.program.reads and total_steps is None:
             raise UserError("the rule reads T, the number of steps: give total_steps")
         _refuse_torch_keys(self.rule.hyper)
-        self._known_keys = _SCHEDULER_KEYS.union(self.rule.hyper)
         self._prepare()
         super().__init__(params, {**self.rule.hyper, "lr": self.rule.lr if lr is None else lr})
         if total_steps is None and not self.rule.schedule.is_constant:
@@ -98,6 +97,7 @@ class Optimizer(torch.optim.Optimizer):
         self._fused = fused_update(self.rule.program)
         self._scalars = Scalars(self._fused.lowered)
         self._seen: dict[int, Checked] = {}
+        self._keys, self._told = 0, getattr(self, "_told", set())
         self._names, self._scalar_names = self.rule.states, self.rule.program.scalar_states
 
     @property
@@ -109,23 +109,45 @@ class Optimizer(torch.optim.Optimizer):
         """Adds a group of parameters, with its own lr and hyperparameters where it sets them.
 
         Raises:
-            UserError: An unknown key (the message names the nearest), a value that is no number, a complex
-                parameter.
+            UserError: A value that is no number, a complex parameter.
+
+        Warns:
+            RuleWarning: A key that looks like a misspelt hyperparameter.
         """
-        known = [*self.rule.hyper]
-        for name in param_group:
-            if name not in known and name not in _TORCH_KEYS:
-                raise UserError(unknown(str(name), known))
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
-            for name in known:
+            for name in self.rule.hyper:
                 number(name, group[name])
             if any(param.is_complex() for param in group["params"]):
                 raise UserError("complex parameters are not supported: use torch.view_as_real")
         except UserError:
             self.param_groups.pop()
             raise
+        self._keys += len(group)
+        self._look_at_keys(len(self.param_groups) - 1)
+
+    def _look_at_keys(self, first: int = 0) -> None:
+        """Warns of keys that were probably meant as hyperparameters, once of each, in groups from ``first`` on."""
+        for index, group in enumerate(self.param_groups[first:], first):
+            for key in group.keys() - _TORCH_KEYS - self._told:
+                message = mistaken(key, group[key], self.rule.hyper)
+                if message:
+                    self._told.add(key)
+                    warnings.warn(f"param_groups[{index}]: {message}", RuleWarning, stacklevel=3)
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of the last step, one for each group, as torch's schedulers tell theirs.
+
+        It is the group's lr, as it stands, times the rule's schedule; before the first step, the rate of that. A
+        group's ``"lr"`` is the factor that schedulers set, and knows nothing of the rule's own schedule.
+        """
+        rates = []
+        for group in self.param_groups:
+            lr = number("lr", group["lr"])
+            begun = [self.state[param].get(COUNT, 1) for param in group["params"] if param in self.state]
+            rates.append(self._clock(max(begun, default=1), lr).get("lr", lr))
+        return rates
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """One step for every parameter that has a gradient.
@@ -140,23 +162,24 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        numbers = [self._numbers(index, group) for index, group in enumerate(self.param_groups)]
+        keys = sum(map(len, self.param_groups))
+        if keys != self._keys:
+            self._keys = keys
+            self._look_at_keys()
+        numbers = [self._numbers(group) for group in self.param_groups]
         ready = [[(p, _checked(p.grad)) for p in group["params"] if p.grad is not None] for group in self.param_groups]
         for index, pairs in enumerate(ready):  # nothing changes where one of the checks above fails
             work = self._work(numbers[index], pairs)
             self._fused(work, compile=self.compile, checked=self._seen.setdefault(index, Checked()))
         return loss
 
-    def _numbers(self, index: int, group: dict[str, Any]) -> dict[str, float]:
-        """A group's hyperparameters: any may have been set since the last step. A key that no line reads is vain."""
+    def _numbers(self, group: dict[str, Any]) -> dict[str, float]:
+        """A group's hyperparameters: any may have been set since the last step."""
         found = {}
         for name in self.rule.hyper:
             value = group[name]
             known = type(value) is float and 0 <= value < 1  # in order, whatever it is
             found[name] = value if known else number(name, value)
-        if not self._known_keys.issuperset(group):
-            name = sorted(map(str, set(group) - self._known_keys))[0]
-            raise UserError(f"param_groups[{index}]: {unknown(name, self.rule.hyper)}")
         return found
 
     def _work(self, hyper: dict[str, float], pairs: list[Pair]) -> list[Item]:
@@ -202,43 +225,77 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from :meth:`state_dict` of an optimizer with the same rule, bit for bit.
 
+        What else a parameter's state holds, such as a wrapper's buffer, is kept as torch keeps it. Hooks run as in
+        torch: what the last pre-hook hands on is checked before anything changes, and loaded before the first
+        post-hook.
+
         Raises:
-            UserError: The states are those of another rule.
+            UserError: The states are those of another rule or another model.
         """
-        expected = {COUNT, *self.rule.program.memory}
-        for state in state_dict["state"].values():
-            if set(state) != expected:
+        last = self.register_load_state_dict_pre_hook(Optimizer._check_states)  # type: ignore[arg-type]
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
+            self.__dict__.pop("_loaded", None)
+
+    def _check_states(self, state_dict: dict[str, Any]) -> None:
+        """Makes the states that :meth:`__setstate__` puts in place; torch itself compares the numbers of groups."""
+        groups, states = state_dict["param_groups"], state_dict["state"]
+        needed = {COUNT, *self.rule.program.memory}
+        saved = [index for group in groups for index in group["params"]]
+        params = [param for group in self.param_groups for param in group["params"]]
+        pairs = [(index, param) for index, param in zip(saved, params, strict=False) if states.get(index)]
+        begun = [(index, param) for index, param in pairs if not needed.isdisjoint(states[index])]
+        for index, _ in begun or pairs:  # with none begun, what there is belongs to another optimizer
+            if not needed.issubset(states[index]):
                 raise UserError(
-                    f"the state dict holds {', '.join(sorted(state))}; this rule needs "
-                    f"{', '.join(sorted(expected))}: load it into an optimizer of the rule that wrote it"
+                    f"the state dict holds {', '.join(sorted(map(str, states[index])))}; this rule needs "
+                    f"{', '.join(sorted(needed))}: load it into an optimizer of the rule that wrote it"
                 )
-        for group in state_dict["param_groups"]:
+        for group in groups:
             missing = sorted(set(self.rule.hyper) - set(group))
             if missing:
                 raise UserError(f"the state dict has no {', '.join(missing)}: it is not one of this rule")
-        super().load_state_dict(state_dict)
-        saved = [index for group in state_dict["param_groups"] for index in group["params"]]
-        params = [param for group in self.param_groups for param in group["params"]]
-        for index, param in zip(saved, params, strict=True):
-            if index in state_dict["state"]:  # torch casts to the parameter's type and may share the memory
-                self.state[param] = _copied(state_dict["state"][index], param)
+            for name in self.rule.hyper:
+                number(name, group[name])
+        for index, param in begun:
+            for name in self.rule.states:
+                _check_shape(name, states[index][name], index, param)
+        self._loaded = {param: self._copied(states[index], param) for index, param in begun}
+
+    def _copied(self, state: Mapping[str, Any], param: torch.Tensor) -> dict[str, Any]:
+        """The rule's part of a saved state: torch casts it to the parameter's type, and may share the memory."""
+        dtype = compute_dtype(param.dtype)
+        own: dict[str, Any] = {name: plain(state[name]) for name in (COUNT, *self.rule.program.scalar_states)}
+        wrong = next((name for name, value in own.items() if not isinstance(value, int | float)), None)
+        if wrong is not None:
+            raise UserError(f"the state dict's {wrong} must be a number, not {type(own[wrong]).__name__}")
+        return own | {name: torch.empty_like(param, dtype=dtype).copy_(state[name]) for name in self.rule.states}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {"rule": self.rule, "total_steps": self.total_steps, "compile": self.compile}
-        return {**super().__getstate__(), **own, "_known_keys": self._known_keys}
+        own = {"rule": self.rule, "total_steps": self.total_steps, "compile": self.compile, "_told": self._told}
+        return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._prepare()
         self.defaults.pop("differentiable", None)  # torch's addition, which every new group would get
+        for param, own in self.__dict__.pop("_loaded", {}).items():
+            self.state[param].update(own)
 
 
-def _copied(state: Mapping[str, Any], param: torch.Tensor) -> dict[str, Any]:
-    dtype = compute_dtype(param.dtype)
-    return {
-        name: torch.empty_like(param, dtype=dtype).copy_(value) if isinstance(value, torch.Tensor) else value
-        for name, value in state.items()
-    }
+# A graph of torch.compile's would be made anew for a step's numbers. As a decorator, this would hide the method's type.
+Optimizer.step = torch.compiler.disable(Optimizer.step)  # type: ignore[method-assign]
+
+
+def _check_shape(name: str, value: Any, index: Any, param: torch.Tensor) -> None:
+    shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+    if shape != tuple(param.shape):
+        raise UserError(
+            f"the state dict has {name} of shape {shape} for parameter {index} of shape {tuple(param.shape)}: "
+            "load it into an optimizer of the model that it was saved with"
+        )
 
 
 def _checked(grad: Any) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from optimizer_models import weight
 from torch.optim import lr_scheduler, swa_utils
 
 from symevo.errors import UserError
+from symevo.rules.classic import CLASSICS
 from symevo.rules.optimizer import Optimizer
+from symevo.rules.rule import RuleWarning
 
 
 @pytest.mark.parametrize(
@@ -44,20 +47,50 @@ def test_what_is_no_hyperparameter_is_refused_with_what_there_is(name, hyper, me
 def test_groups_are_held_to_the_ranges_too():
     with pytest.raises(UserError, match="beta1 must be at least 0"):
         Optimizer([{"params": [weight(1)], "beta1": 2.0}], "adam")
-    with pytest.raises(UserError, match="give beta1= and beta2="):
-        Optimizer([{"params": [weight(1)], "betas": (0.9, 0.99)}], "adam")
 
 
-def test_a_key_that_nothing_reads_is_refused_at_the_next_step():
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("betas", (0.5, 0.9), "'betas': give beta1= and beta2="),
+        ("maximize", True, "option of torch's own optimizers; leave it out and negate the loss"),
+        ("learning_rate", 0.5, "did you mean 'lr'?"),
+        ("weight_deacy", 0.0, "did you mean 'weight_decay'?"),
+    ],
+)
+def test_a_key_that_is_meant_for_the_rule_is_told_once_with_what_is_right(key, value, hint):
     param = weight(1)
+    with pytest.warns(RuleWarning, match=r"param_groups\[0\]: ") as said:
+        optimizer = Optimizer([{"params": [param], key: value}, {"params": [weight(2)], key: value}], "adam", 0.1)
+    assert [hint in str(one.message) for one in said] == [True]
     optimizer = Optimizer([param], "adam", 0.1, compile=False)
-    optimizer.param_groups[0]["betas"] = (0.5, 0.9)
-    with pytest.raises(UserError, match=r"param_groups\[0\]: .*'betas': give beta1= and beta2="):
-        optimizer.step()
-    assert param.item() == 1.0
-    del optimizer.param_groups[0]["betas"]
-    optimizer.step()
-    assert param.item() == pytest.approx(0.9)
+    optimizer.param_groups[0][key] = value
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            optimizer.step()
+    assert [hint in str(one.message) for one in said] == [True]
+    assert param.item() == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("key", ["maximize", "amsgrad", "foreach", "differentiable", "capturable"])
+def test_a_switch_of_torchs_that_is_off_is_silent(key):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Optimizer([{"params": [weight(1)], key: False}], "adam")
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [(name, hyper) for name in ("adamw", "momentum", "adagrad") for hyper in CLASSICS.get(name).hyper]
+    + [("nadamw", "momentum_decay")],
+)
+def test_what_torch_refuses_below_0_is_refused(rule, name):
+    if name == "dampening":  # of any sign in torch
+        Optimizer([weight(1)], rule, **{name: -0.5})
+        return
+    with pytest.raises(UserError, match=name):
+        Optimizer([weight(1)], rule, **{name: -0.5})
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,6 @@ class Client:
 
     name: ClassVar[str]
     package: ClassVar[str]
-    rules_equal_to_torch: ClassVar[tuple[str, ...]] = ("adamw",)
     _outcomes: ClassVar[dict[Any, Outcome]] = {}
 
     def fit(self, make: Maker, folder: Path, resume: bool) -> Fit:
@@ -72,10 +71,12 @@ class Client:
     @pytest.fixture(autouse=True)
     def _told(self, record_property: Callable[[str, object], None], request: pytest.FixtureRequest) -> None:
         """Tells the table of clients what a test is about: see ``conftest.py``."""
-        form = request.node.callspec.params.get("form") if hasattr(request.node, "callspec") else None
-        check = request.node.originalname.removeprefix("test_")
-        if form is not None:
-            record_property("client", [self.name, self.package, form, check])
+        params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+        if "form" in params:
+            check = request.node.originalname.removeprefix("test_")
+            rule = params.get("rule", "adamw")
+            told = {"client": self.name, "package": self.package, "form": params["form"], "rule": rule, "check": check}
+            record_property("client", told)
 
     @pytest.mark.parametrize("form", FORMS)
     @pytest.mark.parametrize("rule", RULES)

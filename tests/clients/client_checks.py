@@ -130,7 +130,7 @@ def loss_of(model: nn.Module) -> float:
     model.eval()
     x, y = batch(10_000, 256)
     with torch.no_grad():
-        loss = nn.functional.cross_entropy(model(x), y).item()
+        loss = nn.functional.cross_entropy(model(x.to(next(model.parameters()).dtype)), y).item()
     model.train(training)
     return loss
 

@@ -48,9 +48,14 @@ def maker(form: str, rule: str) -> Maker:
     if form == TORCH:
         assert rule == "adamw"
         return Maker(torch.optim.AdamW, dict(options))
-    if form == OPTIMIZER:
-        return Maker(symevo.Optimizer, {"rule": source, **options})
-    return Maker(exported(source), dict(options))
+    return maker_of(form, source, options)
+
+
+def maker_of(form: str, source: str, options: dict[str, Any]) -> Maker:
+    """The optimizer of a form for any rule."""
+    return (
+        Maker(symevo.Optimizer, {"rule": source, **options}) if form == OPTIMIZER else Maker(exported(source), options)
+    )
 
 
 @functools.cache

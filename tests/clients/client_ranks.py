@@ -6,19 +6,21 @@ and talk over the loopback interface. What the trainings of a client came to is 
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from client_checks import CHECKPOINT, HALF, STEPS, Fit, batch, copies, loss_of, network, outcome_of
 from client_forms import FORMS, RULES, TORCH, Maker, maker
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 WORLD = 2
 CASES = [(form, rule) for form in FORMS for rule in RULES] + [(TORCH, "adamw")]
@@ -30,12 +32,19 @@ def share(step: int) -> tuple[Tensor, Tensor]:
     return x[dist.get_rank() :: WORLD], y[dist.get_rank() :: WORLD]
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, start: int, save: Callable[[], None]) -> None:
+def train(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    start: int,
+    save: Callable[[], None],
+    reduce: Callable[[], None] = lambda: None,
+) -> None:
     """Steps from one to the last, and a checkpoint at half-time of a training that began at 0."""
     for step in range(start, STEPS):
         x, y = share(step)
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
+        reduce()
         optimizer.step()
         if step + 1 == HALF and start == 0:
             save()
@@ -83,39 +92,60 @@ def zero(make: Maker, folder: Path, resume: bool) -> Fit:
     return Fit(before, loss_of(model), copies(model.parameters()))
 
 
-def fsdp2(make: Maker, folder: Path, resume: bool) -> Fit:
-    """``fully_shard`` and distributed checkpoints: every process has a shard of each weight and state, as DTensors."""
+def fsdp2(make: Maker, folder: Path, resume: bool, plain: bool = False) -> Fit:
+    """``fully_shard`` and distributed checkpoints: every process has a shard of each weight and state, as DTensors.
+
+    Args:
+        make: Makes the optimizer.
+        folder: Of checkpoints.
+        resume: Go on from the checkpoint there.
+        plain: Leave the weights of one layer out of the shards: the optimizer then has DTensors and plain tensors in
+            one group, and what it does not compile it must not mix.
+    """
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    whole = network()
+    whole, model = network(), cast(Any, network())
     before = loss_of(whole)
-    model: Any = network()
     mesh = init_device_mesh("cpu", (WORLD,))
+    ignored = set(model[2].parameters()) if plain else set()
     for layer in (model[0], model[3]):
         fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh, ignored_params=ignored)
     optimizer = make(model.parameters())
+    if plain:
+        optimizer.compile = False
 
     def states() -> dict[str, Any]:
         weights, moments = get_state_dict(model, optimizer)
         return {"model": weights, "optimizer": moments}
 
+    def reduce() -> None:
+        for param in ignored:
+            dist.all_reduce(param.grad)
+            param.grad.div_(WORLD)
+
     if resume:
         saved = states()
         dcp.load(saved, checkpoint_id=folder / "dcp")
         set_state_dict(model, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"])
-    train(model, optimizer, HALF if resume else 0, lambda: dcp.save(states(), checkpoint_id=folder / "dcp"))
-    weights = [param.full_tensor().detach().clone() for param in model.parameters()]
+    train(
+        model,
+        optimizer,
+        HALF if resume else 0,
+        save=lambda: dcp.save(states(), checkpoint_id=folder / "dcp"),
+        reduce=reduce,
+    )
+    weights = [one.full_tensor() if isinstance(one, DTensor) else one for one in copies(model.parameters())]
     with torch.no_grad():
         for param, value in zip(whole.parameters(), weights, strict=True):
             param.copy_(value)
-    return Fit(before, loss_of(whole), weights)
+    return Fit(before, loss_of(whole), copies(whole.parameters()))
 
 
-CLIENTS = {"ddp": ddp, "zero": zero, "fsdp2": fsdp2}
+CLIENTS = {"ddp": ddp, "zero": zero, "fsdp2": fsdp2, "mixed": functools.partial(fsdp2, plain=True)}
 
 
 def outcomes(client: str, folder: Path) -> dict[tuple[str, str], Any]:

@@ -73,3 +73,7 @@ class TestZero(Distributed):
 
 class TestFsdp2(Distributed):
     name, key = "FSDP2 (`fully_shard`), distributed checkpoints", "fsdp2"
+
+
+class TestPlainWeightsBesideShards(Distributed):
+    name, key = "FSDP2 with plain weights beside shards", "mixed"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from client_forms import FORMS, RULES, TORCH, maker
-from test_torch_suite import same, steps, weights
+from client_forms import FORMS, RULES, TORCH, maker, maker_of
+from client_steps import same, steps, weights
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as schedulers
 from torch.optim.swa_utils import SWALR
@@ -94,15 +94,13 @@ def test_goes_on_from_state_dicts_bit_for_bit(name: str, form: str) -> None:
 @forms
 @pytest.mark.parametrize("name", ["CyclicLR", "OneCycleLR"])
 def test_momentum_is_cycled_where_there_is_one(name: str, form: str) -> None:
-    """By default both set a momentum: that of the rule ``momentum`` moves, and a rule without one is refused by torch."""
-    from test_torch_suite import form_of
-
+    """By default both set a momentum: that of the rule ``momentum`` moves, and torch refuses a rule without one."""
     cycles: dict[str, Callable[[Optimizer], Any]] = {
         "CyclicLR": lambda one: schedulers.CyclicLR(one, 1e-3, 1e-2, 3),
         "OneCycleLR": lambda one: schedulers.OneCycleLR(one, 1e-2, total_steps=12),
     }
     params = weights(), weights()
-    optimizers = form_of(form, "momentum", {"lr": 1e-3})(params[0]), torch.optim.SGD(params[1], 1e-3, momentum=0.9)
+    optimizers = maker_of(form, "momentum", {"lr": 1e-3})(params[0]), torch.optim.SGD(params[1], 1e-3, momentum=0.9)
     momenta = []
     for optimizer in optimizers:
         scheduler = cycles[name](optimizer)

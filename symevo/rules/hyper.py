@@ -88,7 +88,7 @@ def mistaken(key: Any, value: Any, known: Iterable[str]) -> str | None:
     else:
         plural = any(part in known for part in _TUPLES.get(key, ()))
         meant = plural or _ALIASES.get(key) in known or _is_near_miss(key, known)
-    return f"a key has no effect, as {unknown(key, known)}" if meant else None
+    return f"{key!r} has no effect: {unknown(key, known)}" if meant else None
 
 
 def _is_on(value: Any) -> bool:

@@ -10,7 +10,9 @@ from symevo.rules.expression import Expr, Name, Num, Op
 from symevo.rules.primitives import PRIMITIVES
 
 _AMBIGUOUS = frozenset({"l", "O", "I"})
-_FILE = frozenset({"torch", "math", "warnings", "Tensor", "Any", "Callable", "Iterable", "wide", "numbers", "lists"})
+_FILE = frozenset(
+    {"torch", "difflib", "math", "warnings", "Tensor", "Any", "Callable", "Iterable", "wide", "numbers", "lists"}
+)
 RESERVED = _FILE | _AMBIGUOUS | frozenset(dir(builtins)) | frozenset(keyword.kwlist) | frozenset(keyword.softkwlist)
 """Names that mean something else in an exported file, or that a linter complains of."""
 

@@ -16,10 +16,34 @@ def _each(numbers: Tensor, rows: list[tuple[Tensor, ...]]) -> None:
     for row in rows:
         _one(numbers, *row)
 '''
+NUMBER = '''
+def _number(state: dict[str, Any], name: str) -> float:
+    """A number of a saved state."""
+    value = state[name].item() if isinstance(state[name], Tensor) else state[name]
+    if not isinstance(value, (int, float)):
+        raise ValueError(f"the state dict's {name} must be a number, not {type(value).__name__}")
+    return value
+'''
 ZEROS = '''
 def _zeros(param: Tensor) -> Tensor:
     """A state before the first step."""
     return torch.zeros_like(param, dtype=_wide(param.dtype), memory_format=torch.preserve_format)
+
+
+def _tensor(state: dict[str, Any], name: str, param: Tensor) -> Tensor:
+    """A tensor of a saved state, which must have its weights' shape."""
+    shape = getattr(state[name], "shape", None)
+    if shape != param.shape:
+        raise ValueError(f"the state dict is of another model: its {name} has shape {shape}, weights {param.shape}")
+    return _zeros(param).copy_(state[name])
+'''
+MISTAKEN = '''
+def _mistake(key: Any, value: Any, known: list[str]) -> str:
+    """What is wrong with a param group's key that looks like a number of the rule; nothing with those of others."""
+    if key == "weight_decay":
+        return "the rule has no weight decay" if value else ""
+    close = difflib.get_close_matches(str(key).lower(), known, n=1, cutoff=CLOSE)
+    return f"did you mean {close[0]!r}?" if close and f"_{close[0]}_" not in f"_{key}_" else ""
 '''
 
 COMPILED = '''

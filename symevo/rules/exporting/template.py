@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from symevo.errors import UserError
 from symevo.rules.exporting.body import DECAY_RATE, Body
 from symevo.rules.exporting.layout import called, indented
-from symevo.rules.exporting.running import COMMON, COMPILED, ZEROS
+from symevo.rules.exporting.methods import (
+    CHECKING,
+    DISABLED,
+    KEYS,
+    LAST,
+    LOADING,
+    MEMORY,
+    RATES,
+    SCHEDULED,
+    SETTING,
+    STEP,
+    TENSORS,
+)
+from symevo.rules.exporting.running import COMMON, COMPILED, MISTAKEN, NUMBER, ZEROS
 from symevo.rules.exporting.words import class_words, module_words, origin
+from symevo.rules.hyper import CLOSE, NOT_NEGATIVE
 from symevo.rules.rule import Rule
 
 TAKEN = frozenset(
@@ -49,14 +63,18 @@ class File:
         """The file."""
         parts = [
             self.class_text(),
+            DISABLED.replace("CLASS", self.name),
             SPLIT if self.splits else "",
             self.body.text(),
+            self.checking(),
+            MISTAKEN.replace("CLOSE", repr(CLOSE)),
             COMMON,
+            NUMBER,
             ZEROS if self.rule.states else "",
             COMPILED,
         ]
         code = "\n\n\n".join(part.strip("\n") for part in parts if part)
-        imports = [f"import {name}" for name in ("math", "warnings") if re.search(rf"\b{name}\.", code)]
+        imports = [f"import {name}" for name in ("difflib", "math", "warnings") if re.search(rf"\b{name}\.", code)]
         return "\n".join(
             [
                 module_words(self.name, self.module, splits=self.splits, counts=self.counts),
@@ -79,15 +97,14 @@ class File:
 
     def class_text(self) -> str:
         """The optimizer's class."""
-        methods = [self.constructor(), STEP, self.buckets(), self.update()]
-        methods += [self.loading()] if self.rule.states else []
-        methods.append(self.pickling())
+        methods = [self.constructor(), STEP, *self.rates(), KEYS, self.buckets(), self.update()]
+        methods += [self.loading(), SETTING, self.pickling()]
         doc = f'"""{class_words(self.rule, counts=self.counts)}\n"""'
         text = "\n\n".join([doc, *(method.strip("\n") for method in methods)])
         return f"class {self.name}(torch.optim.Optimizer):\n{indented(text)}"
 
     def constructor(self) -> str:
-        """Arguments, their ranges, and torch's own constructor."""
+        """Arguments, and torch's own constructor."""
         numbers = {name: value for name, value in self.rule.hyper.items() if name != "lr"}
         arguments = [
             "self",
@@ -100,7 +117,6 @@ class File:
             arguments.append("total_steps: int" if self.needs_total else "total_steps: int | None = None")
         arguments += ["foreach: bool = True", "compile: bool = True"]
         lines = [called("def __init__(", arguments, ") -> None:", margin=4)]
-        lines += [_check(name) for name in ("lr", *numbers) if _range(name)]
         if self.counts:
             given = "" if self.needs_total else "total_steps is not None and "
             message = "total_steps must be a whole number of at least 1: {total_steps}"
@@ -110,8 +126,9 @@ class File:
             ]
         items = [f'"{name}": {name}' for name in ("lr", *numbers)]
         lines.append(called("defaults: dict[str, Any] = {", items, "}", indent=4, margin=4))
-        lines.append("    super().__init__(params, defaults)")
+        lines += ["    _check_numbers(defaults)", "    super().__init__(params, defaults)"]
         lines += [f"    self.{name} = {name}" for name in self.switches]
+        lines += ['    self._told = {"params", "param_names"}', "    self._look_at_keys()"]
         if self.counts and not self.needs_total:
             lines += [
                 "    if total_steps is None:",
@@ -124,7 +141,12 @@ class File:
         parts = self.body.parts
         start = [('"t"', "0"), *((f'"{name}"', "0.0") for name in parts.scalar_states)]
         start += [(f'"{name}"', "_zeros(param)") for name in parts.states]
-        key = ["param.device", "param.dtype", *(f'state["{name}"]' for name in ("t", *parts.scalar_states))]
+        key = [
+            'getattr(param, "device_mesh", None)',
+            "param.device",
+            "param.dtype",
+            *(f'state["{name}"]' for name in ("t", *parts.scalar_states)),
+        ]
         row = ["param", "param.grad", *(f'state["{name}"]' for name in parts.states)]
         started = "\n".join(f"            state[{name}] = {value}" for name, value in start)
         keyed = called("key = (", key, ")", indent=8, margin=4)
@@ -137,7 +159,7 @@ def _buckets(self, group: dict[str, Any]) -> dict[Any, list[tuple[Tensor, ...]]]
         if param.grad is None:
             continue
         state = self.state[param]
-        if not state:
+        if "t" not in state:
 {started}
         state["t"] += 1
 {keyed}
@@ -147,35 +169,36 @@ def _buckets(self, group: dict[str, Any]) -> dict[Any, list[tuple[Tensor, ...]]]
 '''
 
     def update(self) -> str:
-        """One step of a group."""
-        spelling, memory = self.body.parts.spelling, self.body.parts.scalar_states
-        given = [self._argument(name) for name in self.body.given] + [spelling[name] for name in memory]
-        result = ", ".join(["numbers", *(spelling[name] for name in memory)])
-        key = ", ".join(["device", "dtype", "t" if self.counts or "t" in self.body.given else "_"])
-        key = ", ".join([key, *(spelling[name] for name in memory)])
-        remembered = "".join(
-            f'''
-        for param, *_ in rows:
-            self.state[param]["{name}"] = {spelling[name]}'''
-            for name in memory
-        )
-        rate = "".join(f"\n        {line}" for line in self._rate())
+        """One step of a group. Scalar states have no names here, so that none meets a name of the code's own."""
+        memory = [f'"{name}"' for name in self.body.parts.scalar_states]
+        given = [self._argument(name) for name in self.body.given]
+        key, result = ["_", "device", "dtype", "t" if self.counts or "t" in self.body.given else "_"], "numbers"
+        names = remembered = ""
+        if memory:
+            given, key, result = [*given, "*memory"], [*key, "*memory"], "numbers, *memory"
+            items = [f"{memory[0]},"] if len(memory) == 1 else memory
+            names = "\n" + called("names = (", items, ")", indent=4, margin=4)
+            remembered = MEMORY.rstrip("\n")
         return f'''
 def _update(self, group: dict[str, Any]) -> None:
     """One step of a group."""
-    update = _compiled if self.compile else _together if self.foreach else _each
-    for ({key}), rows in self._buckets(group).items():{rate}
+    update = _compiled if self.compile else _together if self.foreach else _each{names}
+    for ({", ".join(key)}), rows in self._buckets(group).items():
 {called(f"{result} = _numbers(", given, ")", indent=8, margin=4)}{remembered}
-        update(torch.tensor(numbers, dtype=_wide(dtype), device=device), rows)
+        values = torch.tensor(numbers, dtype=_wide(dtype), device=device)
+        (_each if values.is_meta else update)(values, rows)
 '''
 
-    def _rate(self) -> list[str]:
-        if self.rule.schedule.is_constant or "lr" not in self.body.given:
-            return []
-        scheduled = "lr *= _schedule(t - 1, self.total_steps)"
-        if self.needs_total:
-            return ['lr = float(group["lr"])', scheduled]
-        return ['lr = float(group["lr"])', "if self.total_steps is not None:", f"    {scheduled}"]
+    def rates(self) -> list[str]:
+        """What the learning rate is, in a step and after it."""
+        if self.rule.schedule.is_constant:
+            return [LAST]
+        lines = ["def _rate(self, group: dict[str, Any], t: int) -> float:"]
+        lines += ['    """The learning rate of step t: the group\'s times the factor of the rule\'s schedule."""']
+        if not self.needs_total:
+            lines += ["    if self.total_steps is None:", '        return float(group["lr"])']
+        lines += ['    return float(group["lr"]) * _schedule(t - 1, self.total_steps)']
+        return [SCHEDULED, "\n".join(lines)]
 
     def _argument(self, name: str) -> str:
         """What the rule's name stands for in a step."""
@@ -183,66 +206,36 @@ def _update(self, group: dict[str, Any]) -> None:
             return "float(t)"
         if name == "T":
             return "float(self.total_steps)"
-        return "lr" if name == "lr" and self._rate() else f'float(group["{name}"])'
+        scheduled = name == "lr" and not self.rule.schedule.is_constant
+        return "self._rate(group, t)" if scheduled else f'float(group["{name}"])'
+
+    def checking(self) -> str:
+        """The ranges of numbers, where no hyperparameter's name can have another meaning."""
+        text = CHECKING.replace("BOUNDED", _named("bounded", filter(NOT_NEGATIVE.__contains__, self.rule.hyper)))
+        rates = list(filter(DECAY_RATE.fullmatch, self.rule.hyper))
+        return text.replace("RATES", _named("rates", rates)) + RATES if rates else text.replace("RATES\n", "")
 
     def loading(self) -> str:
         """How a state dict is taken."""
-        names = ", ".join(f'"{name}"' for name in sorted({"t", *self.rule.program.memory}))
-        return LOADING.replace("EXPECTED", f"{{{names}}}")
+        parts = self.body.parts
+        counted = _named("counted", ("t", *parts.scalar_states))
+        text = LOADING.replace("NUMBERS", _named("numbers", self.rule.hyper))
+        if parts.states:
+            tensors = _named("tensors", parts.states)
+            return text.replace("COUNTED", f"{counted}\n{tensors}").replace("NEEDED", "counted | tensors") + TENSORS
+        return text.replace("COUNTED", counted).replace("NEEDED", "counted")
 
     def pickling(self) -> str:
         """What a copy needs beside what torch copies."""
-        items = ["**super().__getstate__()", *(f'"{name}": self.{name}' for name in self.switches)]
+        items = ["**super().__getstate__()", *(f'"{name}": self.{name}' for name in (*self.switches, "_told"))]
         return "def __getstate__(self) -> dict[str, Any]:\n" + called("return {", items, "}", indent=4, margin=4)
 
 
-def _range(name: str) -> str | None:
-    if DECAY_RATE.fullmatch(name):
-        return f"0.0 <= {name} < 1.0"
-    return f'0.0 <= {name} < float("inf")' if name in ("lr", "eps") else None
+def _named(name: str, items: Iterable[str]) -> str:
+    """A line of a function of a method's depth, with a set of names."""
+    return called(f"{name} = {{", [f'"{item}"' for item in items], "}", indent=4, margin=4)
 
 
-def _check(name: str) -> str:
-    what = "must be finite and not negative" if name in ("lr", "eps") else "must be at least 0 and less than 1"
-    return f'    if not {_range(name)}:\n        raise ValueError(f"{name} {what}: {{{name}}}")'
-
-
-STEP = '''
-@torch.no_grad()
-def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-    """One step for every parameter that has a gradient.
-
-    Args:
-        closure: Evaluates the model again and returns the loss.
-
-    Returns:
-        The closure's loss, or None.
-    """
-    loss = None
-    if closure is not None:
-        with torch.enable_grad():
-            loss = closure()
-    for group in self.param_groups:
-        for param in group["params"]:
-            _check_gradient(param.grad)
-    for group in self.param_groups:
-        self._update(group)
-    return loss
-'''
-LOADING = '''
-def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-    """Continues bit for bit; torch alone would give states the type of their weights."""
-    for state in state_dict["state"].values():
-        if set(state) != EXPECTED:
-            raise ValueError(f"the state dict is of another optimizer: it holds {', '.join(sorted(state))}")
-    super().load_state_dict(state_dict)
-    saved = [index for group in state_dict["param_groups"] for index in group["params"]]
-    params = [param for group in self.param_groups for param in group["params"]]
-    for index, param in zip(saved, params, strict=True):
-        for name, value in state_dict["state"].get(index, {}).items():
-            if isinstance(value, Tensor):
-                self.state[param][name] = _zeros(param).copy_(value)
-'''
 SPLIT = '''
 def split_decay(model: torch.nn.Module, weight_decay: float | None = None) -> list[dict[str, Any]]:
     """Two param groups: no weight decay for biases and what norms have, the weight decay for all others.

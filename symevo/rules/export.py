@@ -10,6 +10,7 @@ from symevo import __version__
 from symevo.errors import UserError
 from symevo.rules.exporting.layout import class_name
 from symevo.rules.exporting.names import RESERVED
+from symevo.rules.hyper import number
 from symevo.rules.rule import Rule, is_finite
 
 MAX_NAME = 60
@@ -36,6 +37,8 @@ def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | No
 
     if not is_finite(rule):
         raise UserError("every hyperparameter of an exported rule is a finite number")
+    for hyper, value in rule.hyper.items():  # the file refuses what is out of range, its own defaults too
+        number(hyper, value)
     told = {"symevo": __version__, **(about or {})}
     imported = module if module.isascii() and module.isidentifier() and not keyword.iskeyword(module) else MODULE
     return File(rule, checked(name) if name is not None else _own(rule), told, imported).text()

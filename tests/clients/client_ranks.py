@@ -95,6 +95,8 @@ def zero(make: Maker, folder: Path, resume: bool) -> Fit:
 def fsdp2(make: Maker, folder: Path, resume: bool, plain: bool = False) -> Fit:
     """``fully_shard`` and distributed checkpoints: every process has a shard of each weight and state, as DTensors.
 
+    With plain weights, checkpoints also hold the optimizer by names of weights, states and numbers alike.
+
     Args:
         make: Makes the optimizer.
         folder: Of checkpoints.
@@ -103,7 +105,7 @@ def fsdp2(make: Maker, folder: Path, resume: bool, plain: bool = False) -> Fit:
             one group, and what it does not compile it must not mix.
     """
     import torch.distributed.checkpoint as dcp
-    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -115,11 +117,12 @@ def fsdp2(make: Maker, folder: Path, resume: bool, plain: bool = False) -> Fit:
         fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh, ignored_params=ignored)
     optimizer = make(model.parameters())
+    options = StateDictOptions(flatten_optimizer_state_dict=plain)
     if plain:
         optimizer.compile = False
 
     def states() -> dict[str, Any]:
-        weights, moments = get_state_dict(model, optimizer)
+        weights, moments = get_state_dict(model, optimizer, options=options)
         return {"model": weights, "optimizer": moments}
 
     def reduce() -> None:
@@ -130,7 +133,13 @@ def fsdp2(make: Maker, folder: Path, resume: bool, plain: bool = False) -> Fit:
     if resume:
         saved = states()
         dcp.load(saved, checkpoint_id=folder / "dcp")
-        set_state_dict(model, optimizer, model_state_dict=saved["model"], optim_state_dict=saved["optimizer"])
+        set_state_dict(
+            model,
+            optimizer,
+            model_state_dict=saved["model"],
+            optim_state_dict=saved["optimizer"],
+            options=options,
+        )
     train(
         model,
         optimizer,

@@ -14,7 +14,7 @@ from client_forms import FORMS, OPTIMIZER, RULES
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "paper" / "results" / "clients.json"
 README = ROOT / "README.md"
-CHECKS = {"trains": "trains", "resumes": "resumes", "equals_adamw": "= AdamW"}
+CHECKS = {"trains": "trains", "resumes": "resumes", "equals_adamw": "equals AdamW"}
 """Every check by the name of its test, and as the table's head calls it."""
 MARKERS = re.compile(r"(<!-- clients -->\n).*?(<!-- /clients -->)", re.DOTALL)
 
@@ -28,7 +28,9 @@ def row(package: str) -> dict[str, Any]:
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """A results file with the clients measured now in place of those measured before."""
     clients = {**old.get("clients", {}), **new}
-    order = sorted(clients, key=lambda name: (clients[name]["package"] != "torch", clients[name]["package"], name))
+    order = sorted(
+        clients, key=lambda name: (clients[name]["package"] != "torch", clients[name]["package"], name.lower())
+    )
     versions = {"python": platform.python_version()}
     versions |= {name: importlib.metadata.version(name).split("+")[0] for name in ("symevo", "torch")}
     rules = {name: {"rule": text, **options} for name, (text, options) in RULES.items()}
@@ -37,25 +39,26 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(results: dict[str, Any]) -> str:
     """The table, and the line above it that says with which versions and rules it was made."""
-    heads = [f"{'`Optimizer`' if form == OPTIMIZER else form}: {head}" for form in FORMS for head in CHECKS.values()]
     versions = results["versions"]
+    checks = ", ".join(CHECKS.values())
+    forms = [f"{'`symevo.Optimizer`' if form == OPTIMIZER else form}: {checks}" for form in FORMS]
     lines = [
         f"With torch {versions['torch']} on Python {versions['python']}; rules: "
         + ", ".join(f"`{one['rule']}`" for one in results["rules"].values())
         + ".",
         "",
-        f"| client | version | {' | '.join(heads)} |",
-        "|---" * (2 + len(heads)) + "|",
+        f"| client | version | {' | '.join(forms)} |",
+        "|---" * (2 + len(forms)) + "|",
     ]
     for name, client in results["clients"].items():
-        cells = [_cell(client[form][check]) for form in FORMS for check in CHECKS]
+        cells = [", ".join(_cell(client[form][check]) for check in CHECKS) for form in FORMS]
         lines.append(f"| {name} | {client['package']} {client['version']} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def _cell(outcomes: dict[str, bool]) -> str:
     failed = [rule for rule, passed in outcomes.items() if not passed]
-    return "–" if not outcomes else "yes" if not failed else f"not {', '.join(failed)}"
+    return "not measured" if not outcomes else "yes" if not failed else f"not {' and '.join(failed)}"
 
 
 def with_table(text: str, table: str) -> str:

@@ -15,11 +15,12 @@ from client_checks import Client, Fit, Outcome
 
 pytestmark = [
     pytest.mark.clients,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed"),
 ]
 
 ROOT = Path(__file__).parent.parent.parent
-LIMIT = 240
+LIMIT = 480
 """Seconds after which two processes that wait for each other are ended."""
 
 
@@ -76,4 +77,4 @@ class TestFsdp2(Distributed):
 
 
 class TestPlainWeightsBesideShards(Distributed):
-    name, key = "FSDP2 with plain weights beside shards", "mixed"
+    name, key = "FSDP2 with plain weights beside shards, flat checkpoints", "mixed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from client_checks import HALF, STEPS, Client, Fit, batch, copies, loss_of, needs, network
-from client_forms import Maker
+from client_forms import FORMS, Maker, maker
 from torch import nn
 
 pytestmark = [
@@ -76,3 +77,38 @@ class TestAutomatic(Client):
 
 class TestManual(TestAutomatic):
     name, manual = "Lightning, manual optimization", True
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_callbacks_that_reach_into_the_optimizer(form: str, tmp_path: Path) -> None:
+    """Rates watched, weights averaged, gradients accumulated, and a search for a rate that puts all back."""
+    import lightning
+    from lightning.pytorch import callbacks
+    from lightning.pytorch.loggers import CSVLogger
+    from lightning.pytorch.tuner.tuning import Tuner
+
+    module = module_of(maker(form, "adamw"), manual=False)
+    module.lr = 1e-2
+    data = torch.utils.data.DataLoader([batch(step) for step in range(HALF)], batch_size=None)
+    trainer = lightning.Trainer(
+        max_epochs=4,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=CSVLogger(tmp_path),
+        log_every_n_steps=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        callbacks=[callbacks.LearningRateMonitor(), callbacks.StochasticWeightAveraging(5e-3, swa_epoch_start=2)],
+        accumulate_grad_batches=2,
+    )
+    before = loss_of(module.net)
+    found = Tuner(trainer).lr_find(module, data, num_training=8, update_attr=False)
+    assert len(found.results["lr"]) == len(found.results["loss"]) > 0
+    assert loss_of(module.net) == before
+    trainer.fit(module, data)
+    assert loss_of(module.net) < before
+    with next(tmp_path.rglob("metrics.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    (rate,) = [name for name in rows[0] if name.startswith("lr-")]
+    assert len({row[rate] for row in rows}) > 2

@@ -191,6 +191,38 @@ class TestLookahead(Loop):
         return {"model": model, "optimizer": Lookahead(make(model.parameters()))}
 
 
+class InBackward:
+    """A step for each weight as soon as its gradient is there, so that no two gradients are kept at once."""
+
+    def __init__(self, make: Maker, params: Any) -> None:
+        self.each = [make([param]) for param in params]
+        for optimizer in self.each:
+            (param,) = optimizer.param_groups[0]["params"]
+            param.register_post_accumulate_grad_hook(lambda _, optimizer=optimizer: self._step(optimizer))
+
+    def _step(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(index): optimizer.state_dict() for index, optimizer in enumerate(self.each)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for index, optimizer in enumerate(self.each):
+            optimizer.load_state_dict(state_dict[str(index)])
+
+
+class TestInBackward(Loop):
+    name, package = "steps in backward, an optimizer for each weight", "torch"
+
+    def parts(self, make: Maker) -> dict[str, Any]:
+        model = network()
+        return {"model": model, "optimizer": InBackward(make, model.parameters())}
+
+    def step(self, parts: dict[str, Any], x: Tensor, y: Tensor) -> None:
+        nn.functional.cross_entropy(parts["model"](x), y).backward()
+
+
 class TestCompiledStep(Loop):
     """``torch.compile`` around a whole training step."""
 

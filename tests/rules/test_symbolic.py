@@ -153,8 +153,7 @@ def test_a_state_assigned_twice_prints_its_versions():
 )  # fmt: skip
 def test_hostile_numbers_are_held(text):
     start = time.process_time()
-    made = Rule(Program.parse(f"u = {text}
-theta = theta - u"))  # as a run may have recorded it
+    made = Rule(Program.parse(f"u = {text}\ntheta = theta - u"))  # as a run may have recorded it
     assert len(made.equations()) == 2
     assert made.unicode(simplified=True)
     assert made.latex(simplified=True)

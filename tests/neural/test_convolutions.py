@@ -100,8 +100,8 @@ def _plainly(module: nn.Module, shape: torch.Size) -> tuple[str, Callable[..., A
     return ("relu" if isinstance(module, nn.ReLU) else "pool"), lambda x: module(x.view(1, *shape)).flatten()
 
 
-def assert_near(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
-    scale = max(np.abs(expected).max(), 1e-3)
+def assert_near(found: Tensor, expected: np.ndarray, tolerance: float, scale: float = 1e-3) -> None:
+    scale = max(np.abs(expected).max(), scale)
     np.testing.assert_allclose(found.double().numpy() / scale, expected / scale, rtol=0, atol=tolerance)
 
 
@@ -118,15 +118,18 @@ def test_equal_to_the_plain_reference(net: Callable[[], nn.Sequential], dtype: t
         x, y = batch(step, size=3)
         x, tolerance = x.to(dtype).double(), TOLERANCE[dtype]
         losses = learner.step(x.to(dtype), y)
-        # Such controllers leave small gradients beside large weights, whose roundings they show.
+        # Such controllers leave small gradients beside large weights, whose roundings they show. In float32 these are
+        # measured by the largest gradient of the step: a small one may be what is left of a sum that cancels.
         of_gradients = tolerance * (10 if step and dtype == torch.float32 else 1)
         for row, one in enumerate(plain):
             assert float(losses[row]) == pytest.approx(one.step(x.numpy(), y.numpy()), rel=of_gradients)
             tensors = [tensor for pair in learner.weights for tensor in pair]
+            largest = [max(np.abs(each).max() for each in grads) for grads in (one.grad1, one.grad2)]
+            scales = largest if dtype == torch.float32 else [1e-3, 1e-3]
             for tensor, value, grad1, grad2 in zip(tensors, one.weights, one.grad1, one.grad2, strict=True):
                 assert_near(tensor.value[row], value, tolerance)
-                assert_near(tensor.grad1[row], grad1, of_gradients)
-                assert_near(tensor.grad2[row], grad2, of_gradients)
+                assert_near(tensor.grad1[row], grad1, of_gradients, scales[0])
+                assert_near(tensor.grad2[row], grad2, of_gradients, scales[1])
                 assert step % 9 or np.abs(grad1).max() > 0.001  # alive at the end
                 assert step % 9 or np.abs(grad1 - grad2).max() > 0.001
 

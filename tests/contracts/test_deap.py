@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deap import algorithms, tools
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import symevo.genomes
 from symevo.genomes.base import GENOMES
@@ -98,3 +102,45 @@ def test_a_mutation_of_which_no_progress_is_said_is_one_of_the_start(genome: Any
             genome.validate(changed)
             made.append(genome.to_json(changed))
         assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), changes=st.integers(0, 3))
+def test_individuals_are_equal_where_their_genes_are(kind: tuple[str, str], seed: int, changes: int) -> None:
+    genome = GENOMES.get(kind[0])(kind[1])
+    random.seed(seed)
+    one, other = genome.create(), genome.create()
+    one.fitness.values = (0.5,)
+    toolbox = make_toolbox(genome, Scores(genome), tournament=3)
+    changed = toolbox.clone(one)
+    for _ in range(changes):
+        toolbox.mutate(changed)
+    copied = pickle.loads(pickle.dumps(one))
+    for twin in (toolbox.clone(one), copied, genome.from_json(genome.to_json(one))):
+        assert twin == one
+    for a in (one, copied):
+        for b in (changed, other):
+            same = genome.to_json(a) == genome.to_json(b)
+            assert (a == b) is (b == a) is same
+            assert (a != b) is (b != a) is (not same)
+    assert one != genome.to_json(one)
+    assert one != "genes"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
+def test_after_its_checkpoint_a_hall_of_fame_holds_no_one_twice(genome: Any, tmp_path: Path) -> None:
+    """As https://deap.readthedocs.io/en/master/tutorials/advanced/checkpoint.html has it."""
+    toolbox, hall = make_toolbox(genome, Scores(genome), tournament=3), tools.HallOfFame(4)
+    population, _ = simple(toolbox, halloffame=hall)
+    before = [genome.to_json(one) for one in hall]
+    kept = {"population": population, "halloffame": hall, "rndstate": random.getstate()}
+    (tmp_path / "checkpoint.pkl").write_bytes(pickle.dumps(kept))
+    again = pickle.loads((tmp_path / "checkpoint.pkl").read_bytes())
+    again["halloffame"].update(population)
+    hall.update(again["population"])
+    for found in (hall, again["halloffame"]):
+        genes = [genome.to_json(one) for one in found]
+        assert genes == before
+        assert all(genes.count(one) == 1 for one in genes)

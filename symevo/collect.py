@@ -1,8 +1,9 @@
-"""Catching what is made while something runs, such as the tasks of a user's file while it is imported."""
+"""The user's own files, and catching what is made while something runs, such as their tasks while they are imported."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,3 +26,8 @@ def announce(thing: Any) -> bool:
     if _catchers:
         _catchers[-1].append(thing)
     return bool(_catchers)
+
+
+def own_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """The user's files, each once and by its real path, for a file has many spellings."""
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths))

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from symevo.collect import own_files
 from symevo.errors import UserError
 from symevo.explain import SettingError, explain, unknown_setting
 from symevo.presets import PRESETS, preset_of
@@ -88,9 +89,9 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
         raise SettingError("data_dir", f"{settings.data_dir} is no folder: give one that holds data sets")
     out = (settings.out or default_out(settings.system)).absolute()
     check_out(settings.out or out)
-    absolute = tuple(str(Path(path).resolve()) for path in settings.tasks_from)
-    open_tasks = {"tasks": ()} if absolute and "tasks" not in said else {}  # those that the files make, once imported
-    return settings.model_copy(update={"out": out, "tasks_from": absolute, **open_tasks})
+    files = own_files(settings.tasks_from)
+    open_tasks = {"tasks": ()} if files and "tasks" not in said else {}  # those that the files make, once imported
+    return settings.model_copy(update={"out": out, "tasks_from": files, **open_tasks})
 
 
 def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
@@ -106,7 +107,7 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
     before = _validated(recorded)
     said = _given(flags)
     if isinstance(said.get("tasks_from"), list | tuple):
-        said["tasks_from"] = [str(Path(path).resolve()) for path in said["tasks_from"]]
+        said["tasks_from"] = list(own_files(said["tasks_from"]))
     if "engine" in said and "workers" not in said and said["engine"] != before.engine:
         recorded = {key: value for key, value in recorded.items() if key != "workers"}
     if "workers" in said and "engine" not in said:

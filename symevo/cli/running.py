@@ -21,6 +21,7 @@ Examples:
   symevo run expression --preset quick
   symevo run expression --max-states 1 --primitives ema,sign,mix,ratio,root
   symevo run hyperparameters --rule adamw --tune lr,weight_decay,beta1
+  symevo run hyperparameters --rule runs/term-sum-…
   symevo run --preset paper --device cuda --out runs/paper
   symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
   symevo run --tasks-from my_task.py --tasks my-task --steps 500
@@ -52,7 +53,7 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     fitness: Annotated[str | None, option("default, loss or paper; accuracy or peak (evograd).")] = None,
     seed_rules: Annotated[
         list[str] | None,
-        option("Rule for the first population: a name, rule JSON file, or text.", metavar="RULE"),
+        option("Rule for the first population: a name, rule JSON file, text, or a run's folder.", metavar="RULE|RUN"),
     ] = None,
     classics: Annotated[
         bool | None,
@@ -70,7 +71,8 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     max_size: Annotated[int | None, option("Nodes of a rule's tree.", metavar="N")] = None,
     max_states: Annotated[int | None, option("Numbers that a rule keeps per weight.", metavar="N")] = None,
     rule: Annotated[
-        str | None, option("The rule that is tuned: a name, rule JSON file, or text.", metavar="RULE")
+        str | None,
+        option("The rule that is tuned: a name, rule JSON file, text, or a run's folder.", metavar="RULE|RUN"),
     ] = None,
     tune: Annotated[
         list[str] | None,

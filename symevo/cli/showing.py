@@ -38,7 +38,9 @@ def tasks(
 def rules(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[RULE]", help="A name, a rule JSON file, or text.", show_default=False),
+        typer.Argument(
+            metavar="[RULE|RUN]", help="A name, a rule JSON file, text, or a run's folder.", show_default=False
+        ),
     ] = None,
     latex: Latex = False,
     json: Json = False,

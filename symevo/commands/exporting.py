@@ -70,9 +70,10 @@ def export(
         raise UserError(f"cannot write {path}: the name of a Python file ends in {CODE}")
     _check_hides_nothing(path)
     from symevo.rules import export as writer
+    from symevo.rules.rule import rule
     from symevo.systems.saving import write
 
-    text = writer.source(getattr(found, "rule", found), name=name, about=about, module=path.stem)
+    text = writer.source(rule(found), name=name, about=about, module=path.stem)
     write(path, text.encode())
     return path
 
@@ -95,11 +96,11 @@ def _is_installed(name: str) -> bool:
 
 def _found(source: Any, rank: int | None) -> tuple[Any, dict[str, Any]]:
     """The candidate or rule, and what to tell of it."""
-    from symevo.rules.rule import rule
+    from symevo.rules.rule import names_run, rule
     from symevo.systems import api
 
-    is_path = isinstance(source, str | os.PathLike)
-    source = api.load(Path(source)) if is_path and _is_run(Path(source)) else source
+    is_run = isinstance(source, str | os.PathLike) and names_run(source)
+    source = api.load(Path(source)) if is_run else source
     if hasattr(source, "ranked"):
         one = source.best if rank is None else source.ranked(rank)
         place = next((place for place, other in enumerate(source.front, 1) if other is one), None)
@@ -108,12 +109,6 @@ def _found(source: Any, rank: int | None) -> tuple[Any, dict[str, Any]]:
     if rank is not None:
         raise SettingError("rank", "picks a rule of a run's front: leave it out for a single rule")
     return (source, _scores(source)) if hasattr(source, "per_task") else (rule(source), {})
-
-
-def _is_run(path: Path) -> bool:
-    from symevo.store import FILE
-
-    return path.name == FILE or os.path.isdir(path)  # which answers no to a rule's text, too long for a path
 
 
 def _scores(one: Candidate) -> dict[str, Any]:

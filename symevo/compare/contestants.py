@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from symevo.compare.ablation import ablations
 from symevo.errors import UserError
 from symevo.registry import nearest
 from symevo.rules.classic import CLASSICS
-from symevo.rules.rule import Rule, rule
-from symevo.store import FILE
+from symevo.rules.rule import Rule, names_run, rule
 from symevo.systems.api import Run, load
-from symevo.systems.base import SYSTEMS
 
 EVOLVED = "evolved"
 RANDOM = "random search"
@@ -49,18 +46,12 @@ def run_of(source: str) -> Run | None:
     Raises:
         UserError: A run that evolves no rules, or has none yet.
     """
-    path = Path(source)
     if not source.strip():
         raise UserError("'' is no rule and no run: name a rule (a name, rule JSON file, or text) or a run's folder")
-    if not (path.is_dir() or path.name == FILE):
+    if not names_run(source):
         return None
-    run = load(path)
-    system = run.settings.system
-    if system == "evograd":
-        raise UserError(f"{source} holds controllers and no rule: use symevo transfer {source}")
-    if SYSTEMS.get(system).phases(run.settings):
-        raise UserError(f"{source} is a run of {system} whose networks evolve, and no rule: give a run of term-sum,"
-                        " expression or hyperparameters")  # fmt: skip
+    run = load(source)
+    run.as_rule()  # says so where there is none
     return run
 
 
@@ -78,7 +69,7 @@ def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Ite
     found: dict[str, Contestant] = {}
     used = set(taken)
     for source, run in zip(sources, runs, strict=True):
-        own = rule(source) if run is None else run.best.rule
+        own = rule(source if run is None else run)
         plain = EVOLVED if run is not None else own.name
         name, count = plain, 1
         while name in used:

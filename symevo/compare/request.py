@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from symevo.collect import own_files
 from symevo.compare.contestants import Contestant, baselines, candidates, lesser, run_of
 from symevo.compare.progress import Progress
 from symevo.compare.protocol import MOST_STEPS, REFERENCE, Budget, budget
@@ -85,8 +86,8 @@ def prepare(request: Request, progress: Progress) -> Plan:
     controls = _controls(request.controls, how)
     runs = [run_of(source) for source in request.sources]
     known = [run for run in runs if run is not None]
-    named = [str(path) for path in request.execution.get("tasks_from") or ()]
-    files = list(dict.fromkeys([*named, *(path for run in known for path in run.settings.tasks_from)]))
+    named = request.execution.get("tasks_from") or ()
+    files = own_files([*named, *(path for run in known for path in run.settings.tasks_from)])
     made = import_plugins(files)
     rivals, reference = baselines(request.baselines or how.baselines, request.reference, REFERENCE)
     given = candidates(request.sources, runs, taken=[one.name for one in rivals])

@@ -1,4 +1,4 @@
-"""The process that evaluates: ``python -m symevo.engines.child PARENT READ_FD WRITE_FD``, run by a guard."""
+"""The process that evaluates, started by a guard with the words PARENT READ_FD WRITE_FD."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def answer(request: bytes) -> bytes:
     return reply(status, value, time.perf_counter() - start)
 
 
-def main(parent: int, reads: int, writes: int) -> None:
+def main() -> None:
     """Answers requests until the guard closes its end."""
+    parent, reads, writes = map(int, sys.argv[1:])
     die_with(parent)
     # Ctrl-C is for the origin, which then ends its children itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -35,7 +36,3 @@ def main(parent: int, reads: int, writes: int) -> None:
             channel.send(answer(channel.receive()))
     except EOFError:
         return
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from symevo.engines.base import SETUP_FAILED, Preparation
+from symevo.engines.launch import python
 from symevo.engines.lifetime import cause_of_death, kill_group
 from symevo.engines.resolve import describe, prepare, reference
 from symevo.engines.wire import Channel, never, pack, reply, unpack
@@ -160,7 +160,7 @@ def _spawn(threads: int, watch: Callable[[], bool]) -> tuple[subprocess.Popen[by
     from_child, replies = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", _CHILD, str(os.getpid()), str(requests), str(replies)],
+            python(_CHILD, os.getpid(), requests, replies),
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a task prints must not mix with the origin's standard output
             pass_fds=(requests, replies),
@@ -178,10 +178,8 @@ def _spawn(threads: int, watch: Callable[[], bool]) -> tuple[subprocess.Popen[by
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """This environment, with thread counts and with this process's import path.
+    """This environment, with thread counts.
 
-    Thread counts are read once, when a library is loaded; so they must be there before the child's first
-    import.
+    They are read once, when a library is loaded; so they must be there before the child's first import.
     """
-    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads)), "PYTHONPATH": path}
+    return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}

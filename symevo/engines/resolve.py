@@ -46,7 +46,8 @@ def resolve(name: str) -> Callable[[Any], Any]:
 def load_plugin(path: str | os.PathLike[str]) -> str:
     """Imports a Python file of the user as ``symevo_plugin_<stem>`` and returns that module name.
 
-    What the file makes and announces (see :mod:`symevo.collect`) is kept in the module's ``__made__``.
+    What the file makes and announces (see :mod:`symevo.collect`) is kept in the module's ``__made__``. Its folder is on
+    the import path from then on, so that it, and functions of it that are called later, can import what lies beside it.
 
     Raises:
         UserError: There is no such file, it is not a Python file, another file took the name, or it raises.
@@ -65,6 +66,7 @@ def load_plugin(path: str | os.PathLike[str]) -> str:
     module = importlib.util.module_from_spec(spec)
     # Registered first: dataclasses and pickle look their module up while it is still being run.
     sys.modules[name] = module
+    _reach(str(file.parent))
     try:
         with collecting() as made:
             spec.loader.exec_module(module)
@@ -76,6 +78,18 @@ def load_plugin(path: str | os.PathLike[str]) -> str:
         raise
     vars(module).update(__made__=made, __stamp__=stamp)
     return name
+
+
+def _reach(folder: str) -> None:
+    """Puts a folder on the import path: behind the standard library, before installed packages.
+
+    So no ``random.py`` in it is taken for that library's, and it comes before what is installed, as a program's does.
+    """
+    if folder not in sys.path:
+        library = os.path.dirname(os.__file__)
+        parts = (library, os.path.join(library, "lib-dynload"))
+        behind = [at for at, entry in enumerate(sys.path, 1) if entry in parts]
+        sys.path.insert(max(behind, default=len(sys.path)), folder)
 
 
 def prepare(item: tuple[Iterable[str], tuple[str, Any] | None]) -> None:

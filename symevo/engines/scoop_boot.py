@@ -1,4 +1,4 @@
-"""Starts SCOOP's own bootstrap with its known faults mended: ``python -m symevo.engines.scoop_boot …``.
+"""Starts SCOOP's own bootstrap with its known faults mended, in a process of its own.
 
 SCOOP 0.7.2.0 loses the exit code of the program, reports running tasks as lost, and listens on all
 interfaces. Each name that is changed here is checked first, so that another SCOOP fails with a clear message.
@@ -58,7 +58,3 @@ def main() -> None:
     sys.stderr.flush()
     # Not sys.exit: SCOOP's queues and sockets would have their say, and could block, at interpreter exit.
     os._exit(int(os.environ.get(EXIT_CODE, code)))
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from symevo.engines import scoop_entry
+from symevo.engines.launch import python
 from symevo.engines.lifetime import kill_group
 from symevo.errors import UserError
 
@@ -76,8 +77,7 @@ class _Pool:
         keys = new_keys()
         os.environ.update(keys)  # the broker's sockets read them here
         self._broker = BrokerThread()
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        own = {MARKER: "1", PARENT: str(os.getpid()), scoop_entry.TARGET: target, "PYTHONPATH": path}
+        own = {MARKER: "1", PARENT: str(os.getpid()), scoop_entry.TARGET: target}
         self._environment = {**os.environ, **own}
         self._argv, self._size = list(argv), workers + 1
         self._respawns_left = _MAX_RESPAWNS
@@ -139,9 +139,9 @@ class _Pool:
             "--taskPort": task_port,
             "--metaPort": meta_port,
         }
-        flags = [str(part) for pair in options.items() for part in pair] + (["--origin"] if origin else [])
+        flags = [part for pair in options.items() for part in pair] + (["--origin"] if origin else [])
         return subprocess.Popen(
-            [sys.executable, "-m", _BOOT, *flags, scoop_entry.__file__, *self._argv],
+            python(_BOOT, *flags, scoop_entry.__file__, *self._argv),
             stdin=subprocess.DEVNULL,
             stdout=None if origin else 2,  # only the origin may write to standard output
             start_new_session=True,

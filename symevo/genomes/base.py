@@ -26,6 +26,28 @@ FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined
 """The fitness class of every kind: one number, higher is better. Its name leaves FitnessMax to users."""
 
 
+class Genes:
+    """What an individual is made of: two are equal where all their genes are, whatever their fitness and their class.
+
+    DEAP makes a class anew when it unpickles one of its individuals, so a copy that comes out of a checkpoint is of
+    another class than the original. Genes change in place, so an individual has no hash.
+    """
+
+    def genes(self) -> Any:
+        """All genes, as plain data that compares."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        if getattr(type(other), "genes", None) is not type(self).genes:
+            return NotImplemented
+        return self.genes() == other.genes()  # type: ignore[attr-defined]  # it has the method of this one
+
+    def __ne__(self, other: object) -> bool:  # a list has one of its own
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Genome(ABC):
     """A kind of genome under one preset.
 
@@ -37,7 +59,8 @@ class Genome(ABC):
     Attributes:
         presets: Names that the kind accepts; ``"paper"`` is the published system, ``"default"`` the
             recommended one.
-        individual: The DEAP class of the individuals, created once at module level so that it can be pickled.
+        individual: The DEAP class of the individuals, created once at module level so that it can be pickled; they
+            are lists of genes, or :class:`Genes`, so that a copy is equal to its original.
         preset: The one in use.
         operators: Every ``mate_*`` and ``mutate_*`` operator by name, each usable on its own:
             ``mate_*(a, b) -> (a, b)`` and ``mutate_*(individual, *, progress) -> (individual,)``.

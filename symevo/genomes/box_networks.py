@@ -9,12 +9,12 @@ from typing import Any
 from deap import creator
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES
+from symevo.genomes.base import FITNESS, GENOMES, Genes
 from symevo.genomes.box import Box
 from symevo.genomes.weights import check_start, name_of, whole_number
 
 
-class TunedNetwork(list):  # type: ignore[type-arg]  # DEAP's individuals are plain lists
+class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals are plain lists
     """Numbers in the order of their ranges, and the network that they go on with.
 
     Attributes:
@@ -28,6 +28,10 @@ class TunedNetwork(list):  # type: ignore[type-arg]  # DEAP's individuals are pl
     def __init__(self, numbers: Iterable[float] = (), start: Mapping[str, Any] | None = None, phase: int = 0) -> None:
         super().__init__(numbers)
         self.start, self.phase = dict(start or {"seed": 0}), phase
+
+    def genes(self) -> tuple[list[float], dict[str, Any], int]:
+        """Numbers, start and phase."""
+        return list(self), self.start, self.phase
 
 
 creator.create("TunedNetworkIndividual", TunedNetwork, fitness=FITNESS)

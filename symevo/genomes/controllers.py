@@ -15,7 +15,7 @@ import numpy as np
 from deap import creator
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
 from symevo.genomes.weights import name_of, whole_number
 from symevo.neural.layout import SIZE, SLICES, initial
 from symevo.registry import nearest
@@ -30,7 +30,7 @@ NOISES = ("gaussian", "triangular")
 _BYTES = 4 * SIZE
 
 
-class Controllers:
+class Controllers(Genes):
     """The genes.
 
     Attributes:
@@ -40,6 +40,10 @@ class Controllers:
 
     def __init__(self, numbers: np.ndarray, phase: int = 0) -> None:
         self.numbers, self.phase = np.array(numbers, np.float32), phase
+
+    def genes(self) -> tuple[list[float], int]:
+        """Numbers and phase."""
+        return self.numbers.tolist(), self.phase
 
 
 creator.create("ControllersIndividual", Controllers, fitness=FITNESS)

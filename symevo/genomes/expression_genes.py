@@ -10,6 +10,7 @@ from deap import gp
 
 from symevo.errors import UserError
 from symevo.explain import SettingError
+from symevo.genomes.base import Genes
 from symevo.genomes.expression_grammar import (
     RANGES,
     G,
@@ -32,7 +33,7 @@ FLAGS = ("use_wd", "use_warmup", "cosine")
 _KINDS = {Signal: "signal", Rate: "rate", Number: "number"}
 
 
-class ExpressionGenes(gp.PrimitiveTree):
+class ExpressionGenes(Genes, gp.PrimitiveTree):
     """A DEAP tree with a learning rate, weight decay and a schedule.
 
     Args:
@@ -59,6 +60,10 @@ class ExpressionGenes(gp.PrimitiveTree):
         super().__init__(content)
         self.lr, self.weight_decay, self.use_wd = lr, weight_decay, use_wd
         self.warmup, self.use_warmup, self.cosine = warmup, use_warmup, cosine
+
+    def genes(self) -> dict[str, Any]:
+        """The tree, and all numbers by name."""
+        return genes_to_json(self)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from symevo.errors import UserError
+from symevo.genomes.base import Genes
 from symevo.registry import nearest
 
 TERMS = ("grad", "momentum", "rms", "adam", "sign", "sqrt", "nesterov")
@@ -19,8 +20,8 @@ NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "clip_value", "warmup"
 FLAGS = ("use_m", "use_v", "bias_correction", "use_wd", "clipping", "use_warmup", "cosine")
 
 
-@dataclass
-class TermSumGenes:
+@dataclass(eq=False)
+class TermSumGenes(Genes):
     """A weighted sum of terms with hyperparameters and a schedule; the defaults are the published ones.
 
     lr, eps and weight_decay are kept as they are and not as log10, although they are drawn and mutated on a
@@ -63,6 +64,10 @@ class TermSumGenes:
     use_warmup: bool = False
     warmup: float = 100
     cosine: bool = False
+
+    def genes(self) -> dict[str, Any]:
+        """All fields by name."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from typing import Any
 from deap import creator
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
 from symevo.rules.rule import Rule, rule
 
 NOISES = ("uniform", "gaussian")
@@ -78,7 +78,7 @@ def mutation_rate(base: float, first: float, second: float) -> float:
     return base * max(0.0, 1.0 - first - second)
 
 
-class Recipe:
+class Recipe(Genes):
     """What a network starts from and goes through; the genes of an individual.
 
     Attributes:
@@ -95,6 +95,10 @@ class Recipe:
 
     def __init__(self, start: Mapping[str, Any], order: int, phase: int = 0) -> None:
         self.start, self.order, self.phase = dict(start), order, phase
+
+    def genes(self) -> tuple[dict[str, Any], int, int]:
+        """Start, order and phase."""
+        return self.start, self.order, self.phase
 
 
 creator.create("WeightsIndividual", Recipe, fitness=FITNESS)

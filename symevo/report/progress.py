@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from symevo.errors import UserError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -122,6 +124,23 @@ class PlainProgress:
         """See :class:`Progress`."""
 
 
+class ToldProgress(PlainProgress):
+    """The plain lines, handed to a function.
+
+    Args:
+        tell: Gets each line, without its end.
+    """
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._told = time.monotonic()
+        self._tell(text)
+
+
 class LiveProgress(PlainProgress):
     """The plain lines, and below them a bar over the trainings of the current generation."""
 
@@ -193,6 +212,35 @@ def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progr
     if (stream or sys.stderr).isatty() and os.environ.get("TERM", "") != "dumb":
         return LiveProgress(stream)
     return PlainProgress(stream)
+
+
+def as_progress(given: Any) -> Progress:
+    """Who is told, from what a caller says.
+
+    Args:
+        given: True: the display that the command line has; False or None: nobody; a function: it gets each line; or an
+            object with the methods of :class:`Progress`.
+
+    Raises:
+        UserError: Something else.
+    """
+    if given is True:
+        return make_progress()
+    if given is False or given is None:
+        return SilentProgress()
+    methods = ("plan", "advance", "generation", "message", "close")
+    missing = [name for name in methods if not callable(getattr(given, name, None))]
+    if not isinstance(given, type):
+        if not missing:
+            return given
+        if callable(given):
+            return ToldProgress(given)
+    what = f"the class {given.__name__}" if isinstance(given, type) else f"{type(given).__name__}"
+    lacks = f", which lacks {', '.join(missing)}" if 0 < len(missing) < len(methods) else ""
+    raise UserError(
+        f"progress is {what}{lacks}: give True, False, a function that takes a line, or an object with the methods "
+        f"{', '.join(methods)}"
+    )
 
 
 def plan_lines(settings: Settings, *, evaluations: int, trainings: int, steps: int) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from symevo.rules.files import read_json
 from symevo.rules.hyper import RESERVED, unknown
@@ -178,11 +178,27 @@ class Rule:
         return found
 
 
-def rule(source: str | Path | Mapping[str, Any] | Rule, /, *, name: str | None = None, **hyper: float) -> Rule:
-    """Makes a rule from a classic's name, a program's text, a JSON file or rule JSON.
+class Ruled(Protocol):
+    """What stands for a rule: a run does, for its best one, and so does a candidate of a run."""
+
+    def as_rule(self) -> Rule:
+        """The rule.
+
+        Raises:
+            UserError: It has none.
+        """
+        ...
+
+
+def rule(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Ruled | Rule, /, *, name: str | None = None, **hyper: float
+) -> Rule:
+    """Makes a rule of whatever stands for one: this is how every part of the package takes a rule.
 
     Args:
-        source: ``"adamw"``, program text (it holds ``=``), a path of rule JSON, a dict, or a rule.
+        source: A classic's name such as ``"adamw"``, program text (it holds ``=``), a path of rule JSON, a dict, a
+            rule, or a run, its folder or one of its candidates; of a run the best rule is meant. A classic's name
+            comes before a folder that is called so.
         name: What to call it.
         **hyper: Values of hyperparameters; they replace those that the source states.
 
@@ -206,25 +222,43 @@ def _find(source: Any, hyper: Mapping[str, float]) -> Rule:
         return source
     if isinstance(source, Mapping):
         return _given(dict(source))
-    if isinstance(source, os.PathLike):
-        return _read(Path(source))
-    if not isinstance(source, str):
-        given = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
-        raise RuleError(
-            f"a rule is a name such as 'adamw', program text, a path of rule JSON, a dict or a symevo.Rule, not {given}"
-        )
-    if source.endswith(".json"):
+    if isinstance(source, str | os.PathLike):
+        return _named(source, hyper)
+    if hasattr(source, "as_rule") and not isinstance(source, type):
+        return source.as_rule()
+    given = f"the class {source.__name__}" if isinstance(source, type) else type(source).__name__
+    raise RuleError(
+        "a rule is a name such as 'adamw', program text, a path of rule JSON, a dict, a symevo.Rule, or a run or its "
+        f"folder, not {given}"
+    )
+
+
+def _named(source: str | os.PathLike[str], hyper: Mapping[str, float]) -> Rule:
+    from symevo.rules.classic import CLASSICS
+
+    if names_run(source):
+        import symevo  # the package as its users see it: what reads runs is built on rules
+
+        return symevo.load(os.fspath(source)).as_rule()
+    if isinstance(source, os.PathLike) or source.endswith(".json"):
         return _read(Path(source))
     if "=" in source:
         program = Program.parse(source, finite=True)
         for message in program.warnings:
-            warnings.warn(message, RuleWarning, stacklevel=3)
+            warnings.warn(message, RuleWarning, stacklevel=4)
         return Rule(program, hyper)
     if "/" in source:  # neither a name nor a text
         return _read(Path(source))
+    return CLASSICS.get(source)
+
+
+def names_run(source: str | os.PathLike[str]) -> bool:
+    """Whether a name or path is meant as that of a run: a folder, or the file of a run in it."""
     from symevo.rules.classic import CLASSICS
 
-    return CLASSICS.get(source)
+    if isinstance(source, str) and source in CLASSICS:
+        return False
+    return os.path.isdir(source) or Path(source).suffix == ".sqlite"  # a text too long for a path is no folder
 
 
 def _read(path: Path) -> Rule:

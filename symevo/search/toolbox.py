@@ -2,7 +2,8 @@
 
 Whatever a DEAP user expects is there under its usual name: ``individual``, ``population``, ``mate``, ``mutate``,
 ``select``, ``evaluate``, ``map``, ``clone``. ``toolbox.map(toolbox.evaluate, individuals)`` evaluates the whole list in
-lockstep, so DEAP's own algorithms run on this toolbox as they are.
+lockstep. DEAP's own algorithms run on this toolbox as they are; they say of no mutation how far the run is, so it has
+the size that mutations have at the start. The loops of this package pass ``progress``.
 """
 
 from __future__ import annotations
@@ -34,10 +35,8 @@ def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> A
     toolbox: Any = base.Toolbox()  # its methods appear as they are registered
     toolbox.register("individual", genome.create)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    for name, operator in genome.operators.items():
-        toolbox.register(name, operator)
-    toolbox.register("mate", genome.mate)
-    toolbox.register("mutate", genome.mutate)
+    for name, operator in {**genome.operators, "mate": genome.mate, "mutate": genome.mutate}.items():
+        toolbox.register(name, operator, **({"progress": 0.0} if name.startswith("mutate") else {}))
     toolbox.register("select", tournament_without_replacement, size=tournament)
     toolbox.register("evaluate", evaluate)
     toolbox.register("map", batch_map)

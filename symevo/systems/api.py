@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from symevo.config import resolve, resumed
 from symevo.errors import Interrupted, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
-from symevo.report.progress import Progress, SilentProgress
+from symevo.report.progress import Progress, SilentProgress, as_progress
 from symevo.rules.register import SESSION
 from symevo.search.loops import LOOPS
 from symevo.settings import Settings
@@ -142,7 +142,7 @@ def evolve(
     system: str = "term-sum",
     tasks: Any = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress | Callable[[str], object] | bool | None = None,
     **settings: Any,
 ) -> Run:
     """Discovers optimizers; the command line's ``run`` as a function.
@@ -152,7 +152,8 @@ def evolve(
         tasks: Names of tasks, or :class:`symevo.Task` objects; one alone needs no list. An object lives in this
             process alone, so the search then trains here (one worker, no time limits); put it in a file and use
             ``tasks_from`` for the engines.
-        progress: Who is told; nobody by default.
+        progress: True: the display that the command line has; a function such as ``print``: it gets each line; an
+            object with the methods of :class:`symevo.report.progress.Progress`; by default nobody is told.
         **settings: Any field of :class:`symevo.settings.Settings`.
 
     Returns:
@@ -161,12 +162,19 @@ def evolve(
     Raises:
         UserError: Wrong use.
     """
-    progress = progress or SilentProgress()
+    told = as_progress(progress)
+    try:
+        return _evolved(tasks, {**settings, "system": system}, told)
+    finally:
+        told.close()
+
+
+def _evolved(tasks: Any, settings: Mapping[str, Any], progress: Progress) -> Run:
     given = [tasks] if isinstance(tasks, str) or not isinstance(tasks, Iterable | None) else tasks
     given = None if given is None else list(given)
     local = any(not isinstance(one, str) for one in given or [])
     names = None if given is None else [one if isinstance(one, str) else register_task(one) for one in given]
-    chosen = resolve({**settings, "system": system, "tasks": names})
+    chosen = resolve({**settings, "tasks": names})
     if local:
         progress.message("tasks made in this process train in this process: one worker, no time limits")
     return start(chosen, progress=progress, engine="inline" if local else None)

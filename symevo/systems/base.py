@@ -76,3 +76,25 @@ SPECIAL = frozenset(
 """Settings that a system reads only if it says so."""
 
 SYSTEMS: Registry[System] = Registry("system")
+
+
+def no_rule(settings: Settings, what: str) -> str | None:
+    """Why what a run of these settings found is no rule; None where it is one.
+
+    Args:
+        settings: Of the run.
+        what: What the message speaks of: the run's folder, or one of its candidates.
+    """
+    phases = SYSTEMS.get(settings.system).phases(settings)
+    if phases is None:
+        return None
+    if not phases.networks:
+        return (
+            f"{what} holds controllers and no rule: use symevo transfer RUN, or best.optimizer(model) of the run in "
+            "Python"
+        )
+    numbers = "; its numbers over time are the run's timetable()" if settings.mode == "dynamic" else ""
+    return (
+        f"{what} is of {settings.system}, whose networks evolve, and no rule: give a run of term-sum, expression or "
+        f"hyperparameters{numbers}"
+    )

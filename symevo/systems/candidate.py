@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from symevo.errors import UserError
 from symevo.neural.layout import SIZE
 from symevo.rules.rule import Rule
 from symevo.settings import Settings
+from symevo.systems.base import no_rule
 from symevo.systems.saving import FITNESS_OF, controllers_file, rule_file, write
 
 if TYPE_CHECKING:
@@ -54,6 +56,16 @@ class Candidate:
     def memory(self) -> int:
         """Numbers that the rule keeps per weight."""
         return len(self.rule.states)
+
+    def as_rule(self) -> Rule:
+        """The rule that was found, as :func:`symevo.rule` takes it from a candidate.
+
+        Raises:
+            UserError: It is a network or a set of controllers: no rule was found.
+        """
+        if self.settings is not None and (why := no_rule(self.settings, "the candidate")):
+            raise UserError(why)
+        return self.rule
 
     def optimizer(self, model: nn.Module, **settings: Any) -> Any:
         """What trains a model as this candidate does.

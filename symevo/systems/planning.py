@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from symevo.collect import own_files
 from symevo.errors import RunFailed, UserError
 from symevo.evaluate.fitness import FITNESS
 from symevo.explain import SettingError
@@ -41,7 +42,7 @@ def import_plugins(files: Sequence[str]) -> dict[str, str]:
     """Imports the user's files: their tasks, and whatever else they register.
 
     Returns:
-        For each task that a file made, the file.
+        For each task that a file made, the file by its real path.
 
     Raises:
         UserError: A file is missing or does not run, or a name is taken.
@@ -50,7 +51,7 @@ def import_plugins(files: Sequence[str]) -> dict[str, str]:
     from symevo.tasks.plugins import adopt
 
     made: dict[str, str] = {}
-    for path in files:
+    for path in own_files(files):
         for name in adopt(load_plugin(path)):
             if made.setdefault(name, path) != path:
                 raise UserError(f"{made[name]} and {path} both make task {name!r}: rename one")

@@ -17,7 +17,7 @@ from symevo.search.archive import pareto_front
 from symevo.search.evograd import CONTROL
 from symevo.settings import Settings
 from symevo.store import FILE, Store
-from symevo.systems.base import SYSTEMS
+from symevo.systems.base import SYSTEMS, no_rule
 from symevo.systems.candidate import Candidate
 
 if TYPE_CHECKING:
@@ -97,6 +97,16 @@ class Run:
         if not self.candidates:
             raise UserError(f"{self.path} holds no finished candidate yet: go on with symevo run --resume {self.path}")
         return self.candidates[0]
+
+    def as_rule(self) -> Rule:
+        """The best rule, as :func:`symevo.rule` takes it from a run or its folder.
+
+        Raises:
+            UserError: The run evolves no rules, or has no finished candidate yet.
+        """
+        if why := no_rule(self.settings, str(self.path)):
+            raise UserError(why)
+        return self.best.rule
 
     @cached_property
     def front(self) -> list[Candidate]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from symevo.collect import own_files
 from symevo.engines import make_engine
 from symevo.engines.base import Outcome
 from symevo.engines.resolve import PLUGIN_PREFIX
@@ -115,7 +116,7 @@ def transfer(
         raise SettingError("data_dir", f"{data_dir} is no folder: give one that holds data sets")
     about, numbers = controllers_of(run)
     asked = meta.within(run.settings)
-    files = list(tasks_from) or list(run.settings.tasks_from)
+    files = own_files(tasks_from or run.settings.tasks_from)
     import_plugins(files)
     folder = data_dir or run.settings.data_dir
     common = {

@@ -24,6 +24,9 @@ class FakeCandidate:
     genome: Any = None
     controllers: bool = False
 
+    def as_rule(self) -> Rule:
+        return self.rule
+
 
 @dataclass
 class FakeRun:

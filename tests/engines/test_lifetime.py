@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from engine_programs import SOON, Program, lines, wait_for
 
+from symevo.engines.launch import python
 from symevo.engines.lifetime import cause_of_death
 
 WORKERS = {"serial": 1, "process": 2}
@@ -37,7 +37,7 @@ def test_a_signal_leaves_no_children(
 def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
     not_my_parent = os.getppid()
     reads, writes = os.pipe()
-    command = [sys.executable, "-m", "symevo.engines.child", str(not_my_parent), str(reads), str(writes)]
+    command = python("symevo.engines.child", not_my_parent, reads, writes)
     try:
         assert subprocess.run(command, pass_fds=(reads, writes), timeout=SOON).returncode == 1
     finally:

@@ -108,7 +108,7 @@ def test_files_are_read(tmp_path):
     assert rule(path) == rule(str(path)) == Rule.from_json(GOOD)
     with pytest.raises(UserError, match="cannot read rule file"):
         rule(tmp_path / "nowhere.json")
-    with pytest.raises(UserError, match="cannot read rule file"):
+    with pytest.raises(UserError, match=r"is not a run: it holds no run\.sqlite"):
         rule(tmp_path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(RuleError):

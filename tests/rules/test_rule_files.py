@@ -47,8 +47,11 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
 def test_only_regular_files_are_opened(tmp_path):
     pipe = tmp_path / "pipe.json"
     os.mkfifo(pipe)
-    for path in (pipe, str(pipe), tmp_path, str(tmp_path), "/dev/zero", Path("/dev/zero")):
+    for path in (pipe, str(pipe), "/dev/zero", Path("/dev/zero")):
         with pytest.raises(UserError, match=r"cannot read rule file /.* no regular file"):
+            rule(path)
+    for path in (tmp_path, str(tmp_path)):
+        with pytest.raises(UserError, match=r"^/.* is not a run: it holds no run.sqlite; give the folder"):
             rule(path)
 
 

@@ -34,7 +34,7 @@ class Numbers:
         a[0], b[0] = (a[0] + b[0]) / 2, b[0]
         return a, b
 
-    def mutate(self, one, *, progress=0.0):
+    def mutate(self, one, *, progress):
         self.seen.append(progress)
         one[0] += random.gauss(0, 0.1)
         return (one,)

@@ -250,3 +250,29 @@ def test_a_lazy_model_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="task 'lazy': the model has lazy layers: give their sizes"):
         begin(tmp_path / "run", write(tmp_path / "a.py", SCALED), tasks=["lazy"])
     assert not (tmp_path / "run").exists()
+
+
+def test_one_file_by_many_spellings_is_one(tmp_path, monkeypatch):
+    from symevo.compare.progress import Silent
+    from symevo.compare.request import Request, prepare
+    from symevo.systems.planning import import_plugins
+
+    body = 'mine = make("mine", test=(x, y))'
+    real = write(tmp_path / "my_tasks.py", body)
+    run = begin(tmp_path / "run", real)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "linked.py").symlink_to(real)
+    spellings = ["my_tasks.py", "./my_tasks.py", "other/../my_tasks.py", "other/linked.py", str(real)]
+    assert import_plugins(spellings) == {"mine": str(real)}
+    assert resolve({"tasks_from": spellings}).tasks_from == (str(real),)
+    for one in spellings:
+        plan = prepare(Request((str(run.path),), execution={"tasks_from": (one,)}, controls=("none",)), Silent())
+        assert plan.settings.tasks_from == (str(real),)
+        assert plan.settings.tasks[0] == "mine"
+    assert api.resume(tmp_path / "run", {"tasks_from": spellings[3:4]}, engine="inline").settings.tasks_from == (
+        str(real),
+    )
+    second = write(tmp_path / "a_copy.py", body)
+    with pytest.raises(UserError, match=r"my_tasks\.py and .*a_copy\.py both make task 'mine': rename one"):
+        import_plugins([str(real), str(second)])

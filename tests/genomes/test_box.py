@@ -98,7 +98,7 @@ def test_a_stated_range_is_taken():
         (["lr=1:0.1"], "lr: 1:0.1 is no range: its low must be less than its high"),
         (["lr=1:1"], "its low must be less than its high"),
         (["weight_decay=0:0.1:log"], "weight_decay: 0:0.1 does not fit scale log: it needs numbers above 0"),
-        (["weight_decay=-1:0.1:log"], "does not fit scale log"),
+        (["weight_decay=-1:0.1:log"], "weight_decay must not be negative"),  # no optimizer would take it
         (["beta1=0:1.5"], r"beta1 must be at least 0 and less than 1, not 1.5"),
         (["lr=-1:1"], "lr must not be negative"),
         (["weight_decay=0:2:complement"], "needs numbers below 1"),
@@ -108,7 +108,6 @@ def test_a_stated_range_is_taken():
         (["lr=0.1"], r"'lr=0.1' is no range: write NAME, NAME=LOW:HIGH or NAME=LOW:HIGH:SCALE"),
         (["lr=0.1:1:log:x"], "is no range: write NAME"),
         (["lr=a:b"], "LOW and HIGH are numbers"),
-        (["weight_decay=-1e308:1e308:linear"], "too wide a range"),
         (["lr=nan:1"], "lr must be a finite number"),
         (["lr=0.1:inf"], "lr must be a finite number"),
         (["lr=0.1:1:lgo"], "unknown scale 'lgo': did you mean 'log'"),
@@ -120,6 +119,16 @@ def test_wrong_ranges_are_told_in_one_line(spec, message):
     with pytest.raises(UserError, match=message) as error:
         ranges(ADAMW, spec)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"), [("-1:0.1:log", "does not fit scale log"), ("-1e308:1e308:linear", "too wide a range")]
+)
+def test_numbers_of_any_sign_have_ranges_that_their_scale_takes(spec, message):
+    momentum = CLASSICS.get("momentum")
+    assert ranges(momentum, ["dampening=-1:0.1"])["dampening"] == Range(-1, 0.1)
+    with pytest.raises(UserError, match=message):
+        ranges(momentum, [f"dampening={spec}"])
 
 
 def test_seeded_numbers_are_the_rules_own_moved_into_their_ranges():

@@ -40,7 +40,7 @@ def fitness_alone(lr: float) -> float:
 @pytest.mark.parametrize("engine", ENGINES, ids=["serial", "process", "scoop"])
 def test_a_run_full_of_faults_ends_well_and_says_why(tmp_path, engine):
     done = subprocess.run(
-        [*command(tmp_path / "run", *engine), "--json"], capture_output=True, text=True, timeout=240, check=False
+        [*command(tmp_path / "run", *engine), "--json"], capture_output=True, text=True, timeout=800, check=False
     )
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)

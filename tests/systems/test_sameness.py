@@ -29,7 +29,7 @@ def environment(tmp_path: Path, hash_seed: int) -> dict[str, str]:
 
 
 def finished(arguments: list[str], environ: dict[str, str]) -> dict:
-    done = subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(arguments, env=environ, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

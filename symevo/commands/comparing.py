@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symevo.commands.shared import import_files, print_json
+from symevo.commands.shared import hushed, import_files, print_json
 from symevo.errors import Paused, UserError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def compare(wanted: Wanted) -> int:
     ticker = None if wanted.quiet else Ticker()
     part = targets[0].with_suffix(PART) if targets else None
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        with contextlib.redirect_stdout(sys.stderr), hushed(wanted.quiet):  # what a user's file prints is no result
             data = run_comparison(request, ticker or Silent(), memory=part)
     except KeyboardInterrupt:
         if part is None or not part.exists():

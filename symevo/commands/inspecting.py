@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from symevo.commands.shared import print_json
+from symevo.commands.shared import hushed, print_json
 
 
 def inspect(
@@ -30,7 +30,7 @@ def inspect(
 
     progress = make_progress(quiet=quiet)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        with contextlib.redirect_stdout(sys.stderr), hushed(quiet):  # what a user's file prints is no result
             found = systems.inspect(
                 path, systems.Look(**look), data_dir=data_dir, tasks_from=tasks_from, say=progress.message
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from symevo.commands.shared import import_files, print_json
+from symevo.commands.shared import hushed, import_files, print_json
 from symevo.config import read_toml, resolve, resumed
 from symevo.settings import Settings
 
@@ -35,6 +35,11 @@ class Request:
 
 def run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int:
     """Starts a run or goes on with one, on SCOOP if that is the engine, and prints its result."""
+    with hushed(quiet):
+        return _run(request, argv=argv, as_json=as_json, quiet=quiet)
+
+
+def _run(request: Request, *, argv: list[str], as_json: bool, quiet: bool) -> int:
     with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
         settings = _settings(request)
     if settings.engine == "scoop":

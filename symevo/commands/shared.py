@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,31 @@ def import_files(files: Sequence[Path]) -> list[str]:
 
     with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
         return [name for path in files for name in adopt(load_plugin(path))]
+
+
+@contextlib.contextmanager
+def hushed(quiet: bool) -> Iterator[None]:
+    """Where quiet is wanted, no library warns: neither here nor in workers, which take over the environment.
+
+    What a rule's text warns of is still said: it is about what the user wrote.
+    """
+    if not quiet:
+        yield
+        return
+    from symevo.rules.rule import RuleWarning
+
+    variable = "PYTHONWARNINGS"
+    before = os.environ.get(variable)
+    os.environ[variable] = "ignore"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("default", RuleWarning)
+            yield
+    finally:
+        del os.environ[variable]
+        if before is not None:
+            os.environ[variable] = before
 
 
 def print_json(data: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from symevo.commands.shared import print_json
+from symevo.commands.shared import hushed, print_json
 from symevo.errors import UserError
 
 
@@ -35,7 +35,7 @@ def transfer(
         _free(output)
     progress = make_progress(quiet=quiet)
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        with contextlib.redirect_stdout(sys.stderr), hushed(quiet):  # what a user's file prints is no result
             found = systems.transfer(path, systems.Meta(**meta), progress=progress, **settings)
     finally:
         progress.close()

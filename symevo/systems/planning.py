@@ -169,6 +169,7 @@ def _about_file(path: str | None) -> Iterator[None]:
 def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tuple[Workload, dict[str, Any]]:
     """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like."""
     from symevo.tasks import TASKS, Workload
+    from symevo.tasks.checks import check_first_loss
     from symevo.tasks.fingerprint import fingerprint
 
     task, splits = TASKS.get(name)(), ("train", FITNESS.get(settings.fitness).split)
@@ -200,6 +201,7 @@ def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tu
             say(f'task {name!r} cannot be stacked by {stacked} ({reason}): it trains one at a time, stacking="single"')
     if isinstance(found, Exception):
         raise UserError(f"task {name!r}: a training step fails: {_reason(found)}")
+    check_first_loss(task, workload.first_loss, workload.split("train"))
     return workload, found
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -179,9 +181,10 @@ class Task:
 
     def _pair(self, name: str, given: Arrays) -> Pair:
         try:
-            x, y = (torch.as_tensor(part) for part in given)
-        except (TypeError, ValueError, RuntimeError):
+            x, y = given
+        except (TypeError, ValueError):
             raise self._error(name, "must be a pair (x, y) of tensors or numpy arrays") from None
+        x, y = self._tensor(name, "x", x), self._tensor(name, "y", y)
         if x.dim() < 1 or y.dim() < 1 or len(x) != len(y) or len(x) == 0:
             raise self._error(
                 name, f"has x {list(x.shape)} and y {list(y.shape)}; both need the same length of at least 1"
@@ -195,8 +198,40 @@ class Task:
                 raise self._error(name, f"has NaN or infinite values in {part}; remove or replace them")
         return Pair(x, y)
 
+    def _tensor(self, name: str, part: str, given: Any) -> Tensor:
+        """One array of a pair as torch takes it."""
+        if not isinstance(given, Tensor) and hasattr(given, "toarray"):  # scipy's
+            raise self._error(name, f"has a sparse {part}: give {part}.toarray()")
+        if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+            raise self._error(name, f"has masked values in {part}: replace them, as {part}.filled(0) does")
+        if isinstance(given, np.ndarray) and given.dtype.kind in "biufc":
+            # Torch reads an array where it lies: in this machine's order of bytes, and forwards.
+            given = given.astype(given.dtype.newbyteorder("="), copy=any(stride < 0 for stride in given.strides))
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The given NumPy array is not writ")  # nor is it written
+                found = torch.as_tensor(given)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            raise self._error(name, _no_numbers(part, given)) from None
+        if found.layout is not torch.strided:
+            raise self._error(name, f"has a sparse {part}: give {part}.to_dense()")
+        return found
+
     def _error(self, field: str, message: str) -> UserError:
         return UserError(f"task {self.name!r}: {field} {message}")
+
+
+def _no_numbers(part: str, given: Any) -> str:
+    """What is wrong with an array that is no tensor, and what would be right."""
+    if isinstance(given, str | bytes) or not hasattr(given, "__len__"):
+        return f"must be a pair (x, y) of tensors or numpy arrays: {part} is {type(given).__name__}"
+    values = np.asarray(given, object).ravel()
+    text = next((one for one in values if isinstance(one, str | bytes)), None)
+    if text is not None:
+        right = "number the classes, as numpy.unique(y, return_inverse=True)[1] does"
+        return f"has text in {part}, such as {text!r}: {right if part == 'y' else 'give numbers'}"
+    kind = getattr(given, "dtype", None) or type(values[0] if len(values) else given).__name__
+    return f"has {part} of {kind}, of which torch makes no tensor: give numbers, all rows equally long"
 
 
 class TaskRegistry(Registry[Callable[[], Task]]):

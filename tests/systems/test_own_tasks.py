@@ -167,6 +167,17 @@ def test_models_that_cannot_be_stacked_train_one_at_a_time(tmp_path):
         ('print("nothing made")', "makes no task"),
         ('make("digits-mlp")', "task 'digits-mlp' is built in"),
         ("symevo.Task('x', model=nn.ReLU)", "task 'x': train is missing"),
+        (
+            'make("x", lambda: nn.Linear(4, 1), train=(x, 1e4 * x[:, :1]), validation=(x, x[:, :1]), '
+            'loss="mse", metric="loss")',
+            "and targets reach 2.61e+04: bring both to a scale of about 1, or give diverged_above=1e+09",
+        ),
+        (
+            'make("x", lambda: nn.Linear(4, 2), train=(1e6 * x / x.abs().max(), y), diverged_above=3.0)',
+            "above diverged_above (3); inputs reach 1e+06: bring them to a scale of about 1, or give diverged_above=",
+        ),
+        ('make("x", validation=(x[:, :3], y))', "validation has samples [3] of torch.float32 where train has [4]"),
+        ('make("x", train=(x.to_sparse(), y))', "task 'x': train has a sparse x: give x.to_dense()"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_before_anything_is_written(tmp_path, body, words):

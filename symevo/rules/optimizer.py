@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from symevo.errors import UserError
 from symevo.rules.flat import Checked
 from symevo.rules.fused import Item, compute_dtype, fused_update
 from symevo.rules.hyper import GROUP_KEYS, mistaken, number, plain
-from symevo.rules.rule import Rule, RuleWarning
+from symevo.rules.rule import Rule, Ruled, RuleWarning
 from symevo.rules.rule import rule as as_rule
 from symevo.rules.scalars import Scalars
 
@@ -39,7 +39,8 @@ class Optimizer(torch.optim.Optimizer):
     Args:
         params: Parameters, named parameters, or param groups; a group may set lr and any hyperparameter of
             the rule.
-        rule: A classic's name, program text, a path of rule JSON, a dict or a :class:`symevo.Rule`.
+        rule: What :func:`symevo.rule` takes: a classic's name, program text, a path of rule JSON, a dict, a rule, or
+            a run, its folder or one of its candidates.
         lr: Learning rate, a number or a tensor of one element; the rule's own by default.
         total_steps: T. Without it the rule's schedule does not run, which a warning says, and lr stays what the
             group says; torch's schedulers multiply on top in either case. Of these, OneCycleLR and CyclicLR need
@@ -70,7 +71,7 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        rule: str | Path | Mapping[str, Any] | Rule,
+        rule: str | os.PathLike[str] | Mapping[str, Any] | Ruled | Rule,
         lr: float | torch.Tensor | None = None,
         *,
         total_steps: int | None = None,

@@ -224,7 +224,7 @@ def test_weight_decay_is_told_coupled_or_decoupled():
     ("text", "message"),
     [
         ("theta = theta", "changes no weight"),
-        ("theta = theta - lr*float*g", "'float' has a name that the exported class uses"),
+        ("theta = theta - lr*super*g", "'super' has a name that the exported class uses"),
         ("theta = theta - lr*compile*g", "'compile' has the name of an argument"),
     ],
 )

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from symevo.errors import UserError
 from symevo.registry import nearest
 
@@ -137,5 +139,7 @@ def number(name: str, value: Any) -> float:
 
 
 def plain(value: Any) -> Any:
-    """The number in a tensor of one element; anything else as it is. It needs no torch."""
+    """The number in a tensor of one element or of numpy's types; anything else as it is. It needs no torch."""
+    if isinstance(value, np.generic):
+        return value.item()
     return value.item() if hasattr(value, "numel") and value.numel() == 1 else value

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from symevo.errors import UserError
 from symevo.tasks.flat import views
-from symevo.tasks.stacking import seeded
+from symevo.tasks.stacking import kept_in_evaluation, seeded
 from symevo.tasks.task import Task, one_line
 from symevo.tasks.workload import Rows, Workload
 
@@ -46,6 +47,8 @@ def difference(workload: Workload) -> str | None:
     """
     rows = workload.rows(workload.max_rows)
     rows.start(SEED)
+    if not torch.equal(workload.initial(SEED), rows.theta[0]):
+        raise UserError("model() gives other weights each time: let it draw them by torch, which is seeded")
     rows.theta[1::2] *= _OTHER
     plain = [Plain(workload, start) for start in rows.theta[:2]]
     rate = _rate(workload, rows.theta[0])
@@ -56,7 +59,13 @@ def difference(workload: Workload) -> str | None:
             return f"{name} would differ from plain torch"
         if not all(_equal(found[row], found[row % 2]) for row in range(2, len(found))):
             return f"{name} would depend on a row's place in the stack"
-    return None
+    if workload.shares and any(weight.grad is not None for weight in workload.task.model().parameters()):
+        raise UserError(
+            "model() hands out the same layers each time, and they refer to each other: build new ones in it"
+        )
+    # What changes as it trains may matter later than in these steps, and a stacked form does not see all of it.
+    changed = plain[0].changed()
+    return f"{changed} changes as it trains" if changed and workload.stacking != "single" else None
 
 
 def repeats(workload: Workload) -> bool:
@@ -134,6 +143,13 @@ class Plain:
         with torch.no_grad():
             for name, value in views(start.unsqueeze(0), workload.segments).items():
                 self.weights[name].copy_(value[0])
+        self._kept, self._before = kept_in_evaluation(self.model), _states(self.model)
+
+    def changed(self) -> str | None:
+        """What the model keeps besides the values of weights and buffers and has changed since it was built."""
+        now = _states(self.model)
+        names = [*now, *(name for name in self._before if name not in now)]
+        return next((name for name in names if now.get(name, [])[:1] != self._before.get(name, [])[:1]), None)
 
     @property
     def theta(self) -> Tensor:
@@ -166,7 +182,10 @@ class Plain:
             weight.grad = None
         with torch.enable_grad(), self._told(len(x)):
             with seeded(self.workload.draw(seed, step), self.workload.device):
-                output = self.model.train()(x.clone())
+                self.model.train()
+                for module in self._kept:
+                    module.eval()
+                output = self.model(x.clone())
             loss = _mean_loss(self.workload.task, output, y)
             loss.backward()
         return loss.detach().unsqueeze(0)
@@ -191,6 +210,30 @@ class Plain:
             for weight in self.weights.values():
                 if weight.grad is not None:
                     weight -= rate * weight.grad
+
+
+def _states(model: nn.Module) -> dict[str, list[Any]]:
+    """All that a module keeps in Python: which tensors its weights and buffers are, and its other attributes.
+
+    Each with the object itself, which therefore lives on: another one cannot have its address.
+    """
+    found: dict[str, list[Any]] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        for name, value in (*vars(module).items(), *module._parameters.items(), *module._buffers.items()):
+            if name != "training" and not (name.startswith("_") and isinstance(value, dict)):
+                found[f"{path}.{name}".strip(".")] = [_state(value), value]
+    return found
+
+
+def _state(value: Any, depth: int = 3) -> Any:
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if depth and isinstance(value, list | tuple | set | dict):
+        inner = [*value, *value.values()] if isinstance(value, dict) else list(value)
+        return [_state(one, depth - 1) for one in inner]
+    return id(value), getattr(value, "requires_grad", None)
 
 
 def _fuller(size: int, batch: int) -> int:

@@ -77,7 +77,8 @@ def custom(function: Callable[[Tensor, Tensor], Tensor]) -> Loss:
         with torch.enable_grad():
             leaf = outputs.detach().requires_grad_()
             targets = target.expand(len(leaf), *target.shape[1:])
-            each = [function(row.movedim(-1, 0), one) for row, one in zip(leaf, targets, strict=True)]
+            # Copies, for a function may write into what it is given.
+            each = [function(row.movedim(-1, 0).clone(), one) for row, one in zip(leaf, targets, strict=True)]
             if not isinstance(each[0], Tensor) or each[0].shape != target.shape[1:2]:
                 shape = list(getattr(each[0], "shape", ()))
                 raise UserError(f"the loss returned {shape}; it must return one loss per sample, [{target.shape[1]}]")

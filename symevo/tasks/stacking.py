@@ -101,7 +101,7 @@ class Products:
 
     def __init__(self, model: nn.Module, rows: int) -> None:
         segments = segments_of(model)
-        like = next(model.parameters())
+        like = next(p for p in model.parameters() if p.requires_grad)
         # One row alone gets a companion: torch has other kernels for a single product with a vector.
         self._rows, padded = rows, max(2, rows)
         theta = like.new_zeros(padded, width_of(segments), requires_grad=False)
@@ -124,6 +124,10 @@ class Products:
 
     @staticmethod
     def obstacle(model: nn.Module, x: Tensor) -> str | None:
+        if any(type(module) is nn.Sequential and not _plain(module) for module in model.modules()):
+            return "a Sequential has hooks, or a forward of its own"
+        if kept_in_evaluation(model):
+            return "some of its layers are in evaluation mode"
         seen: set[int] = set()
         for _, module in _leaves(model):
             layer, can = LAYERS.get(type(module), (None, None))
@@ -202,6 +206,19 @@ def seeded(seed: int | None, device: torch.device) -> Iterator[None]:
             yield
 
 
+def kept_in_evaluation(model: nn.Module) -> list[nn.Module]:
+    """The layers that a model in training mode has in evaluation mode, such as batch normalisation that is frozen."""
+    return [module for module in model.modules() if not module.training] if model.training else []
+
+
+def _turn(model: nn.Module, kept: list[nn.Module], *, train: bool) -> None:
+    """Switch between training and evaluation mode; what was built in evaluation mode stays there."""
+    if model.training != train:
+        model.train(train)
+        for module in kept:
+            module.eval()
+
+
 def _draws(model: nn.Module) -> bool:
     """Whether training passes may draw random numbers: unless all of the modules are known, they may."""
     calm = {kind for kind in LAYERS if kind is not nn.Dropout} | {nn.Sequential}
@@ -218,9 +235,9 @@ class Vmap:
     """
 
     def __init__(self, model: nn.Module, rows: int) -> None:
-        like = next(model.parameters())
+        like = next(p for p in model.parameters() if p.requires_grad)
         self._device = like.device
-        self._model = model
+        self._model, self._kept = model, kept_in_evaluation(model)
         self.random = _draws(model)
         segments = segments_of(model)
         padded = rounded(rows, 32)
@@ -242,7 +259,7 @@ class Vmap:
         return next((f"weight {name!r} has hooks" for name, one in model.named_parameters() if hooked(one)), None)
 
     def restart(self, model: nn.Module) -> None:
-        self._model = model
+        self._model, self._kept = model, kept_in_evaluation(model)
         self._theta[self._rows :] = self._theta[:1]
         for name, initial in model.named_buffers():
             self._buffers[name].copy_(initial)
@@ -252,8 +269,7 @@ class Vmap:
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
-        if self._model.training != train:
-            self._model.train(train)
+        _turn(self._model, self._kept, train=train)
         own = len(x) > 1
         # A module may write into its inputs, so they are always copies.
         x = torch.cat([x, x[:1].expand(self._padded - len(x), *x.shape[1:])]) if own else x[0].clone()
@@ -280,12 +296,13 @@ class Single:
     def __init__(self, model: nn.Module, rows: int) -> None:
         if rows != 1:
             raise UserError(f"stacking 'single' trains one row at a time, not {rows}")
-        like = next(model.parameters())
+        like = next(p for p in model.parameters() if p.requires_grad)
         self.random = _draws(model)
         self._segments = segments_of(model)
         self.theta = like.new_zeros(1, width_of(self._segments), requires_grad=False)
         self.grad = torch.zeros_like(self.theta)
-        self._model = model
+        self._model, self._kept = model, kept_in_evaluation(model)
+        self._frozen: list[tuple[str, nn.Parameter]] = []
         self._weights: list[tuple[nn.Parameter, Tensor]] = []  # each with its view into theta
         self._grads = [view[0] for view in views(self.grad, self._segments).values()]
         self._outputs: Tensor | None = None
@@ -300,15 +317,15 @@ class Single:
         return {name: buffer.unsqueeze(0) for name, buffer in self._model.named_buffers()}
 
     def restart(self, model: nn.Module) -> None:
-        self._model, named = model, dict(model.named_parameters())
+        self._model, self._kept, named = model, kept_in_evaluation(model), dict(model.named_parameters())
+        self._frozen = [(name, weight) for name, weight in named.items() if not weight.requires_grad]
         self._weights = [(named[name], view[0]) for name, view in views(self.theta, self._segments).items()]
         for weight, view in self._weights:
             weight.data = view
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
-        if self._model.training != train:
-            self._model.train(train)
+        _turn(self._model, self._kept, train=train)
         with torch.set_grad_enabled(train), seeded(seed if self.random else None, self.theta.device):
             # A module may write into its inputs, so they are always a copy.
             outputs = self._model(x[0].clone()).movedim(0, -1).unsqueeze(0)
@@ -319,6 +336,9 @@ class Single:
 
     def gradient(self, d_outputs: Tensor) -> None:
         assert self._outputs is not None, "a training pass comes first"
+        for name, weight in self._frozen:
+            if weight.requires_grad:
+                raise UserError(f"weight {name!r} is frozen at first and not later, which no stacking can follow")
         for weight, _ in self._weights:
             weight.grad = None
         self._outputs.backward(d_outputs)  # not autograd.grad, which passes over some hooks

@@ -215,7 +215,8 @@ class Task:
             raise self._error(name, _no_numbers(part, given)) from None
         if found.layout is not torch.strided:
             raise self._error(name, f"has a sparse {part}: give {part}.to_dense()")
-        return found
+        wide = found.dtype in (torch.uint16, torch.uint32, torch.uint64)  # for which torch has few functions
+        return found.long() if wide else found
 
     def _error(self, field: str, message: str) -> UserError:
         return UserError(f"task {self.name!r}: {field} {message}")

@@ -20,7 +20,7 @@ from symevo.tasks.checks import look_through
 from symevo.tasks.choice import choose
 from symevo.tasks.flat import Segment, segments_of, width_of
 from symevo.tasks.losses import LOSSES, Loss, custom
-from symevo.tasks.stacking import STACKINGS, Stack, hooked
+from symevo.tasks.stacking import STACKINGS, Stack, hooked, kept_in_evaluation
 from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
@@ -65,6 +65,7 @@ class Workload:
         width: W, the elements of a row of weights: a little more than ``weights``, as each parameter starts
             at a multiple of 16. What lies between is 0 and has gradient 0.
         segments: Where each parameter tensor lies in a row.
+        shares: Whether the task's function hands out the same layers again and again, so that they are copied.
 
     Raises:
         UserError: Data is missing or damaged, or model, data, loss and stacking do not fit each other.
@@ -88,10 +89,11 @@ class Workload:
         self._orders: OrderedDict[tuple[int, int], Tensor] = OrderedDict()
         self.loss: Loss = LOSSES.get(task.loss) if isinstance(task.loss, str) else custom(task.loss)
         self._augment = AUGMENTS.get(task.augment) if task.augment is not None else None
-        self._shares = False
+        self.shares = False
         template = self._build(seed_for(run_seed, task.name, "template"))
-        self._shares = _overlap(template, self._build(seed_for(run_seed, task.name, "template")))
+        self.shares = _overlap(template, self._build(seed_for(run_seed, task.name, "template")))
         self.segments: tuple[Segment, ...] = segments_of(template)
+        self._check_types()
         if not self.segments:
             raise UserError(f"task {task.name!r}: the model has no trainable weights")
         self.weights = sum(s.stop - s.start for s in self.segments)
@@ -104,6 +106,18 @@ class Workload:
         self._stack: type[Stack] = STACKINGS.get(self.stacking)
         widest = look.widest if self.stacking == "single" else look.unfolded
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
+
+    def _check_types(self) -> None:
+        """Refuse weights that would not be trained in the type that they have.
+
+        Raises:
+            UserError: Some are complex, or of another type than others.
+        """
+        named = dict(self.built(0).named_parameters())
+        for segment in self.segments:
+            if (dtype := named[segment.name].dtype) != self.dtype:
+                right = "use its real view" if dtype.is_complex else "freeze it, or give all weights one type"
+                raise UserError(f"task {self.task.name!r}: weight {segment.name!r} is of {dtype}: {right}")
 
     @property
     def train_size(self) -> int:
@@ -126,7 +140,7 @@ class Workload:
             raise UserError(f"task {self.task.name!r}: model() returned {type(model).__name__}, not a torch module")
         if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
             raise UserError(f"task {self.task.name!r}: the model has lazy layers: give their sizes, or run it once")
-        return self._copy(model) if self._shares else model
+        return self._copy(model) if self.shares else model
 
     def _copy(self, model: nn.Module) -> nn.Module:
         """A copy of a model whose layers ``task.model`` hands out again and again, so that no training changes them."""
@@ -146,8 +160,15 @@ class Workload:
         Raises:
             UserError: The task's function fails, or its model has other weights than before.
         """
-        model = self._build(self.seed_of_model(seed))
-        return model.to(device=self.device, dtype=self.dtype).train()
+        model = self._build(self.seed_of_model(seed)).to(self.device)
+        kinds = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
+        if len(kinds) == 1 and kinds != {self.dtype}:  # of a model of several types each layer keeps its own
+            model = model.to(self.dtype)
+        kept = kept_in_evaluation(model)
+        model.train()
+        for module in kept:
+            module.eval()
+        return model
 
     def seed_of_model(self, seed: int) -> int:
         """What seeds the building of the model of training seed ``seed``."""

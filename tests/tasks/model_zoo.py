@@ -1096,6 +1096,96 @@ class Checkpointed(Net):
         return checkpoint(lambda y: torch.sin(3 * y), x, use_reentrant=False)
 
 
+@model("features")
+class AnnealedBuffer(Net):
+    """A buffer that is replaced in every step, by another value only from the sixth on."""
+
+    def setup(self) -> None:
+        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+        self.register_buffer("heat", torch.ones(()))
+
+    def middle(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.step += 1
+            self.heat = torch.where(self.step > 5, self.heat * 0.8, self.heat)
+        return x / self.heat
+
+
+@model("features")
+class LateParameter(CountsCalls):
+    def middle(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        if self.training and self.calls == 6:
+            self.b.weight = nn.Parameter(0.5 * self.b.weight.detach())
+        return x
+
+
+@model("features")
+class WeightFromAList(CountsCalls):
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += self.training
+        kept = self.__dict__.setdefault("kept", [self.b.weight])
+        return functional.linear(torch.tanh(self.a(x)), kept[0] if self.calls > 5 else self.b.weight, self.b.bias)
+
+
+@model("features")
+def late_hook_of_a_sequential() -> nn.Module:
+    net, calls = _mlp(), [0]
+
+    def look(module: nn.Module, args: tuple[Tensor]) -> tuple[Tensor]:
+        calls[0] += module.training
+        return (args[0] if calls[0] < 6 else -args[0],)
+
+    net.register_forward_pre_hook(look)
+    return net
+
+
+@model("features")
+def late_forward_of_a_sequential() -> nn.Module:
+    net, calls = _mlp(), [0]
+    inner = net.forward
+
+    def forward(x: Tensor) -> Tensor:
+        calls[0] += net.training
+        return inner(x) * (1 if calls[0] < 6 else 2)
+
+    net.forward = forward  # type: ignore[method-assign]
+    return net
+
+
+@model("features")
+def kept_in_evaluation() -> nn.Module:
+    net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, CLASSES))
+    net[1].eval()
+    return net
+
+
+@model("features")
+class ComplexBuffer(nn.Module):
+    """Rotations, as in rotary embeddings."""
+
+    turns: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, CLASSES)
+        self.register_buffer("turns", torch.polar(torch.ones(4), torch.arange(4.0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.view_as_complex(self.a(x).reshape(-1, 4, 2)) * self.turns
+        return self.b(torch.tanh(torch.view_as_real(x).flatten(1)))
+
+
+@model("features")
+class BrainFloatBackbone(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8, dtype=torch.bfloat16).requires_grad_(False), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.a(x.bfloat16())).float())
+
+
 # --- Forwards that write in place -------------------------------------------------------------------------------------
 
 

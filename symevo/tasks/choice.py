@@ -49,8 +49,8 @@ MEASURED: dict[tuple[str, str], tuple[str, int]] = {
     ("shakespeare-transformer", "cpu"): ("single", 1),  # vmap 8: 105,555, 32: 16,737 (8,953)
 }
 
-# For other models, measured likewise (paper/results/stacking.json): the most floating-point operations of the forward
-# pass of one row-step with which stacking was no slower than one model at a time, already from 8 rows on.
+# For other models, measured likewise (paper/benchmarks/stacking.py measures it again): the most floating-point
+# operations of the forward pass of one row-step with which stacking was no slower than one model at a time.
 MOST_OPERATIONS = {"products": 12e6, "vmap": 2e6}
 FEWEST_ROWS = 12
 """Fewer rows than these take longer under vmap, which pads them to 32, than one after the other."""

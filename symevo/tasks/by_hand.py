@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from symevo.errors import UserError
 from symevo.tasks.flat import views
-from symevo.tasks.stacking import kept_in_evaluation, seeded
+from symevo.tasks.stacking import kept_in_evaluation, seeded, turn
 from symevo.tasks.task import Task, one_line
 from symevo.tasks.workload import Rows, Workload
 
@@ -47,7 +47,7 @@ def difference(workload: Workload) -> str | None:
     """
     rows = workload.rows(workload.max_rows)
     rows.start(SEED)
-    if not torch.equal(workload.initial(SEED), rows.theta[0]):
+    if not _equal(workload.initial(SEED), rows.theta[0]):
         raise UserError("model() gives other weights each time: let it draw them by torch, which is seeded")
     rows.theta[1::2] *= _OTHER
     plain = [Plain(workload, start) for start in rows.theta[:2]]
@@ -182,9 +182,7 @@ class Plain:
             weight.grad = None
         with torch.enable_grad(), self._told(len(x)):
             with seeded(self.workload.draw(seed, step), self.workload.device):
-                self.model.train()
-                for module in self._kept:
-                    module.eval()
+                turn(self.model, self._kept, train=True)
                 output = self.model(x.clone())
             loss = _mean_loss(self.workload.task, output, y)
             loss.backward()

@@ -211,7 +211,7 @@ def kept_in_evaluation(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if not module.training] if model.training else []
 
 
-def _turn(model: nn.Module, kept: list[nn.Module], *, train: bool) -> None:
+def turn(model: nn.Module, kept: list[nn.Module], *, train: bool) -> None:
     """Switch between training and evaluation mode; what was built in evaluation mode stays there."""
     if model.training != train:
         model.train(train)
@@ -269,7 +269,7 @@ class Vmap:
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
-        _turn(self._model, self._kept, train=train)
+        turn(self._model, self._kept, train=train)
         own = len(x) > 1
         # A module may write into its inputs, so they are always copies.
         x = torch.cat([x, x[:1].expand(self._padded - len(x), *x.shape[1:])]) if own else x[0].clone()
@@ -325,7 +325,7 @@ class Single:
 
     def outputs(self, x: Tensor, *, seed: int | None) -> Tensor:
         train = seed is not None
-        _turn(self._model, self._kept, train=train)
+        turn(self._model, self._kept, train=train)
         with torch.set_grad_enabled(train), seeded(seed if self.random else None, self.theta.device):
             # A module may write into its inputs, so they are always a copy.
             outputs = self._model(x[0].clone()).movedim(0, -1).unsqueeze(0)

@@ -20,7 +20,7 @@ from symevo.tasks.checks import look_through
 from symevo.tasks.choice import choose
 from symevo.tasks.flat import Segment, segments_of, width_of
 from symevo.tasks.losses import LOSSES, Loss, custom
-from symevo.tasks.stacking import STACKINGS, Stack, hooked, kept_in_evaluation
+from symevo.tasks.stacking import STACKINGS, Stack, hooked
 from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
@@ -93,12 +93,13 @@ class Workload:
         template = self._build(seed_for(run_seed, task.name, "template"))
         self.shares = _overlap(template, self._build(seed_for(run_seed, task.name, "template")))
         self.segments: tuple[Segment, ...] = segments_of(template)
-        self._check_types()
         if not self.segments:
             raise UserError(f"task {task.name!r}: the model has no trainable weights")
         self.weights = sum(s.stop - s.start for s in self.segments)
         self.width = width_of(self.segments)
-        look = look_through(task, self.built(0), self._sample(), self._splits)
+        model = self.built(0)
+        self._check_types(model)
+        look = look_through(task, model, self._sample(), self._splits)
         self.stacking, self.max_rows = choose(
             task, lambda: self.built(0), look,
             device=self.device.type, stacking=stacking, rows=rows, population=population,
@@ -107,13 +108,13 @@ class Workload:
         widest = look.widest if self.stacking == "single" else look.unfolded
         self.block = max(16, min(_BLOCK_SAMPLES[self.stacking], _BLOCK_ELEMENTS[self.stacking] // widest))
 
-    def _check_types(self) -> None:
+    def _check_types(self, model: nn.Module) -> None:
         """Refuse weights that would not be trained in the type that they have.
 
         Raises:
             UserError: Some are complex, or of another type than others.
         """
-        named = dict(self.built(0).named_parameters())
+        named = dict(model.named_parameters())
         for segment in self.segments:
             if (dtype := named[segment.name].dtype) != self.dtype:
                 right = "use its real view" if dtype.is_complex else "freeze it, or give all weights one type"
@@ -164,11 +165,7 @@ class Workload:
         kinds = {t.dtype for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()}
         if len(kinds) == 1 and kinds != {self.dtype}:  # of a model of several types each layer keeps its own
             model = model.to(self.dtype)
-        kept = kept_in_evaluation(model)
-        model.train()
-        for module in kept:
-            module.eval()
-        return model
+        return model if model.training else model.train()  # layers that it has in evaluation mode stay there
 
     def seed_of_model(self, seed: int) -> int:
         """What seeds the building of the model of training seed ``seed``."""

@@ -108,4 +108,4 @@ def _by_kind(build: Callable[[], nn.Module], look: Look, population: int | None)
 
 def _obstacle(stacking: str, build: Callable[[], nn.Module], look: Look) -> str | None:
     with torch.no_grad():
-        return STACKINGS.get(stacking).obstacle(build().eval(), look.sample.clone())
+        return STACKINGS.get(stacking).obstacle(build(), look.sample.clone())

@@ -54,7 +54,7 @@ class Stack(Protocol):
 
     @staticmethod
     def obstacle(model: nn.Module, x: Tensor) -> str | None:
-        """Why ``model`` on inputs like ``x [B, ...]`` cannot be stacked this way; None if it can."""
+        """Why ``model``, built for this, cannot be stacked this way on inputs like ``x [B, ...]``; None if it can."""
         ...
 
     def restart(self, model: nn.Module) -> None:
@@ -128,6 +128,7 @@ class Products:
             return "a Sequential has hooks, or a forward of its own"
         if kept_in_evaluation(model):
             return "some of its layers are in evaluation mode"
+        model.eval()
         seen: set[int] = set()
         for _, module in _leaves(model):
             layer, can = LAYERS.get(type(module), (None, None))

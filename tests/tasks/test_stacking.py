@@ -192,6 +192,7 @@ def test_custom_loss_must_be_per_sample() -> None:
         (lambda: nn.Sequential(nn.Linear(4, 4), nn.Flatten(0)), "settings"),
         (lambda: nn.Sequential(*[nn.Linear(4, 4)] * 2), "used twice"),
         (lambda: nn.Sequential(nn.ReLU()), "no weights"),
+        (lambda: nn.Sequential(nn.Linear(4, 4), nn.Dropout().eval()), "evaluation mode"),
         (lambda: nn.Sequential(nn.Linear(4, 4).requires_grad_(False)), "frozen"),
     ],
 )

@@ -78,7 +78,7 @@ class Optimizer(torch.optim.Optimizer):
         compile: bool = True,
         **hyper: float,
     ) -> None:
-        self.rule = as_rule(rule, **{name: plain(value) for name, value in hyper.items()})  # type: ignore
+        self.rule = as_rule(rule, **hyper)  # type: ignore
         self.total_steps = _whole(total_steps)
         self.compile = compile
         if "T" in self.rule.program.reads and total_steps is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from symevo.rules.files import read_json
-from symevo.rules.hyper import RESERVED, unknown
+from symevo.rules.hyper import RESERVED, plain, unknown
 from symevo.rules.language import RuleError
 from symevo.rules.program import Program
 from symevo.rules.schedule import Schedule
@@ -212,6 +212,10 @@ def rule(
         >>> rule("theta = theta - lr*sign(g)", lr=1e-3).states
         ()
     """
+    hyper = {key: plain(value) for key, value in hyper.items()}
+    for key, value in hyper.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RuleError(f"{key} must be a finite number, not {value!r}")
     found = _find(source, hyper)
     found = replace(found, name=name) if name else found
     return found.with_hyper(**hyper) if hyper else found

@@ -13,6 +13,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from strategies import rules
@@ -246,3 +247,13 @@ def test_a_rule_prints_its_equations():
     assert str(made).endswith("\nbeta1 = 0.9, beta2 = 0.99, weight_decay = 0, lr = 0.0001")
     assert repr(made) == "Rule('mine', 'theta = theta - lr*(u + weight_decay*theta)')"
     assert str(made.schedule) == "warmup 0.05, decay cosine"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan")])
+def test_a_hyperparameter_that_is_not_finite_is_refused(value):
+    with pytest.raises(RuleError, match=r"lr must be a finite number, not (nan|inf)"):
+        rule("theta = theta - lr*g", lr=value)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert rule("theta = theta - lr*g", lr=np.float32(0.5)).hyper == {"lr": 0.5}

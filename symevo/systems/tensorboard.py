@@ -29,6 +29,7 @@ FOLDER = "tensorboard"
 """Of the event files, in the folder of a run."""
 _LAST = "time/seconds"
 """The tag that is drawn last of a generation."""
+_SECOND = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 def check_installed() -> None:
@@ -131,6 +132,7 @@ class Curves:
             self._best = self._best_of(gen)
         last = store.last_generation()
         self._began = time.time() - (last[0]["elapsed"] if last else 0.0)
+        _wait_for_the_next_second(folder)
         self._writer = SummaryWriter(str(folder), purge_step=self._next)
 
     def catch_up(self) -> None:
@@ -181,6 +183,17 @@ class Curves:
                 if best is None or (one.fitness, -one.complexity) > (best.fitness, -best.complexity):
                     best = one
         return best
+
+
+def _wait_for_the_next_second(folder: Path) -> None:
+    """Wait until a new file's name comes after those of all files in ``folder``.
+
+    TensorBoard reads files in the order of their names, and withdraws steps in that order. A name begins with the
+    second in which its file was made; within one second process and file numbers decide, compared as text.
+    """
+    seconds = [int(found[1]) for found in map(_SECOND.match, (path.name for path in folder.iterdir())) if found]
+    while 0 <= time.time() - max(seconds, default=0) < 1:
+        time.sleep(0.02)
 
 
 def _first_missing(folder: Path) -> int:

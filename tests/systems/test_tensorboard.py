@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +20,7 @@ from symevo.report.measures import conclusion, measures
 from symevo.report.progress import SilentProgress
 from symevo.store import Store
 from symevo.systems import api
+from symevo.systems.tensorboard import Curves
 
 FEW: dict[str, Any] = {"preset": "quick", "population": 4, "generations": 3, "steps": 4, "elites": 1, "tournament": 2}
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -114,6 +116,23 @@ def test_logging_changes_nothing_else(whole: symevo.Run, tmp_path: Path) -> None
     assert not (plain.path / "tensorboard").exists()
     assert [one.fitness for one in plain.candidates] == [one.fitness for one in whole.candidates]
     assert plain.settings.search_settings() == whole.settings.search_settings()
+
+
+def test_a_file_is_named_after_those_before_it(whole: symevo.Run, tmp_path: Path) -> None:
+    """In one second, file 10 of a process would come before file 9, and its steps be withdrawn."""
+    shutil.copytree(whole.path, tmp_path / "run")
+    folder = tmp_path / "run" / "tensorboard"
+    (file,) = folder.iterdir()
+    second = int(time.time())
+    file.rename(folder / f"events.out.tfevents.{second:010d}.here.99999999.9")
+    (folder / "notes.txt").touch()
+    store = Store.open(tmp_path / "run")
+    try:
+        Curves(store, whole.settings).close()
+    finally:
+        store.close()
+    seconds = [int(one.name.split(".")[3]) for one in folder.glob("events*")]
+    assert sorted(seconds)[0] == second < sorted(seconds)[1]
 
 
 @pytest.mark.parametrize("between", [True, False], ids=["drawn", "with a stretch that is not drawn"])

@@ -50,6 +50,7 @@ def difference(workload: Workload) -> str | None:
     if not _equal(workload.initial(SEED), rows.theta[0]):
         raise UserError("model() gives other weights each time: let it draw them by torch, which is seeded")
     rows.theta[1::2] *= _OTHER
+    shared = _grads_of_shared(workload)
     plain = [Plain(workload, start) for start in rows.theta[:2]]
     rate = _rate(workload, rows.theta[0])
     # The plain ones first: where they fail the task is at fault, and not the stack.
@@ -59,7 +60,7 @@ def difference(workload: Workload) -> str | None:
             return f"{name} would differ from plain torch"
         if not all(_equal(found[row], found[row % 2]) for row in range(2, len(found))):
             return f"{name} would depend on a row's place in the stack"
-    if workload.shares and any(weight.grad is not None for weight in workload.task.model().parameters()):
+    if _grads_of_shared(workload) != shared:
         raise UserError(
             "model() hands out the same layers each time, and they refer to each other: build new ones in it"
         )
@@ -74,6 +75,15 @@ def repeats(workload: Workload) -> bool:
     rate = _rate(workload, start)
     twice = [_shown(Plain(workload, start), rate) for _ in range(2)]
     return all(_equal(one, other) for (_, one), (_, other) in zip(*twice, strict=True))
+
+
+def _grads_of_shared(workload: Workload) -> list[Any]:
+    """Which gradients the layers have that the task's function hands out, and how often each was changed.
+
+    Only copies of them are trained. So these change only where a copy still refers to its original.
+    """
+    weights = workload.task.model().parameters() if workload.shares else ()
+    return [weight.grad is not None and (id(weight.grad), weight.grad._version) for weight in weights]
 
 
 def _shown(trained: Rows | Plain, rate: float) -> Iterator[tuple[str, Tensor]]:

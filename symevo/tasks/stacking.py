@@ -220,6 +220,27 @@ def turn(model: nn.Module, kept: list[nn.Module], *, train: bool) -> None:
             module.eval()
 
 
+class _Steady:
+    """Weights that get a gradient in one step of a training must get one in each.
+
+    Torch's optimizers leave a weight without a gradient alone in that step, and its memory too. A rule that trains
+    all weights of a row together would take the gradient as 0, and memory would differ from then on.
+    """
+
+    def __init__(self) -> None:
+        self._before: set[str] | None = None
+
+    def check(self, missing: set[str]) -> None:
+        before = missing if self._before is None else self._before
+        self._before = missing
+        if missing != before:
+            name = min(missing ^ before)
+            raise UserError(
+                f"weight {name!r} gets a gradient in some steps and none in others, and symevo moves all weights in "
+                "each step: let the model use it each time, if only multiplied by 0"
+            )
+
+
 def _draws(model: nn.Module) -> bool:
     """Whether training passes may draw random numbers: unless all of the modules are known, they may."""
     calm = {kind for kind in LAYERS if kind is not nn.Dropout} | {nn.Sequential}
@@ -238,7 +259,7 @@ class Vmap:
     def __init__(self, model: nn.Module, rows: int) -> None:
         like = next(p for p in model.parameters() if p.requires_grad)
         self._device = like.device
-        self._model, self._kept = model, kept_in_evaluation(model)
+        self._model, self._kept, self._steady = model, kept_in_evaluation(model), _Steady()
         self.random = _draws(model)
         segments = segments_of(model)
         padded = rounded(rows, 32)
@@ -260,7 +281,7 @@ class Vmap:
         return next((f"weight {name!r} has hooks" for name, one in model.named_parameters() if hooked(one)), None)
 
     def restart(self, model: nn.Module) -> None:
-        self._model, self._kept = model, kept_in_evaluation(model)
+        self._model, self._kept, self._steady = model, kept_in_evaluation(model), _Steady()
         self._theta[self._rows :] = self._theta[:1]
         for name, initial in model.named_buffers():
             self._buffers[name].copy_(initial)
@@ -282,12 +303,14 @@ class Vmap:
 
     def gradient(self, d_outputs: Tensor) -> None:
         assert self._outputs is not None, "a training pass comes first"
-        found = torch.autograd.grad(
-            self._outputs, list(self._weights.values()), d_outputs, allow_unused=True, materialize_grads=True
-        )
+        found = torch.autograd.grad(self._outputs, list(self._weights.values()), d_outputs, allow_unused=True)
         self._outputs = None
+        self._steady.check({name for name, value in zip(self._weights, found, strict=True) if value is None})
         for grad, value in zip(self._grads, found, strict=True):
-            grad.copy_(value)
+            if value is None:
+                grad.zero_()
+            else:
+                grad.copy_(value)
 
 
 @STACKINGS.register("single")
@@ -302,7 +325,7 @@ class Single:
         self._segments = segments_of(model)
         self.theta = like.new_zeros(1, width_of(self._segments), requires_grad=False)
         self.grad = torch.zeros_like(self.theta)
-        self._model, self._kept = model, kept_in_evaluation(model)
+        self._model, self._kept, self._steady = model, kept_in_evaluation(model), _Steady()
         self._frozen: list[tuple[str, nn.Parameter]] = []
         self._weights: list[tuple[nn.Parameter, Tensor]] = []  # each with its view into theta
         self._grads = [view[0] for view in views(self.grad, self._segments).values()]
@@ -319,6 +342,7 @@ class Single:
 
     def restart(self, model: nn.Module) -> None:
         self._model, self._kept, named = model, kept_in_evaluation(model), dict(model.named_parameters())
+        self._steady = _Steady()
         self._frozen = [(name, weight) for name, weight in named.items() if not weight.requires_grad]
         self._weights = [(named[name], view[0]) for name, view in views(self.theta, self._segments).items()]
         for weight, view in self._weights:
@@ -344,6 +368,8 @@ class Single:
             weight.grad = None
         self._outputs.backward(d_outputs)  # not autograd.grad, which passes over some hooks
         self._outputs = None
+        missing = {s.name for s, (weight, _) in zip(self._segments, self._weights, strict=True) if weight.grad is None}
+        self._steady.check(missing)
         for (weight, _), grad in zip(self._weights, self._grads, strict=True):
             if weight.grad is None:
                 grad.zero_()

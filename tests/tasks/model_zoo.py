@@ -1112,15 +1112,6 @@ class AnnealedBuffer(Net):
 
 
 @model("features")
-class LateParameter(CountsCalls):
-    def middle(self, x: Tensor) -> Tensor:
-        self.calls += self.training
-        if self.training and self.calls == 6:
-            self.b.weight = nn.Parameter(0.5 * self.b.weight.detach())
-        return x
-
-
-@model("features")
 class WeightFromAList(CountsCalls):
     def forward(self, x: Tensor) -> Tensor:
         self.calls += self.training

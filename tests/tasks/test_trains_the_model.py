@@ -258,6 +258,57 @@ def test_weights_that_are_unfrozen_later_are_no_silent_difference() -> None:
         train(workload, [rule("theta = theta - lr*g", lr=0.1)], seed=0, steps=8, backend="eager")
 
 
+@pytest.mark.parametrize(("stacking", "late"), [(None, 1), (None, 6), ("single", 1), ("single", 6)])
+def test_a_weight_without_a_gradient_in_some_steps_is_refused(stacking: str | None, late: int) -> None:
+    """Torch's optimizers leave its memory alone in these steps: Adam ends at 1.012 and not at 0.981."""
+
+    class Skipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.calls = nn.Linear(6, 6), nn.Linear(6, 2), 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            return self.b(x if self.training and self.calls >= late and self.calls % 2 else torch.tanh(self.a(x)))
+
+    def trained() -> None:
+        workload, _ = planned(task(Skipping, stacking=stacking))
+        train(workload, [rule("adam", lr=0.1)], seed=0, steps=8, backend="eager")
+
+    with pytest.raises(UserError, match=r"weight 'a.bias' gets a gradient in some steps and none in others"):
+        trained()
+
+
+def test_a_weight_that_is_replaced_late_is_refused() -> None:
+    class Replacing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.calls = nn.Linear(6, 6), nn.Linear(6, 2), 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.calls += self.training
+            if self.training and self.calls == 6:
+                self.b.weight = nn.Parameter(0.5 * self.b.weight.detach())
+            return self.b(torch.tanh(self.a(x)))
+
+    workload, _ = planned(task(Replacing))
+    with pytest.raises(UserError, match=r"weight 'b.weight' gets a gradient in some steps and none in others"):
+        train(workload, [rule("adam", lr=0.1)], seed=0, steps=8, backend="eager")
+
+
+def test_a_weight_that_never_has_a_gradient_is_trained_as_by_hand() -> None:
+    class Spare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(x)
+
+    for stacking in (None, "vmap", "single"):
+        planned(task(Spare, stacking=stacking))
+
+
 def test_weights_of_types_that_are_not_trained_are_refused() -> None:
     class Fourier(nn.Module):
         def __init__(self) -> None:

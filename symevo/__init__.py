@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from symevo.commands.exporting import export
     from symevo.errors import UserError
-    from symevo.neural.trainer import EvoGrad
-    from symevo.rules.optimizer import Optimizer
-    from symevo.rules.register import primitive
+    from symevo.evograd.trainer import EvoGrad
+    from symevo.evolution.evolve import Run, evolve, load
+    from symevo.evolution.export import export
+    from symevo.rules.backends.optimizer import Optimizer
+    from symevo.rules.custom_primitives import primitive
     from symevo.rules.rule import Rule, rule
-    from symevo.systems.api import Run, evolve, load
     from symevo.tasks.task import Task
 
 _HOMES = {
-    "EvoGrad": "symevo.neural.trainer",
-    "Optimizer": "symevo.rules.optimizer",
+    "EvoGrad": "symevo.evograd.trainer",
+    "Optimizer": "symevo.rules.backends.optimizer",
     "Rule": "symevo.rules.rule",
-    "Run": "symevo.systems.api",
+    "Run": "symevo.evolution.evolve",
     "Task": "symevo.tasks.task",
     "UserError": "symevo.errors",
-    "evolve": "symevo.systems.api",
-    "export": "symevo.commands.exporting",
-    "load": "symevo.systems.api",
-    "primitive": "symevo.rules.register",
+    "evolve": "symevo.evolution.evolve",
+    "export": "symevo.evolution.export",
+    "load": "symevo.evolution.evolve",
+    "primitive": "symevo.rules.custom_primitives",
     "rule": "symevo.rules.rule",
 }
 __all__ = [

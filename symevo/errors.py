@@ -30,3 +30,12 @@ class Interrupted(KeyboardInterrupt):
 
 class Paused(KeyboardInterrupt):
     """Ctrl-C or a termination signal where the same command goes on from what is on disk."""
+
+
+class RuleError(UserError):
+    """A text that is no rule: names line, column and what would be right."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        place = f"line {line}, column {column}: " if line else ""
+        super().__init__(f"{place}{message}")
+        self.line, self.column = line, column

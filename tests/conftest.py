@@ -45,7 +45,7 @@ def registries_as_they_were():
     yield
     for key, found in registries.items():
         found._items = before[key]
-    if made_here := sys.modules.get("symevo.rules.register"):
+    if made_here := sys.modules.get("symevo.rules.custom_primitives"):
         made_here.SESSION.clear()
     for name in [name for name in sys.modules if name.startswith("symevo_plugin_")]:
         del sys.modules[name]

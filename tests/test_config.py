@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import symevo.settings
-from symevo.config import resolve, resumed
+import symevo.settings.model
 from symevo.errors import UserError
-from symevo.presets import PRESETS
-from symevo.settings import ExecutionSettings, SearchSettings, Settings, seconds
+from symevo.settings.model import ExecutionSettings, SearchSettings, Settings, seconds
+from symevo.settings.presets import PRESETS
+from symevo.settings.resolution import resolve, resumed
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_what_is_no_length_of_time(text: str) -> None:
 def test_all_cores_work_unless_told_otherwise(
     flags: dict, engine: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(symevo.settings, "cores", lambda: 4)
+    monkeypatch.setattr(symevo.settings.model, "cores", lambda: 4)
     settings = resolve(flags)
     assert (settings.engine, settings.workers) == (engine, workers)
 

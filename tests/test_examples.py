@@ -42,9 +42,9 @@ def test_expression_finds_a_front_and_its_pick_learns_the_digits():
 
 
 def test_own_primitive_is_a_form_of_the_grammar():
-    from symevo.genomes.expression_grammar import all_forms
+    from symevo.genomes.expression.grammar import all_forms
+    from symevo.rules.custom_primitives import SESSION
     from symevo.rules.primitives import PRIMITIVES
-    from symevo.rules.register import SESSION
 
     load("own_primitive")
     try:

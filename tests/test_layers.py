@@ -12,40 +12,22 @@ import pytest
 import symevo
 
 ROOT = Path(symevo.__file__).parent
-RANKS = {
-    "errors": 0,
-    **dict.fromkeys(["alignment", "collect", "machine_code", "registry", "seeds", "statistics"], 1),
-    **dict.fromkeys(["explain", "neural", "presets", "rules", "tasks"], 2),
-    **dict.fromkeys(["settings", "genomes", "evaluate"], 3),
-    **dict.fromkeys(["config", "search", "report", "store", "engines"], 4),
-    "systems": 5,
-    "compare": 6,
-    "commands": 7,
-    "cli": 8,
-    **dict.fromkeys(["run", "__main__"], 9),
-}
+ORDER = (
+    "errors", "seeds", "registry", "statistics", "files", "native", "rules", "evograd", "engines", "tasks", "settings",
+    "training", "genomes", "search", "reporting", "runs", "systems", "evolution", "comparison", "cli", "run",
+    "__main__",
+)  # fmt: skip
+RANKS = {name: rank for rank, name in enumerate(ORDER)}
 """Parts of the package by height: one imports itself and what is lower; ``symevo`` itself is open to all."""
 
-LIGHT = (
-    "search",
-    "genomes",
-    "engines",
-    "settings",
-    "config",
-    "explain",
-    "presets",
-    "commands",
-    "cli",
-    "report",
-    "store",
-)
+LIGHT = ("search", "genomes", "engines", "settings", "cli", "reporting", "runs")
 FORBIDDEN = [
     *((part, "torch") for part in LIGHT),
     *(("statistics", library) for library in ("numpy", "scipy")),
-    *((part, "sympy") for part in ("config", "explain", "presets", "commands", "cli", "report")),
+    *((part, "sympy") for part in ("settings", "cli", "reporting")),
     ("rules", "deap"),
     ("tasks", "deap"),
-    ("evaluate", "deap"),
+    ("training", "deap"),
 ]
 
 
@@ -87,7 +69,7 @@ def imports_of(path: Path) -> Iterator[Import]:
 
 
 def part(module: str) -> str:
-    """``symevo.rules.key`` → ``rules``."""
+    """``symevo.rules.program`` → ``rules``."""
     return module.split(".")[1] if "." in module else ""
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from symevo.errors import UserError
-from symevo.settings import Settings
-from symevo.store import FILE, Store
+from symevo.runs import FILE, Store
+from symevo.settings.model import Settings
 
 _SETTINGS = Settings(
     tasks=("t",), seeds=1, population=2, generations=4, elites=0, tournament=1, engine="serial", workers=1

@@ -69,9 +69,8 @@ def one(seed: int, args: Mapping[str, Any]) -> dict[str, Any]:
 
     import torch
 
-    from symevo.compare.request import Request
-    from symevo.compare.session import compare
-    from symevo.compare.verdict import Finding, Question, called, verdict
+    from symevo.comparison.session import Request, compare
+    from symevo.comparison.verdict import Finding, Question, called, verdict
     from symevo.statistics import Paired, holm
 
     torch.set_num_threads(1)

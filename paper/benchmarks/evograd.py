@@ -30,13 +30,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about
 
-from symevo.report.figures.sheet import PALETTE, label, legend, save, sheet, styled
-from symevo.report.progress import make_progress
-from symevo.report.transfer import transfer_report
+from symevo.comparison.transfer import Meta, controllers_of, transfer
+from symevo.evolution import evolve as api
+from symevo.reporting.figures.sheet import PALETTE, label, legend, save, sheet, styled
+from symevo.reporting.progress import make_progress
+from symevo.reporting.text.transfer import transfer_report
+from symevo.runs import Store
 from symevo.statistics import paired
-from symevo.store import Store
-from symevo.systems import api
-from symevo.systems.transfer import Meta, controllers_of, transfer
 
 OUT = Path(__file__).parents[1] / "results" / "evograd.json"
 FIGURES = Path(__file__).parents[1] / "figures"

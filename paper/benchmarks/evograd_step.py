@@ -40,10 +40,10 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about
 
-from symevo.neural.layout import initial
-from symevo.neural.learner import Learner
-from symevo.neural.supported import Model
-from symevo.neural.trainer import EvoGrad
+from symevo.evograd.layout import initial
+from symevo.evograd.learner import Learner
+from symevo.evograd.supported import Model
+from symevo.evograd.trainer import EvoGrad
 
 SECONDS = 0.4
 """Rough length of a slice."""

@@ -39,15 +39,15 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about
 
-from symevo.evaluate.population import Course, lockstep, slot_table
 from symevo.genomes.base import Genome
-from symevo.genomes.expression import Expression
-from symevo.genomes.term_sum import TermSum
-from symevo.rules.backends import Update, update_for
-from symevo.rules.kernel import kernel_for, step_graph
-from symevo.rules.lowering import lower
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.rules.backends.base import Update, update_for
+from symevo.rules.backends.kernel import kernel_for, step_graph
+from symevo.rules.backends.lowering import lower
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload
+from symevo.training.lockstep import Course, lockstep, slot_table
 
 POPULATION = 50
 TASK = "fashion-mlp"
@@ -199,8 +199,9 @@ def contestants(width: int) -> list[Contestant]:
 
 def forget() -> None:
     """Empties what this process remembers of programs: structures are new to it."""
-    from symevo.genomes import expression, expression_rule
-    from symevo.rules import interpreter
+    from symevo.genomes.expression import genome as expression
+    from symevo.genomes.expression import rule as expression_rule
+    from symevo.rules.backends import interpreter
 
     for known in (expression._probe, expression_rule.direction, interpreter.assembled):
         known.cache_clear()

@@ -46,14 +46,14 @@ from scipy import stats
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about, commit
 
-from symevo.config import resolve
-from symevo.evaluate.growth import Member, Stretch, grow, scores
-from symevo.evaluate.snapshots import Snapshot, get
+from symevo.evolution import evolve as api
 from symevo.genomes.weights import Weights
 from symevo.seeds import seed_for
-from symevo.systems import api
+from symevo.settings.resolution import resolve
 from symevo.systems.gadam import WHOLE
 from symevo.tasks import Workload, find_task
+from symevo.training.continued import Member, Stretch, grow, scores
+from symevo.training.snapshots import Snapshot, get
 
 OUT = Path(__file__).parents[1] / "results" / "gadam.json"
 

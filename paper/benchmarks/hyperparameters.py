@@ -29,10 +29,10 @@ from machine import about
 from scipy import stats
 
 import symevo
-from symevo.evaluate.population import train
 from symevo.rules.rule import Rule
-from symevo.systems.trials import trials
+from symevo.runs.history import trials
 from symevo.tasks import TASKS, Workload
+from symevo.training.lockstep import train
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     "baseline": {"population": 20, "generations": 10, "mutation": 0.1, "published": (0.1604, 0.0236, 79.72)},

@@ -35,9 +35,9 @@ from machine import about
 
 import symevo
 from symevo.errors import UserError
-from symevo.evaluate.population import slot_table
-from symevo.rules.backends import update_for
+from symevo.rules.backends.base import update_for
 from symevo.tasks import Workload, find_task
+from symevo.training.lockstep import slot_table
 
 TASKS = (
     "lenet5-mnist", "orl-cnn", "letter-mlp", "adult-mlp", "yeast-mlp", "fashion-hyper", "digits-mlp", "digits-cnn",

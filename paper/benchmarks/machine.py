@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from symevo.store import versions
+from symevo.runs import versions
 
 
 def about() -> dict[str, Any]:

@@ -29,19 +29,18 @@ from typing import Any
 
 from machine import about
 
-from symevo.compare.memory import Memory
-from symevo.compare.progress import Silent
-from symevo.compare.request import Plan, Request, prepare
-from symevo.compare.space import space_of
-from symevo.compare.trainings import Result, Trainings
-from symevo.compare.tuning import points, winner
-from symevo.genomes.term_sum import TermSum
-from symevo.genomes.term_sum_published import PUBLISHED
+from symevo.comparison.benchmark import points, winner
+from symevo.comparison.progress import Silent
+from symevo.comparison.session import Plan, Request, prepare
+from symevo.comparison.space import space_of
+from symevo.comparison.trainings import Memory, Result, Trainings
+from symevo.evolution.evaluator import TaskPlan
+from symevo.genomes.term_sum.genes import PUBLISHED
+from symevo.genomes.term_sum.genome import TermSum
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
 from symevo.seeds import seed_for
-from symevo.systems.evaluation import TaskPlan
 
 TASKS = "fashion-cnn,mnist-cnn,cifar10-cnn"
 WINNER, BASELINES = "published winner", ("adam", "adamw")

@@ -37,7 +37,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import about, commit
 
-from symevo.genomes.expression import Expression
+from symevo.genomes.expression.genome import Expression
 from symevo.rules.probe import KINDS, directions, gradients
 from symevo.rules.program import Program
 from symevo.search.recovery.score import Score

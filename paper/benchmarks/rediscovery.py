@@ -23,16 +23,16 @@ from machine import about
 from scipy.stats import qmc
 
 import symevo
-from symevo.config import resolve
 from symevo.engines import make_engine
-from symevo.evaluate.fitness import FITNESS
+from symevo.evolution.driver import make_plan
+from symevo.evolution.evaluator import Evaluator
+from symevo.evolution.planning import Planned
 from symevo.rules.probe import GROUP, directions, gradients
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
-from symevo.store import Store
-from symevo.systems.driver import make_plan
-from symevo.systems.evaluation import Evaluator
-from symevo.systems.planning import Planned
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
+from symevo.training.fitness import FITNESS
 
 TASKS = ("digits-deep", "fashion-mlp")
 POPULATION, STEPS, TRAINING_SEEDS = 50, 300, 2

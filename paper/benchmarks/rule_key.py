@@ -11,8 +11,7 @@ import time
 
 from machine import about
 
-from symevo.rules.key import structural_key
-from symevo.rules.program import Program
+from symevo.rules.program import Program, structural_key
 
 REPEATS = 200
 

@@ -37,11 +37,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from symevo.engines import make_engine
 from symevo.errors import UserError
-from symevo.evaluate.population import Course, lockstep, slot_table
-from symevo.genomes.term_sum import TermSum
-from symevo.rules.kernel import kernel_for
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.rules.backends.kernel import kernel_for
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload
+from symevo.training.lockstep import Course, lockstep, slot_table
 
 POPULATION = 50
 SECONDS = 1.5

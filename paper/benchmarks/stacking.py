@@ -1,4 +1,4 @@
-"""Which way of stacking is fastest, by kinds and sizes of models: what `symevo.tasks.choice` is chosen by.
+"""Which way of stacking is fastest, by kinds and sizes of models: what `symevo.tasks.stacked.choice` is chosen by.
 
 Every model of the tests' zoo (`tests/tasks/model_zoo.py`) and families of growing size. For each, in one process and
 one thread: the time of a row-step (forward and backward pass of one candidate on a batch of 64) one model at a time,
@@ -33,7 +33,7 @@ from model_zoo import INPUTS, MODELS
 
 from symevo.errors import UserError
 from symevo.tasks import Rows, Task, Workload
-from symevo.tasks.by_hand import difference
+from symevo.tasks.stacked.by_hand import difference
 
 BATCH, SAMPLES, ROWS, SECONDS = 64, 256, (8, 16, 32), 0.1
 RESULTS = Path(__file__).parents[1] / "results" / "stacking.json"

@@ -1,7 +1,7 @@
 """The ``symevo`` command. Light to import, so that a signal seldom comes before someone listens."""
 
 try:
-    from symevo.cli.ends import entry, main
+    from symevo.cli.main import entry, main
 except KeyboardInterrupt:  # nothing has begun
     raise SystemExit(130) from None
 

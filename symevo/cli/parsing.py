@@ -15,7 +15,7 @@ from symevo.cli.options import Job, app
 from symevo.errors import UserError
 from symevo.registry import nearest
 
-COMMANDS = ("running", "comparing", "showing", "exporting", "reporting", "transfer", "inspecting")
+COMMANDS = ("run", "compare", "show", "export", "report", "transfer", "inspect")
 for _name in COMMANDS:
     import_module(f"symevo.cli.{_name}")
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from symevo.cli.commands import transfer as commands
 from symevo.cli.options import Job, Json, TasksFrom, app, option
-from symevo.commands import transfer as commands
 
 _HELP = """Tests evolved controllers on networks drawn anew, beside plain Adam.
 

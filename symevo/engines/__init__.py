@@ -1,9 +1,9 @@
 """Engines: the same tasks on one core, on all cores, or on SCOOP, with the same outcomes."""
 
-from symevo.engines import inline, process, scoop_engine, serial  # noqa: F401  (each registers itself)
+from symevo.engines import inline, process  # noqa: F401  (each registers itself)
 from symevo.engines.base import ENGINES, SETUP_FAILED, Engine, Outcome, Preparation, make_engine
 from symevo.engines.resolve import load_plugin
-from symevo.engines.supervisor import inside_scoop, supervise
+from symevo.engines.scoop.supervisor import inside_scoop, supervise
 
 __all__ = [
     "ENGINES",

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from symevo.engines.lifetime import die_with
+from symevo.engines.launch import die_with
 from symevo.engines.resolve import describe, resolve
 from symevo.engines.wire import Channel, reply
 

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from symevo.engines.base import SETUP_FAILED, Preparation
-from symevo.engines.launch import python
-from symevo.engines.lifetime import cause_of_death, kill_group
+from symevo.engines.launch import cause_of_death, kill_group, python
 from symevo.engines.resolve import describe, prepare, reference
 from symevo.engines.wire import Channel, never, pack, reply, unpack
 from symevo.errors import UserError

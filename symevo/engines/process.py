@@ -1,4 +1,7 @@
-"""The engines of one machine: guards in this process, each driven by a thread."""
+"""The engines of one machine: guards in this process, each driven by a thread.
+
+One task after the other, in one child.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import queue
 import threading
 from functools import partial
 
-from symevo.engines.base import ENGINES, Preparation
+from symevo.engines.base import ENGINES, Preparation, only_one
 from symevo.engines.dispatch import Answer, Dispatcher
 from symevo.engines.guard import Guard, GuardSpec
 from symevo.engines.resolve import describe
@@ -86,3 +89,14 @@ class ProcessEngine(Dispatcher):
 
 
 ENGINES.register("process", ProcessEngine)
+
+
+class SerialEngine(ProcessEngine):
+    """The process engine with one worker: a hang or a crash is an outcome here as well."""
+
+    def __init__(self, workers: int | None, preparation: Preparation) -> None:
+        only_one("serial", workers)
+        super().__init__(1, preparation)
+
+
+ENGINES.register("serial", SerialEngine)

@@ -11,8 +11,8 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from symevo.collect import collecting
 from symevo.errors import UserError
+from symevo.files import collecting
 
 PLUGIN_PREFIX = "symevo_plugin_"
 
@@ -46,7 +46,7 @@ def resolve(name: str) -> Callable[[Any], Any]:
 def load_plugin(path: str | os.PathLike[str]) -> str:
     """Imports a Python file of the user as ``symevo_plugin_<stem>`` and returns that module name.
 
-    What the file makes and announces (see :mod:`symevo.collect`) is kept in the module's ``__made__``. Its folder is on
+    What the file makes and announces (see :mod:`symevo.files`) is kept in the module's ``__made__``. Its folder is on
     the import path from then on, so that it, and functions of it that are called later, can import what lies beside it.
 
     Raises:

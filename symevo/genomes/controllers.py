@@ -1,7 +1,7 @@
 """EvoGrad's controllers as a DEAP individual: 3,375 numbers, evolved and never trained.
 
 Source: "EvoGrad" (its published code fills what the text leaves open). Where numbers lie, and what they do, stands in
-:mod:`symevo.neural.layout`.
+:mod:`symevo.evograd.layout`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 from deap import creator
 
 from symevo.errors import UserError
+from symevo.evograd.layout import SIZE, SLICES, initial
 from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
 from symevo.genomes.weights import name_of, whole_number
-from symevo.neural.layout import SIZE, SLICES, initial
 from symevo.registry import nearest
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
@@ -34,7 +34,7 @@ class Controllers(Genes):
     """The genes.
 
     Attributes:
-        numbers: float32 ``[3375]``, see :data:`symevo.neural.layout.SLICES`.
+        numbers: float32 ``[3375]``, see :data:`symevo.evograd.layout.SLICES`.
         phase: The generation whose random task they are scored on.
     """
 

@@ -2,8 +2,8 @@
 
 A weight vector has thousands to millions of numbers and lives where it is trained. What crosses and mutates here is its
 *recipe*: which networks a new one descends from, with what probabilities, drawn from which seed. A worker that holds
-the parents' weights carries it out (:mod:`symevo.evaluate.heredity`), so weights move between generations without
-leaving the device, and an individual is a few numbers that fit into a store.
+the parents' weights carries it out (:mod:`symevo.training.weight_crossover`), so weights move between generations
+without leaving the device, and an individual is a few numbers that fit into a store.
 
 Operators are those of GADAM (Zhang & Gouza, arXiv 1805.07500): crossover weight by weight, in favour of the fitter
 parent (equations 9 and 10), and mutation at a rate that falls with the parents' fitness (11 and 12).
@@ -83,7 +83,7 @@ class Recipe(Genes):
 
     Attributes:
         start: ``{"seed": n}``, ``{"copy": name}`` or ``{"cross": [name, name], …}``, see
-            :func:`symevo.evaluate.heredity.begin`.
+            :func:`symevo.training.weight_crossover.begin`.
         order: Seed of the order in which it sees the data.
         phase: Which stretch of training it goes through, 0 the first of a run.
         loss: L̂, its loss normalised over the population, where a search has set it.
@@ -206,7 +206,7 @@ def check_start(start: Any) -> None:
     """Checks where a network starts from.
 
     Raises:
-        UserError: It is none of the forms that :func:`symevo.evaluate.heredity.begin` reads.
+        UserError: It is none of the forms that :func:`symevo.training.weight_crossover.begin` reads.
     """
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:

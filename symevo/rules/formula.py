@@ -64,7 +64,7 @@ def values(formulas: Sequence[Formula], numbers: Sequence[Mapping[str, float]], 
     """
     import torch
 
-    from symevo.rules.interpreter import Interpreter
+    from symevo.rules.backends.interpreter import Interpreter
 
     rows, count = len(formulas), columns.shape[1]
     interpreter = Interpreter(formulas, count, torch.float64)

@@ -13,9 +13,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
-from symevo.rules.files import read_json
+from symevo.errors import RuleError
+from symevo.files import read_json
 from symevo.rules.hyper import RESERVED, plain, unknown
-from symevo.rules.language import RuleError
 from symevo.rules.program import Program
 from symevo.rules.schedule import Schedule
 
@@ -113,25 +113,25 @@ class Rule:
 
     def equations(self) -> list[Any]:
         """The rule as sympy equations with step indices."""
-        from symevo.rules.symbolic import equations
+        from symevo.rules.printing.symbolic import equations
 
         return equations(self)
 
     def latex(self, *, numbers: bool = False, simplified: bool = False) -> str:
-        """The equations in LaTeX; see :func:`symevo.rules.symbolic.latex`."""
-        from symevo.rules.symbolic import latex
+        """The equations in LaTeX; see :func:`symevo.rules.printing.symbolic.latex`."""
+        from symevo.rules.printing.symbolic import latex
 
         return latex(self, numbers=numbers, simplified=simplified)
 
     def unicode(self, *, numbers: bool = False, simplified: bool = False) -> str:
-        """The equations in plain unicode, a line each; see :func:`symevo.rules.symbolic.unicode`."""
-        from symevo.rules.symbolic import unicode
+        """The equations in plain unicode, a line each; see :func:`symevo.rules.printing.symbolic.unicode`."""
+        from symevo.rules.printing.symbolic import unicode
 
         return unicode(self, numbers=numbers, simplified=simplified)
 
     def numbers(self) -> str:
         """The values of all hyperparameters, to six digits: ``lr = 0.001, beta1 = 0.9``."""
-        from symevo.rules.printing import rounded
+        from symevo.rules.printing.text import rounded
 
         return ", ".join(f"{name} = {rounded(value, 6)}" for name, value in self.hyper.items())
 

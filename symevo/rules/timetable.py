@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from symevo.errors import UserError
-from symevo.rules.files import read_json
+from symevo.files import read_json
 from symevo.rules.rule import Rule
 
 SCHEMA = 1

@@ -10,6 +10,8 @@
         networks = the best of networks + children on V′
 
 A generation costs two stretches of training for each network of the population.
+
+Losses of networks, some of which failed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from symevo.search.loops import Generation, evaluate
-from symevo.search.losses import or_infinite
+
+
+def or_infinite(loss: float | None) -> float:
+    """The loss; infinite for a network that did not train to its end (None), so that it is last in any order."""
+    return math.inf if loss is None else loss
 
 
 def normalised(losses: Sequence[float | None]) -> list[float]:

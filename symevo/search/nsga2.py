@@ -8,8 +8,7 @@ from typing import Any
 
 from deap import base, tools
 
-from symevo.search.loops import LOOPS, Loop
-from symevo.search.proposals import brood
+from symevo.search.loops import LOOPS, Loop, brood
 
 
 class _Objectives(base.Fitness):

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from symevo.genomes.expression_genes import Nested, nested
-from symevo.genomes.expression_rule import formula
-from symevo.genomes.formulas import Formulas
+from symevo.genomes.expression.formulas import Formulas
+from symevo.genomes.expression.genes import Nested, nested
+from symevo.genomes.expression.rule import formula
 from symevo.rules.expression import Expr, Op, replace_names, signed
 from symevo.rules.formula import values
 from symevo.search.recovery.score import Evaluator

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from symevo.errors import UserError
-from symevo.genomes.box_networks import BoxNetworks
-from symevo.report.timetables import timetable_report
+from symevo.genomes.box.networks import BoxNetworks
+from symevo.reporting.text.runs import timetable_report
 from symevo.rules.timetable import Timetable
+from symevo.runs.history import mean
+from symevo.runs.run import TIMETABLE, Run
 from symevo.search.pbt import pbt
-from symevo.settings import Settings
-from symevo.systems.base import Phases, Say
+from symevo.search.system import Phases, Say
+from symevo.settings.model import Settings
 from symevo.systems.networks import WHOLE, line_of, member, one_task
-from symevo.systems.result import TIMETABLE, Run
-from symevo.systems.trials import mean
 
 TABLE, OWN = "the timetable", "the rule's own numbers"
 """What new networks are trained under when a run has ended."""
@@ -88,7 +88,7 @@ def draw(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
     Raises:
         UserError: A figure cannot be written.
     """
-    from symevo.report.figures import by_generation, schedule_steps
+    from symevo.reporting.figures import by_generation, schedule_steps
 
     title = f"Numbers of {genome.rule.name} on {run.settings.tasks[0]}"
     scales = {name: one.scale for name, one in genome.ranges.items()}

@@ -1,10 +1,10 @@
 """``evograd``: small networks, evolved and never trained, that watch each layer's signals and shape its update.
 
-The genome is 3,375 numbers (:mod:`symevo.genomes.controllers`); they act in :mod:`symevo.neural`. Each generation draws
-one network and one learning rate on which all individuals, and plain Adam, are scored (:mod:`symevo.search.evograd`).
-Fitness ``accuracy`` is that on held-out images; ``peak``, the paper's, the highest of a training batch. When the run
-has ended, the last population is ranked on four networks drawn anew, and the best is scored beside plain Adam on four
-others: those that picked it would flatter it.
+The genome is 3,375 numbers (:mod:`symevo.genomes.controllers`); they act in :mod:`symevo.evograd`. Each generation
+draws one network and one learning rate on which all individuals, and plain Adam, are scored
+(:mod:`symevo.search.evograd`). Fitness ``accuracy`` is that on held-out images; ``peak``, the paper's, the highest of a
+training batch. When the run has ended, the last population is ranked on four networks drawn anew, and the best is
+scored beside plain Adam on four others: those that picked it would flatter it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from symevo.explain import SettingError
 from symevo.genomes.controllers import NOISES, ControllersGenome
-from symevo.report.controllers import controllers_report
+from symevo.reporting.text.runs import controllers_report
+from symevo.runs.run import Run
 from symevo.search import evograd as loop
+from symevo.search.system import SYSTEMS, Phases, Say, System
 from symevo.seeds import seed_for
-from symevo.settings import Settings
-from symevo.systems.base import SYSTEMS, Phases, Say, System
-from symevo.systems.result import Run
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
 
 FRESH = 4
 """Networks drawn anew that rank the last population, and as many others that score the best of it."""
@@ -46,7 +46,7 @@ def genome(settings: Settings) -> ControllersGenome:
 
 def trainee(settings: Settings, genome: ControllersGenome, individual: Any) -> Any:
     """An individual on the network of its phase."""
-    from symevo.evaluate.controlled import Controlled
+    from symevo.training.controllers import Controlled
 
     draw = seed_for(settings.seed, "evograd", individual.phase) % 2**31
     numbers = genome.to_json(individual)["numbers"]
@@ -55,7 +55,7 @@ def trainee(settings: Settings, genome: ControllersGenome, individual: Any) -> A
 
 def suits(workload: Any) -> None:
     """Raises UserError where a task is none for controllers."""
-    from symevo.evaluate import controlled
+    from symevo.training import controllers as controlled
 
     controlled.suits(workload)
 
@@ -76,7 +76,7 @@ def phases(settings: Settings) -> Phases:
 def finish(run: Run, say: Say) -> None:
     """Draws best and mean fitness by generation, beside Adam's."""
     from symevo.errors import UserError
-    from symevo.report.figures import by_generation
+    from symevo.reporting.figures import by_generation
 
     series = {name: [record[name] for record in run.history] for name in ("best", "mean")}
     series["plain Adam"] = [record["adam"] for record in run.history]

@@ -9,11 +9,11 @@ the numbers of the front's rules by CMA-ES.
 
 from __future__ import annotations
 
-from symevo.explain import SettingError
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_genes import Limits
-from symevo.settings import Settings
-from symevo.systems.base import SYSTEMS, System
+from symevo.genomes.expression.genes import Limits
+from symevo.genomes.expression.genome import Expression
+from symevo.search.system import SYSTEMS, System
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
 
 
 def genome(settings: Settings) -> Expression:

@@ -16,15 +16,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from symevo.explain import SettingError
 from symevo.genomes.weights import PRESETS, Weights
-from symevo.report.networks import networks_report
+from symevo.reporting.text.runs import networks_report
 from symevo.search import gadam as loop
+from symevo.search.system import SYSTEMS, Phases, System
 from symevo.seeds import seed_for
-from symevo.settings import Settings
-from symevo.systems.base import SYSTEMS, Phases, System
-from symevo.systems.networks import WHOLE, finish, member, one_task
-from symevo.systems.preparing import trained_by
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
+from symevo.systems.networks import WHOLE, finish, member, one_task, trained_by
 
 
 def genome(settings: Settings) -> Weights:

@@ -4,8 +4,8 @@ The genome is a box: a range for each tuned number (setting ``tune``) of one rul
 the validation loss after training. Preset ``paper`` is "Evolving Hyperparameters" as far as it says: learning rate,
 momentum and weight decay of SGD drawn evenly, the best half as parents, uniform crossover, mutation by drawing anew.
 It leaves open for how long a candidate trains: two epochs here. Preset ``default`` draws and steps on logarithmic
-scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.Box`). All
-candidates share one program.
+scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.genome.Box`).
+All candidates share one program.
 
 With setting ``mode`` dynamic the numbers change while a network trains (:mod:`symevo.systems.dynamic`).
 """
@@ -17,16 +17,16 @@ from pathlib import Path
 from statistics import median
 
 from symevo.errors import UserError
-from symevo.explain import SettingError
-from symevo.genomes.box import RULE, Box
-from symevo.genomes.box_networks import BoxNetworks
-from symevo.report.numbers import numbers_report
-from symevo.settings import Settings
+from symevo.genomes.box.genome import RULE, Box
+from symevo.genomes.box.networks import BoxNetworks
+from symevo.reporting.text.runs import numbers_report
+from symevo.runs.history import Trial, trials
+from symevo.runs.run import Run
+from symevo.search.system import SYSTEMS, Say, System
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
 from symevo.systems import dynamic
-from symevo.systems.base import SYSTEMS, Say, System
-from symevo.systems.preparing import trained_by
-from symevo.systems.result import Run
-from symevo.systems.trials import Trial, trials
+from symevo.systems.networks import trained_by
 
 
 def genome(settings: Settings) -> Box:
@@ -72,7 +72,7 @@ def draw(folder: Path, box: Box, found: list[Trial]) -> None:
     Raises:
         UserError: A figure cannot be written.
     """
-    from symevo.report.figures import by_generation, scatter_numbers
+    from symevo.reporting.figures import by_generation, scatter_numbers
 
     title = f"Numbers of {box.rule.name}"
     by_generation(folder, "loss", losses_by_generation(found), ylabel="validation loss", title=title, logy=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from symevo.errors import UserError
-from symevo.explain import SettingError
-from symevo.settings import Settings
-from symevo.store import Store
-from symevo.systems.base import Say
-from symevo.systems.lineage import lineage
-from symevo.systems.result import Run
+from symevo.rules.classic import CLASSICS
+from symevo.rules.rule import Rule
+from symevo.rules.schedule import schedule
+from symevo.runs import Store
+from symevo.runs.history import lineage
+from symevo.runs.run import Run
+from symevo.search.system import Say
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
 
 WHOLE = 2**31 - 1
 """More samples than a split has."""
@@ -31,7 +35,7 @@ def draw(folder: Path, run: Run) -> None:
     Raises:
         UserError: A figure cannot be written.
     """
-    from symevo.report.figures import by_generation, by_step, shares
+    from symevo.reporting.figures import by_generation, by_step, shares
 
     title = f"{run.settings.system} on {run.settings.tasks[0]}"
     losses = {
@@ -65,7 +69,7 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
 
 
 def line_of(run: Run) -> list[dict[str, Any]]:
-    """The best network's line, see :func:`symevo.systems.lineage.lineage`."""
+    """The best network's line, see :func:`symevo.runs.history.lineage`."""
     store = Store.open(run.path)
     try:
         return lineage(store, run.settings, run.best.identity)
@@ -79,9 +83,9 @@ def member(genome: Any, individual: Any, stretch: dict[str, Any]) -> Any:
     Args:
         genome: Names it, and knows what trains it.
         individual: The recipe.
-        stretch: The fields of :class:`symevo.evaluate.growth.Stretch`.
+        stretch: The fields of :class:`symevo.training.continued.Stretch`.
     """
-    from symevo.evaluate.growth import Member, Stretch
+    from symevo.training.continued import Member, Stretch
 
     name, rule = genome.name(individual), genome.express(individual)
     return Member(name, rule, individual.start, individual.order, Stretch(**stretch))
@@ -100,3 +104,20 @@ def one_task(settings: Settings) -> None:
     if settings.fitness != "loss":
         why = f"{settings.fitness} means nothing where networks go on: they compete by their loss"
         raise SettingError("fitness", why)
+
+
+def trained_by(settings: Settings, default: str) -> Rule:
+    """The rule that a system trains with: setting ``rule``, under setting ``schedule``.
+
+    Args:
+        settings: Of the run.
+        default: A classic, where no rule was named.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        rule = CLASSICS.get(default) if settings.rule is None else Rule.from_json(settings.rule, finite=True)
+    except UserError as error:
+        raise SettingError("rule", f": {error}") from None
+    return rule if settings.schedule is None else replace(rule, schedule=schedule(settings.schedule))

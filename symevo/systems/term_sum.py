@@ -2,12 +2,12 @@
 
 The genome holds up to four terms with coefficients, six hyperparameters and six flags; evolution is generational, with
 tournaments of four and three elites. Preset ``paper`` is the published system, flaws included; preset ``default``
-repairs them (see :mod:`symevo.genomes.term_sum` for the genome's, :mod:`symevo.evaluate.fitness` for the fitness).
-All candidates share one update program, so a whole search compiles one kernel a task.
+repairs them (see :mod:`symevo.genomes.term_sum.genome` for the genome's, :mod:`symevo.training.fitness` for the
+fitness). All candidates share one update program, so a whole search compiles one kernel a task.
 """
 
-from symevo.genomes.term_sum import TermSum
-from symevo.systems.base import SYSTEMS, System
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.search.system import SYSTEMS, System
 
 SYSTEMS.register(
     "term-sum",

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from symevo.collect import announce, collecting
 from symevo.errors import UserError
+from symevo.files import announce, collecting
 from symevo.registry import Registry
 from symevo.tasks.augment import AUGMENTS
-from symevo.tasks.losses import LOSSES
-from symevo.tasks.stacking import STACKINGS
+from symevo.tasks.stacked.losses import LOSSES
+from symevo.tasks.stacked.stacking import STACKINGS
 
 SPLITS = ("train", "validation", "test")
 

@@ -16,11 +16,11 @@ from torch.nn.parameter import UninitializedParameter
 from symevo.errors import UserError
 from symevo.seeds import seed_for
 from symevo.tasks.augment import AUGMENTS
-from symevo.tasks.checks import look_through
-from symevo.tasks.choice import choose
-from symevo.tasks.flat import Segment, segments_of, width_of
-from symevo.tasks.losses import LOSSES, Loss, custom
-from symevo.tasks.stacking import STACKINGS, Stack, hooked
+from symevo.tasks.stacked.checks import look_through
+from symevo.tasks.stacked.choice import choose
+from symevo.tasks.stacked.layers import Segment, segments_of, width_of
+from symevo.tasks.stacked.losses import LOSSES, Loss, custom
+from symevo.tasks.stacked.stacking import STACKINGS, Stack, hooked
 from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from symevo import cli
-from symevo.config import resolve
-from symevo.report.tables import run_report
+from symevo.reporting.text.tables import run_report
 from symevo.rules.rule import Rule, rule
-from symevo.settings import Settings
+from symevo.settings.model import Settings
+from symevo.settings.resolution import resolve
 
 
 @dataclass
@@ -62,7 +62,7 @@ class FakeRun:
 
 
 class FakeApi:
-    """Stands in for ``symevo.systems.api``; ``outcome`` is raised where it is an exception."""
+    """Stands in for ``symevo.evolution.evolve``; ``outcome`` is raised where it is an exception."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []

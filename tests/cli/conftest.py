@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cli_doubles import FakeApi
 
-from symevo.systems import api
+from symevo.evolution import evolve as api
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from cli_doubles import FakeApi, FakeRun, refused
 
 import symevo
 from symevo import cli
-from symevo.engines import supervisor
+from symevo.engines.scoop import supervisor
 from symevo.errors import Interrupted, RunFailed, UserError
+from symevo.evolution import evolve as api
+from symevo.evolution.planning import with_tasks
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.rule import Rule, rule
-from symevo.settings import Settings
-from symevo.systems import api
-from symevo.systems.planning import with_tasks
+from symevo.settings.model import Settings
 
 SMALL = ["--population", "4", "--generations", "2", "--elites", "1", "--tournament", "2", "--steps", "3"]
 

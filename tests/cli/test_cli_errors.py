@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cli_doubles import refused
 
-from symevo.config import resolve
-from symevo.store import Store
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from cli_doubles import FakeApi, FakeCandidate, FakeRun, refused
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
 from symevo.errors import UserError
+from symevo.evolution import evolve as api
 from symevo.rules.rule import rule
-from symevo.systems import api
+from symevo.settings.resolution import resolve
 
 
 def loaded(path: Path) -> Any:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from symevo.cli.signals import Interrupts, Stop
-from symevo.store import Store
+from symevo.cli.main import Interrupts, Stop
+from symevo.runs import Store
 
 SEARCH = ["--tasks", "quadratic", "--backend", "eager", "--generations", "500", "--steps", "100", "--out", "a"]
 
@@ -95,9 +95,7 @@ def test_signals_during_an_ordered_end_do_not_disturb_it() -> None:
 
 def test_an_end_that_hangs_is_cut_short() -> None:
     work = "\n    try: nap()\n    finally: time.sleep(20)"
-    process = started(
-        "import symevo.cli.signals; symevo.cli.signals._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[])
-    )
+    process = started("import symevo.cli.main; symevo.cli.main._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[]))
     wait_for(process, "ready")
     assert "ended without waiting longer than 0.3 s" in ended(process, signal.SIGINT)
 

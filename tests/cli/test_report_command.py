@@ -14,15 +14,14 @@ from cli_doubles import FakeApi, refused
 from page_reader import Page
 
 from symevo import cli
-from symevo.commands.reporting import read_subject
-from symevo.config import resolve
-from symevo.report.html import baselines, layout, rules, search, verdict
-from symevo.report.html.drawings import Sketchbook
-from symevo.report.html.markup import element
-from symevo.report.html.record import again
-from symevo.systems import api
-from symevo.systems.api import start as start_run
-from symevo.systems.result import Run
+from symevo.cli.commands.report import read_subject
+from symevo.evolution import evolve as api
+from symevo.evolution.evolve import start as start_run
+from symevo.reporting.html import baselines, layout, rules, search, verdict
+from symevo.reporting.html.markup import Sketchbook, element
+from symevo.reporting.html.record import again
+from symevo.runs.run import Run
+from symevo.settings.resolution import resolve
 
 FEW = {"preset": "quick", "population": 4, "generations": 3, "elites": 1, "tournament": 2, "steps": 6, "seeds": 1,
        "threads": 1}  # fmt: skip

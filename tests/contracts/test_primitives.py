@@ -10,13 +10,13 @@ import pytest
 import sympy
 import torch
 
-from symevo.rules import lanes
+from symevo.rules.backends import interpreter_loops as lanes
+from symevo.rules.backends.kernel import torch_form
+from symevo.rules.backends.lowering import evaluate
 from symevo.rules.expression import Name, Op, to_text
-from symevo.rules.kernel import torch_form
-from symevo.rules.language import parse_statements
-from symevo.rules.lowering import evaluate
+from symevo.rules.parser import parse_statements
 from symevo.rules.primitives import PRIMITIVES
-from symevo.rules.symbolic import from_sympy, symbol, to_sympy
+from symevo.rules.printing.symbolic import from_sympy, symbol, to_sympy
 
 SAMPLES = 40
 

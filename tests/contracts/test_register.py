@@ -13,17 +13,17 @@ import test_primitives as contract
 import torch
 
 import symevo
-from symevo.collect import collecting
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_grammar import _FORMULAS, _WORDS, all_forms
-from symevo.genomes.term_sum import TermSum
-from symevo.rules.bridge import from_sympy
+from symevo.files import collecting
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.expression.grammar import _FORMULAS, _WORDS, all_forms
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.rules.backends.interpreter import Interpreter
 from symevo.rules.classic import CLASSICS
+from symevo.rules.custom_primitives import FORMS, SESSION, _name_of
 from symevo.rules.expression import Name, Op, names_in
-from symevo.rules.interpreter import Interpreter
 from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.printing.sympy_io import from_sympy
 from symevo.rules.program import Program
-from symevo.rules.register import FORMS, SESSION, _name_of
 
 
 @pytest.fixture(autouse=True)

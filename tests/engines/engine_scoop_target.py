@@ -15,7 +15,8 @@ from typing import Any
 import engine_jobs
 import psutil
 
-from symevo.engines import make_engine, supervise, supervisor
+from symevo.engines import make_engine, supervise
+from symevo.engines.scoop import supervisor
 
 
 def echo(argv: Sequence[str]) -> int:

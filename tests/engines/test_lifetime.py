@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from engine_programs import SOON, Program, lines, wait_for
 
-from symevo.engines.launch import python
-from symevo.engines.lifetime import cause_of_death
+from symevo.engines.launch import cause_of_death, python
 
 WORKERS = {"serial": 1, "process": 2}
 

@@ -16,7 +16,7 @@ import zmq
 from engine_programs import SOON, Program, lines, wait_for
 
 from symevo.engines import inside_scoop, supervise
-from symevo.engines.scoop_sockets import PrivateSocket
+from symevo.engines.scoop.sockets import PrivateSocket
 from symevo.errors import UserError
 
 TARGET = "engine_scoop_target.py"
@@ -40,7 +40,7 @@ def members(program: Program, module: str, *, origin: bool = False) -> list[psut
 
 
 def workers_of(program: Program) -> list[psutil.Process]:
-    return members(program, "symevo.engines.scoop_boot")
+    return members(program, "symevo.engines.scoop.boot")
 
 
 def test_this_process_is_not_inside_scoop() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from symevo.errors import UserError
+from symevo.evograd.layout import SIZE, SLICES
 from symevo.genomes.base import clone
 from symevo.genomes.controllers import RATE, ControllersGenome
-from symevo.neural.layout import SIZE, SLICES
 
 
 def mutants(count: int, noise: str = "gaussian") -> list[np.ndarray]:

@@ -10,10 +10,10 @@ import pytest
 import sympy
 import torch
 
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_grammar import all_forms
-from symevo.rules.backends import update_for
-from symevo.rules.bridge import to_sympy
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.expression.grammar import all_forms
+from symevo.rules.backends.base import update_for
+from symevo.rules.printing.sympy_io import to_sympy
 
 STEPS, WEIGHTS = 4, 37
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from symevo.errors import UserError
 from symevo.genomes.base import clone
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_genes import Limits, nested, states_of
+from symevo.genomes.expression.genes import Limits, nested, states_of
+from symevo.genomes.expression.genome import Expression
 from symevo.rules.expression import Name, Num
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.probe import gradients

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from symevo.genomes.base import clone
-from symevo.genomes.expression import Expression
+from symevo.genomes.expression.genome import Expression
 
 GENOME = Expression()
 

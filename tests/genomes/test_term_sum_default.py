@@ -9,7 +9,7 @@ from scipy import stats
 
 from symevo.errors import UserError
 from symevo.genomes.base import clone
-from symevo.genomes.term_sum import TermSum
+from symevo.genomes.term_sum.genome import TermSum
 
 GENOME, PAPER = TermSum("default"), TermSum("paper")
 P_LIMIT = 1e-4  # every draw below is seeded, so a test passes or fails for good

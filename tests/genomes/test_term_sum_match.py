@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_term_sum_rules import relative_error, rules_path
 
-from symevo.genomes.term_sum import TermSum
+from symevo.genomes.term_sum.genome import TermSum
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from symevo.genomes.base import clone
-from symevo.genomes.term_sum import TermSum
+from symevo.genomes.term_sum.genome import TermSum
 
 GENOME = TermSum("paper")
 FLAGS = ("use_m", "use_v", "bias_correction", "clipping", "use_warmup", "cosine")

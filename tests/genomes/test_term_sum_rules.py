@@ -10,11 +10,10 @@ import torch
 from published_step import published_path
 
 from symevo.genomes.base import clone
-from symevo.genomes.term_sum import TermSum
-from symevo.genomes.term_sum_genes import TERMS
-from symevo.genomes.term_sum_published import PUBLISHED
-from symevo.genomes.term_sum_rule import DENSE
-from symevo.rules.kernel import kernel_for
+from symevo.genomes.term_sum.genes import PUBLISHED, TERMS
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.genomes.term_sum.rule import DENSE
+from symevo.rules.backends.kernel import kernel_for
 from symevo.rules.schedule import Schedule
 
 GENOME = TermSum("paper")

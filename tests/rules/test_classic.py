@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import renamed
 
+from symevo.rules.backends.compiled import FusedUpdate
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.fused import FusedUpdate
-from symevo.rules.optimizer import Optimizer
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimizer_models import model, same, train, weight
 
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.export.writer import source
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule

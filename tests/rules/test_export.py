@@ -18,15 +18,15 @@ from hypothesis import HealthCheck, Phase, given, settings
 from strategies import rules
 
 from symevo.errors import UserError
-from symevo.genomes.expression import Expression
-from symevo.genomes.term_sum import TermSum
-from symevo.genomes.term_sum_published import PUBLISHED
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.term_sum.genes import PUBLISHED
+from symevo.genomes.term_sum.genome import TermSum
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.custom_primitives import primitive
+from symevo.rules.export.writer import source
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
-from symevo.rules.register import primitive
 from symevo.rules.rule import Rule, rule
 
 SHAPES = ((3, 5), (7,), (), (2, 3, 2))

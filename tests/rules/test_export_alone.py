@@ -15,7 +15,7 @@ from optimizer_models import model, same, train, weight
 from torch.optim import lr_scheduler as schedules
 
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
+from symevo.rules.export.writer import source
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule

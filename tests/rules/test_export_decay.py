@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
+from symevo.rules.export.writer import source
 
 
 class PreNorm(nn.Module):

@@ -16,12 +16,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from strategies import retyped
 from test_export import assert_same_bits
 
-from symevo.errors import UserError
+from symevo.errors import RuleError, UserError
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
-from symevo.rules.exporting.template import TAKEN
+from symevo.rules.export.writer import TAKEN, source
 from symevo.rules.hyper import RESERVED
-from symevo.rules.language import RuleError, parse_statements
+from symevo.rules.parser import parse_statements
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule

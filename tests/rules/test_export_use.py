@@ -14,9 +14,9 @@ from optimizer_models import model, same, train, weight
 from torch import nn
 from torch.optim import lr_scheduler as schedules
 
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.export.writer import source
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from symevo.rules.backends.compiled import fast_form, flat_kernel
+from symevo.rules.backends.kernel import step_graph, torch_form
+from symevo.rules.backends.lowering import lower
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.fast_forms import fast_form
-from symevo.rules.flat import flat_kernel
-from symevo.rules.kernel import step_graph, torch_form
-from symevo.rules.lowering import lower
-from symevo.rules.optimizer import Optimizer
 from symevo.rules.rule import rule
 
 ULPS = {"tanh": 2.5, "log": 1.0, "signed_log": 1.0}

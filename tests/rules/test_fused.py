@@ -11,15 +11,15 @@ from optimizer_models import model, same, train, weight
 from torch import nn
 from torch.optim import lr_scheduler
 
-from symevo.rules import flat, fused
+from symevo.rules.backends import compiled as flat
+from symevo.rules.backends import compiled as fused
+from symevo.rules.backends.compiled import Checked, FusedUpdate, fused_update
+from symevo.rules.backends.kernel import step_graph
+from symevo.rules.backends.lowering import lower
+from symevo.rules.backends.optimizer import Optimizer
+from symevo.rules.backends.scalars import Scalars, with_reciprocals
 from symevo.rules.classic import CLASSICS
-from symevo.rules.flat import Checked
-from symevo.rules.fused import FusedUpdate, fused_update
-from symevo.rules.kernel import step_graph
-from symevo.rules.lowering import lower
-from symevo.rules.optimizer import Optimizer
 from symevo.rules.rule import rule
-from symevo.rules.scalars import Scalars, with_reciprocals
 
 
 @pytest.mark.parametrize("compiled", [False, True])

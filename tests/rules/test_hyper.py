@@ -11,8 +11,8 @@ from optimizer_models import weight
 from torch.optim import lr_scheduler, swa_utils
 
 from symevo.errors import UserError
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.optimizer import Optimizer
 from symevo.rules.rule import RuleWarning
 
 

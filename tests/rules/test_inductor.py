@@ -13,11 +13,10 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch._inductor import compile_fx, config, cpu_vec_isa, utils
 
+from symevo.rules.backends.compiled import FusedUpdate, flat_kernel
+from symevo.rules.backends.kernel import _build
 from symevo.rules.classic import CLASSICS
-from symevo.rules.export import source
-from symevo.rules.flat import flat_kernel
-from symevo.rules.fused import FusedUpdate
-from symevo.rules.kernel import _build
+from symevo.rules.export.writer import source
 
 PROGRAM = CLASSICS.get("sgd").program
 

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from strategies import programs
 
 from symevo.errors import UserError
-from symevo.rules import lanes
-from symevo.rules.backends import MIXING, update_for
-from symevo.rules.bytecode import assemble
+from symevo.rules.backends import interpreter_loops as lanes
+from symevo.rules.backends.base import MIXING, update_for
+from symevo.rules.backends.interpreter import BLOCK, Interpreter, assemble
+from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.lowering import lower
 from symevo.rules.classic import CLASSICS
-from symevo.rules.interpreter import BLOCK, Interpreter
-from symevo.rules.kernel import kernel_for
-from symevo.rules.lowering import lower
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from strategies import HYPER, STATES, TEMPORARIES, interpret, programs
 
 from symevo.errors import UserError
-from symevo.rules import kernel as kernels
+from symevo.rules.backends import kernel as kernels
+from symevo.rules.backends.kernel import compilations, kernel_for
+from symevo.rules.backends.lowering import lower
 from symevo.rules.classic import CLASSICS
-from symevo.rules.kernel import compilations, kernel_for
-from symevo.rules.lowering import lower
 from symevo.rules.program import Program
 
 CPU = torch.device("cpu")

@@ -15,7 +15,7 @@ from strategies import HYPER, STATES, TEMPORARIES, interpret, programs, renamed,
 
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Name, Num, Op, walk
-from symevo.rules.language import parse_statements
+from symevo.rules.parser import parse_statements
 from symevo.rules.program import Program
 
 ADAM = """

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from strategies import COMPARISONS, any_numbers, programs
 
+from symevo.errors import RuleError
+from symevo.rules.backends.lowering import evaluate
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, Op, names_in, walk
-from symevo.rules.language import MAX_CHARACTERS, MAX_DEPTH, MAX_LINE, MAX_LINES, RuleError, parse_statements
-from symevo.rules.lowering import evaluate
+from symevo.rules.parser import MAX_CHARACTERS, MAX_DEPTH, MAX_LINE, MAX_LINES, parse_statements
 from symevo.rules.program import Program
 
 HOSTILE = {

@@ -10,13 +10,13 @@ import sys
 import numpy as np
 import pytest
 
-from symevo import machine_code
-from symevo.rules import lanes
+from symevo.native import cache as machine_code
+from symevo.rules.backends import interpreter_loops as lanes
 from symevo.rules.primitives import PRIMITIVES, Primitive
 
 PROGRAM = """
 import hashlib, sys, numba, torch, numpy as np
-from symevo.rules.interpreter import Interpreter
+from symevo.rules.backends.interpreter import Interpreter
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from symevo.rules.classic import CLASSICS
-from symevo.rules.mathml import equations
+from symevo.rules.printing.mathml import equations
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
 

@@ -12,8 +12,8 @@ from torch import nn
 
 import symevo
 from symevo.errors import UserError
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.optimizer import Optimizer
 from symevo.rules.rule import rule
 
 

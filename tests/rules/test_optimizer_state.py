@@ -11,7 +11,7 @@ import torch
 from optimizer_models import model, same, train
 
 from symevo.errors import UserError
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.backends.optimizer import Optimizer
 
 
 @pytest.mark.parametrize("name", ["adamw", "nadam", "radam", "rprop", "lion"])

@@ -8,7 +8,7 @@ from optimizer_models import SLOPE, model, train, weight
 from torch import nn
 from torch.optim import lr_scheduler
 
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.rule import Rule, RuleWarning, rule
 from symevo.rules.schedule import Schedule
 

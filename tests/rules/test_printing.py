@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from strategies import any_numbers, programs, rules
 
 from symevo.rules.classic import CLASSICS
-from symevo.rules.printing import Unicode, rounded
+from symevo.rules.printing.symbolic import latex, unicode
+from symevo.rules.printing.text import Unicode, rounded
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
-from symevo.rules.symbolic import latex, unicode
 
 ADAM = """\
 d_t = g_t + λ·θ_{t-1}

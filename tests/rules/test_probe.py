@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_genes import flat
+from symevo.genomes.expression.genes import flat
+from symevo.genomes.expression.genome import Expression
 from symevo.rules.classic import CLASSICS
 from symevo.rules.probe import GROUP, KINDS, STEPS, directions, gradients, probe
 from symevo.rules.program import Program

@@ -18,10 +18,9 @@ import pytest
 from hypothesis import given, settings
 from strategies import rules
 
-from symevo.errors import UserError
+from symevo.errors import RuleError, UserError
 from symevo.rules.classic import CLASSICS
 from symevo.rules.hyper import RESERVED
-from symevo.rules.language import RuleError
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, RuleWarning, rule
 from symevo.rules.schedule import Schedule
@@ -160,8 +159,8 @@ def test_hyperparameters_are_not_called_like_arguments(name, tmp_path):
 
 
 def test_every_argument_beside_hyperparameters_is_reserved():
-    from symevo.rules.export import source
-    from symevo.rules.optimizer import Optimizer
+    from symevo.rules.backends.optimizer import Optimizer
+    from symevo.rules.export.writer import source
 
     written = source(Rule(rule("adamw").program, rule("adamw").hyper, Schedule(5)))
     (made,) = (node for node in ast.walk(ast.parse(written)) if getattr(node, "name", "") == "__init__")
@@ -234,7 +233,7 @@ def test_schedule_factors():
 
 def test_rules_need_no_torch():
     code = (
-        "import sys, symevo, symevo.rules.classic, symevo.rules.symbolic as s; r = symevo.rule('adamw'); "
+        "import sys, symevo, symevo.rules.classic, symevo.rules.printing.symbolic as s; r = symevo.rule('adamw'); "
         "r.key, s.unicode(r); sys.exit('torch' in sys.modules or 'deap' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0

@@ -12,11 +12,11 @@ from torch.optim import lr_scheduler
 
 from symevo.errors import UserError
 from symevo.genomes.base import GENOMES
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
-from symevo.rules.optimizer import Optimizer
+from symevo.rules.printing.symbolic import latex, unicode
 from symevo.rules.rule import Rule, RuleError, rule
 from symevo.rules.schedule import Schedule, schedule
-from symevo.rules.symbolic import latex, unicode
 
 STEPS = Schedule(every=3, gamma=0.7)
 

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import interpret, programs, rules
 
+from symevo.rules.backends.kernel import kernel_for
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, fold, walk
-from symevo.rules.kernel import kernel_for
 from symevo.rules.primitives import PRIMITIVES
+from symevo.rules.printing.symbolic import equations, from_sympy, inlined, latex, simplify, symbol, to_sympy, unicode
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
-from symevo.rules.symbolic import equations, from_sympy, inlined, latex, simplify, symbol, to_sympy, unicode
 
 STEPS, WEIGHTS = 3, 4
 NUMPY = ["numpy", {"sign": np.sign}]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from symevo.search.archive import pareto_front
+from symevo.search.pareto import pareto_front
 
 points = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.2 + 1e-16, 0.5]), st.integers(1, 4), st.integers(0, 2)))
 

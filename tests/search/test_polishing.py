@@ -9,9 +9,8 @@ from typing import ClassVar
 import pytest
 from deap import base, creator
 
-from symevo.search.loops import Generation, evaluate
-from symevo.search.polish import polish
-from symevo.search.proposals import Gate
+from symevo.search.cma_es import polish
+from symevo.search.loops import Gate, Generation, evaluate
 from symevo.search.toolbox import make_toolbox
 
 creator.create("PolishFitness", base.Fitness, weights=(1.0,))

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from symevo.search.loops import TRIES, Gate, admitted
 from symevo.search.nsga2 import NSGA2, survivors
-from symevo.search.proposals import TRIES, Gate, admitted
 
 
 def proposal(name, operator="mutate_point"):

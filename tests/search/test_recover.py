@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_genes import Nested, flat, nested
-from symevo.genomes.expression_rule import direction
+from symevo.genomes.expression.genes import Nested, flat, nested
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.expression.rule import direction
 from symevo.rules.probe import KINDS, directions
 from symevo.search.recovery.fit import evolve, least_squares
 from symevo.search.recovery.score import Evaluator, Fit, Score

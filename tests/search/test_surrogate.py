@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from symevo.errors import UserError
-from symevo.genomes.expression import Expression
-from symevo.genomes.expression_genes import nested
-from symevo.genomes.expression_grammar import FITTED, Grammar, all_forms
-from symevo.genomes.formulas import FORMS, Formulas
+from symevo.genomes.expression.formulas import FORMS, Formulas
+from symevo.genomes.expression.genes import nested
+from symevo.genomes.expression.genome import Expression
+from symevo.genomes.expression.grammar import FITTED, Grammar, all_forms
+from symevo.rules.backends.lowering import evaluate
 from symevo.rules.formula import values
-from symevo.rules.lowering import evaluate
 from symevo.search.surrogate import Likeness, determination, fit, linear
 
 

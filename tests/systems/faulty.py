@@ -12,7 +12,7 @@ from deap import creator
 from symevo.genomes.base import FITNESS, Genome
 from symevo.rules.primitives import PRIMITIVES, Primitive
 from symevo.rules.rule import rule
-from symevo.systems.base import SYSTEMS, System
+from symevo.search.system import SYSTEMS, System
 
 GOOD, NAN_AT_ONCE, OVERFLOW_AT_50, RAISES, HANGS, DIES = range(6)
 KINDS = [GOOD, GOOD, NAN_AT_ONCE, OVERFLOW_AT_50, RAISES, HANGS, DIES, GOOD]

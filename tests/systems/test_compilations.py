@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from symevo.config import resolve
-from symevo.rules import kernel
-from symevo.systems.api import start
+from symevo.evolution.evolve import start
+from symevo.rules.backends import kernel
+from symevo.settings.resolution import resolve
 from symevo.tasks import TASKS, Workload
 
 TWO_TASKS = ["digits-mlp", "quadratic"]

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from symevo.evaluate.fitness import FAILED
-from symevo.genomes.expression import Expression
+from symevo.evolution.driver import Driver
+from symevo.genomes.expression.genome import Expression
 from symevo.search.nsga2 import survivors
-from symevo.systems.driver import Driver
+from symevo.training.fitness import FAILED
 
 GENOME = Expression()
 

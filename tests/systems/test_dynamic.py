@@ -11,13 +11,14 @@ from torch.nn import functional
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
 from symevo.errors import UserError
-from symevo.genomes.box_networks import BoxNetworks
-from symevo.report.timetables import replays_lines
+from symevo.evolution import evolve as api
+from symevo.genomes.box.networks import BoxNetworks
+from symevo.reporting.text.runs import replays_lines
 from symevo.rules.rule import rule
 from symevo.rules.timetable import Timetable
-from symevo.systems import api, dynamic
+from symevo.settings.resolution import resolve
+from symevo.systems import dynamic
 from symevo.tasks import Workload, find_task
 
 FEW = {"mode": "dynamic", "preset": "quick", "population": 6, "generations": 5, "steps": 12, "seeds": 2}

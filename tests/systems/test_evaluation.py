@@ -9,10 +9,10 @@ import pytest
 
 from symevo.engines.base import SETUP_FAILED, Outcome
 from symevo.errors import RunFailed
-from symevo.evaluate.fitness import FAILED, FITNESS
+from symevo.evolution.evaluator import Evaluator, Plan, TaskPlan, cut
 from symevo.rules.rule import rule
-from symevo.store import Store
-from symevo.systems.evaluation import Evaluator, Plan, TaskPlan, cut
+from symevo.runs import Store
+from symevo.training.fitness import FAILED, FITNESS
 
 BASE = rule("theta = theta - lr*g", lr=0.1)
 PLAN = Plan((TaskPlan("a", "products", 4), TaskPlan("b", "single", 1)), (0, 1), 10, {})

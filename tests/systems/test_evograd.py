@@ -11,14 +11,16 @@ import torch
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
-from symevo.evaluate.controlled import score
-from symevo.neural.files import read
-from symevo.report.controllers import fresh_lines
-from symevo.report.progress import SilentProgress
-from symevo.systems import api, evograd, scoring
+from symevo.evograd.files import read
+from symevo.evolution import custom_loop as scoring
+from symevo.evolution import evolve as api
+from symevo.reporting.progress import SilentProgress
+from symevo.reporting.text.runs import fresh_lines
+from symevo.settings.resolution import resolve
+from symevo.systems import evograd
 from symevo.tasks import Workload, find_task
+from symevo.training.controllers import score
 
 FEW = {"preset": "quick", "population": 5, "generations": 3, "steps": 12, "elites": 2}
 

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 from test_sameness import environment, essence, finished, kill_during, trainings
 
-from symevo.genomes.expression import Expression
+from symevo.genomes.expression.genome import Expression
 from symevo.rules.rule import Rule
 
 SETTINGS = ["--tasks", "digits-mlp,quadratic", "--population", "12", "--generations", "4", "--steps", "40",

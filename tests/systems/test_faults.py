@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from symevo.store import Store
+from symevo.runs import Store
 
 FAULTY = Path(__file__).with_name("faulty.py")
 ENGINES = [("--engine", "serial"), ("--workers", "2"), ("--scoop", "--workers", "2")]
@@ -27,9 +27,9 @@ def command(out: Path, *extra: str) -> list[str]:
 def fitness_alone(lr: float) -> float:
     """What a good candidate scores when nobody misbehaves beside it."""
     from symevo.engines import load_plugin
-    from symevo.evaluate.fitness import FITNESS, judge
-    from symevo.evaluate.population import train
     from symevo.tasks import TASKS, Workload
+    from symevo.training.fitness import FITNESS, judge
+    from symevo.training.lockstep import train
 
     module = sys.modules[load_plugin(FAULTY)]
     workload = Workload(TASKS.get("digits-mlp")())

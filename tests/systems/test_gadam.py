@@ -13,13 +13,14 @@ from torch.nn import functional
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
 from symevo.errors import Interrupted, RunFailed, UserError
-from symevo.evaluate import snapshots
-from symevo.report.progress import SilentProgress
-from symevo.systems import api, gadam
+from symevo.evolution import evolve as api
+from symevo.reporting.progress import SilentProgress
+from symevo.settings.resolution import resolve
+from symevo.systems import gadam
 from symevo.tasks import DataRequest, find_task
-from symevo.tasks.models import mlp
+from symevo.tasks.zoo.models import mlp
+from symevo.training import snapshots
 
 FEW = {"preset": "quick", "backend": "eager", "population": 4, "generations": 4, "steps": 10, "threads": 1}
 

@@ -16,13 +16,13 @@ from test_sameness import environment, essence, finished, kill_during, trainings
 
 import symevo
 from symevo.cli import main
-from symevo.config import resolve
-from symevo.genomes.box_ranges import PAPER
+from symevo.genomes.box.ranges import PAPER
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
-from symevo.store import Store
+from symevo.runs import Store
+from symevo.runs.history import Trial, trials
+from symevo.settings.resolution import resolve
 from symevo.systems.hyperparameters import finish, genome, losses_by_generation
-from symevo.systems.trials import Trial, trials
 
 SETTINGS = ["--tasks", "digits-mlp,digits-deep", "--population", "8", "--generations", "4", "--steps", "40",
             "--seeds", "2", "--seed", "3", "--rule", "adamw", "--tune", "lr,weight_decay,beta1"]  # fmt: skip

@@ -14,12 +14,13 @@ import pytest
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
-from symevo.neural.layout import CONTROLLERS, SIZE, tensors
-from symevo.report.inspection import inspection_report
-from symevo.store import Store
-from symevo.systems import api, inspecting
-from symevo.systems.inspecting import Look
+from symevo.comparison import inspection as inspecting
+from symevo.comparison.inspection import Look
+from symevo.evograd.layout import CONTROLLERS, SIZE, tensors
+from symevo.evolution import evolve as api
+from symevo.reporting.text.inspection import inspection_report
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 
 FEW = {"preset": "quick", "population": 4, "generations": 2, "steps": 20, "elites": 1}
 BRIEF = ["--budget", "60", "--steps", "12", "--networks", "1", "--quiet"]

@@ -9,12 +9,12 @@ import pytest
 from torch import nn
 
 import symevo
-from symevo.config import resolve
 from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed, UserError
-from symevo.report.progress import SilentProgress
-from symevo.store import Store
-from symevo.systems import api
+from symevo.evolution import evolve as api
+from symevo.reporting.progress import SilentProgress
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 from symevo.tasks import TASKS
 
 SMALL = {"population": 4, "elites": 1, "tournament": 2, "steps": 3, "seeds": 1, "backend": "eager", "device": "cpu"}
@@ -264,9 +264,9 @@ def test_a_lazy_model_is_refused_by_name(tmp_path):
 
 
 def test_one_file_by_many_spellings_is_one(tmp_path, monkeypatch):
-    from symevo.compare.progress import Silent
-    from symevo.compare.request import Request, prepare
-    from symevo.systems.planning import import_plugins
+    from symevo.comparison.progress import Silent
+    from symevo.comparison.session import Request, prepare
+    from symevo.evolution.planning import import_plugins
 
     body = 'mine = make("mine", test=(x, y))'
     real = write(tmp_path / "my_tasks.py", body)

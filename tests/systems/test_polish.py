@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
-from symevo.genomes.expression import Expression
-from symevo.report.progress import SilentProgress
-from symevo.store import Store
-from symevo.systems import api
-from symevo.systems.driver import polishing
+from symevo.evolution import evolve as api
+from symevo.evolution.driver import polishing
+from symevo.genomes.expression.genome import Expression
+from symevo.reporting.progress import SilentProgress
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 
 SETTINGS: dict[str, Any] = {
     "system": "expression", "preset": "quick", "tasks": ["quadratic"], "population": 13, "generations": 8, "steps": 12,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from symevo.config import resolve
-from symevo.explain import SettingError
 from symevo.rules.rule import rule
-from symevo.systems.result import Candidate, Run
+from symevo.runs.run import Candidate, Run
+from symevo.settings.explain import SettingError
+from symevo.settings.resolution import resolve
 
 
 @pytest.fixture

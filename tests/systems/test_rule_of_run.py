@@ -12,10 +12,10 @@ import torch
 
 import symevo
 from symevo.cli import main
-from symevo.config import resolve
+from symevo.evolution import evolve as api
 from symevo.rules.classic import CLASSICS
-from symevo.store import Store
-from symevo.systems import api
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 
 SMALL = {"population": 4, "elites": 1, "tournament": 2, "generations": 1, "steps": 3, "seeds": 1, "device": "cpu"}
 LINE = "--population 4 --elites 1 --tournament 2 --generations 1 --steps 3 --seeds 1 --device cpu --tasks quadratic"
@@ -119,7 +119,7 @@ def test_a_run_without_a_rule_says_so_in_one_line(name: str, tmp_path: Path, cap
 
 
 def test_a_candidate_that_is_no_rule_says_so() -> None:
-    from symevo.systems.candidate import Candidate
+    from symevo.runs.candidate import Candidate
 
     settings = resolve({"system": "evograd", "tasks": ["digits-flat"]})
     one = Candidate(CLASSICS.get("adam"), 0.5, {}, "x", 0, {"numbers": "", "phase": 0}, settings=settings)

@@ -14,13 +14,13 @@ import pytest
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
 from symevo.errors import Interrupted, UserError
-from symevo.report.measures import conclusion, measures
-from symevo.report.progress import SilentProgress
-from symevo.store import Store
-from symevo.systems import api
-from symevo.systems.tensorboard import Curves
+from symevo.evolution import evolve as api
+from symevo.evolution.tensorboard import Curves
+from symevo.reporting.measures import conclusion, measures
+from symevo.reporting.progress import SilentProgress
+from symevo.runs import Store
+from symevo.settings.resolution import resolve
 
 FEW: dict[str, Any] = {"preset": "quick", "population": 4, "generations": 3, "steps": 4, "elites": 1, "tournament": 2}
 SYSTEMS: dict[str, dict[str, Any]] = {

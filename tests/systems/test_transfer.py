@@ -13,21 +13,32 @@ import pytest
 
 import symevo
 from symevo import cli
-from symevo.config import resolve
+from symevo.comparison import transfer as systems
+from symevo.comparison.transfer import CONTESTANTS, Meta, compared, controllers_of, draw_of, transfer
 from symevo.errors import Interrupted, UserError
-from symevo.evaluate.controlled import Controlled, drawn_network, score
-from symevo.evaluate.transfer import BOUNDS, GRID, Network, Trained, beyond, compare, rate, train
-from symevo.neural.layout import SIZE, initial
-from symevo.report.progress import SilentProgress
-from symevo.report.transfer import transfer_report
+from symevo.evograd.layout import SIZE, initial
+from symevo.evolution import evolve as api
+from symevo.reporting.progress import SilentProgress
+from symevo.reporting.text.transfer import transfer_report
 from symevo.rules.rule import rule
+from symevo.runs import Store
 from symevo.seeds import seed_for
+from symevo.settings.resolution import resolve
 from symevo.statistics import paired
-from symevo.store import Store
-from symevo.systems import api
-from symevo.systems import transfer as systems
-from symevo.systems.transfer import CONTESTANTS, Meta, compared, controllers_of, draw_of, transfer
 from symevo.tasks import Workload, find_task
+from symevo.training.controllers import (
+    BOUNDS,
+    GRID,
+    Controlled,
+    Network,
+    Trained,
+    beyond,
+    compare,
+    drawn_network,
+    rate,
+    score,
+    train,
+)
 
 FEW = {"system": "evograd", "preset": "quick", "population": 4, "generations": 2, "steps": 12, "elites": 1}
 TINY = Meta(networks=3, steps=15, scale=0.05)

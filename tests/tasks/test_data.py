@@ -13,7 +13,7 @@ import torch
 
 from symevo.errors import UserError
 from symevo.tasks import DataRequest, data, find_task
-from symevo.tasks.zoo import CIFAR, drawn
+from symevo.tasks.zoo.images import CIFAR, drawn
 
 needs_data = pytest.mark.skipif(not os.environ.get("SYMEVO_DATA"), reason="$SYMEVO_DATA is not set")
 FILES = (

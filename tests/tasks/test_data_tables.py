@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from symevo.errors import UserError
-from symevo.tasks import DataRequest, Splits, data, find_task, gadam_zoo
-from symevo.tasks.gadam_zoo import dealt, standardised
-from symevo.tasks.tables import ADULT, LETTER, YEAST, Table, read_table
+from symevo.tasks import DataRequest, Splits, data, find_task
+from symevo.tasks.zoo import gadam as gadam_zoo
+from symevo.tasks.zoo.gadam import ADULT, LETTER, YEAST, Table, dealt, read_table, standardised
 
 needs_data = pytest.mark.skipif(not os.environ.get("SYMEVO_DATA"), reason="$SYMEVO_DATA is not set")
 SMALL = Table(

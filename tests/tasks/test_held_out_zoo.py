@@ -13,11 +13,21 @@ import torch
 from torch.nn import functional
 
 from symevo.errors import UserError
-from symevo.evaluate.controlled import suits
 from symevo.tasks import DataRequest, Pair, Splits, Task, Workload, find_task
-from symevo.tasks.language import ALPHABET, GRAMMAR, entropy, floor, length, shares, written
-from symevo.tasks.texts import shakespeare, text_splits, windows
-from symevo.tasks.token_models import Attention, Mixer, Transformer
+from symevo.tasks.zoo.text import (
+    ALPHABET,
+    GRAMMAR,
+    entropy,
+    floor,
+    length,
+    shakespeare,
+    shares,
+    text_splits,
+    windows,
+    written,
+)
+from symevo.tasks.zoo.token_models import Attention, Mixer, Transformer
+from symevo.training.controllers import suits
 
 needs_data = pytest.mark.skipif(not os.environ.get("SYMEVO_DATA"), reason="$SYMEVO_DATA is not set")
 

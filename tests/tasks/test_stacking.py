@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from symevo.errors import UserError
-from symevo.tasks.flat import segments_of, width_of
-from symevo.tasks.layers import LAYERS
-from symevo.tasks.losses import LOSSES, custom
-from symevo.tasks.models import cifar_cnn, digits_cnn, mlp, small_cnn
-from symevo.tasks.stacking import STACKINGS
+from symevo.tasks.stacked.layers import LAYERS, segments_of, width_of
+from symevo.tasks.stacked.losses import LOSSES, custom
+from symevo.tasks.stacked.stacking import STACKINGS
+from symevo.tasks.zoo.models import cifar_cnn, digits_cnn, mlp, small_cnn
 
 torch.set_num_threads(1)
 SEED = 1234

@@ -11,12 +11,12 @@ from model_zoo import INPUTS, MODELS, Build
 from torch import nn
 from torch.nn import functional
 
-from symevo.config import resolve
 from symevo.errors import UserError
-from symevo.evaluate.population import train
+from symevo.evolution.planning import _tried, register_task
 from symevo.rules.rule import rule
-from symevo.systems.planning import _tried, register_task
+from symevo.settings.resolution import resolve
 from symevo.tasks import TASKS, Task, Workload
+from symevo.training.lockstep import train
 
 torch.set_num_threads(1)
 STEPS, TRAINED, BATCH, RATE = 12, 40, 16, 0.2

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from symevo.tasks import TASKS, Pair, Splits, Task, Workload, find_task
 from symevo.tasks.augment import FlipCrop
-from symevo.tasks.models import mlp, small_cnn
+from symevo.tasks.zoo.models import mlp, small_cnn
 
 torch.set_num_threads(1)
 EMBEDDED = (
@@ -209,8 +209,8 @@ def test_augmentation_depends_on_the_step_and_leaves_labels() -> None:
 
 
 def test_synthetic_tasks_have_the_stated_minimum() -> None:
-    from symevo.tasks.synthetic import noisy_lsq_splits, quadratic_splits
     from symevo.tasks.task import DataRequest
+    from symevo.tasks.zoo.synthetic import noisy_lsq_splits, quadratic_splits
 
     a = quadratic_splits(DataRequest()).train.x.double()
     values = torch.linalg.eigvalsh(2 * a.t() @ a / 32)

@@ -86,7 +86,7 @@ def recover(
     """Searches for a rule whose steps are the target's up to one positive factor.
 
     Args:
-        genome: :class:`symevo.genomes.expression.Expression`.
+        genome: :class:`symevo.genomes.expression.genome.Expression`.
         directions: Steps of programs under the gradients that led to the target, such as
             :func:`symevo.rules.probe.directions`.
         target: Steps of the hidden rule ``[steps, weights]``.

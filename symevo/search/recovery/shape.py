@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from symevo.genomes.expression_genes import Nested, family, nested
-from symevo.genomes.expression_grammar import LEAST, RANGES, Rate, constant
-from symevo.genomes.expression_rule import direction
+from symevo.genomes.expression.genes import Nested, family, nested
+from symevo.genomes.expression.grammar import LEAST, RANGES, Rate, constant
+from symevo.genomes.expression.rule import direction
 from symevo.rules.program import Program
 
 Writer = Callable[[Nested], tuple[Program, Mapping[str, float]]]

@@ -1,0 +1,39 @@
+"""``symevo export``: a rule as a Python file of its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from symevo.cli.options import Job, TasksFrom, app, option
+from symevo.evolution import export as commands
+
+_HELP = """Writes a rule as one Python file: a torch optimizer that needs nothing of symevo.
+
+\b
+Examples:
+  symevo export runs/term-sum-… -o my_optimizer.py
+  symevo export runs/expression-… --rank 2 -o found.py --name Found
+  symevo export lion -o lion.py --force
+"""
+
+
+@app.command(help=_HELP)
+def export(  # noqa: D103  (its help is _HELP)
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|RULE", help="A run's folder, or a name, rule JSON file or text.", show_default=False
+        ),
+    ],
+    output: Annotated[Path, option("The file; its folder must be there.", "--output", "-o", metavar="FILE.py")],
+    rank: Annotated[int | None, option("Which rule of a run's front, 1 the best.", metavar="N")] = None,
+    name: Annotated[str | None, option("Name of the class.", metavar="CLASS")] = None,
+    force: Annotated[bool, option("Write over a file that is there.", "--force")] = False,
+    tasks_from: TasksFrom = None,
+) -> Job:
+    files = list(tasks_from or [])
+    return partial(commands.command, source, rank=rank, output=output, name=name, force=force, files=files)

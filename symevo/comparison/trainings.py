@@ -1,0 +1,232 @@
+"""Trains what a comparison asks for: side by side, in guarded worker processes, as a search does.
+
+Trainings of a comparison that has not ended, kept on disk, so that the same command goes on where it was stopped.
+
+An outcome depends on the rule, the task, the training seed and what :func:`scope` hashes, and on nothing else; so what
+is found here is what would be trained again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from symevo.comparison.progress import Count, Progress
+from symevo.comparison.protocol import effort
+from symevo.engines import make_engine
+from symevo.engines.base import Engine
+from symevo.errors import RunFailed, UserError
+from symevo.evolution.evaluator import WARM, Evaluator, TaskPlan
+from symevo.evolution.planning import Planned, make_plan
+from symevo.rules.classic import CLASSICS
+from symevo.rules.rule import Rule
+from symevo.runs import versions
+from symevo.runs.checks import check_outcomes
+from symevo.settings.model import Settings
+from symevo.training.fitness import FITNESS, judge
+
+_TABLE = """CREATE TABLE IF NOT EXISTS trainings (
+    scope TEXT, identity TEXT, task TEXT, seed TEXT, outcome TEXT, PRIMARY KEY (scope, identity, task, seed))"""
+_WAIT = 60  # seconds that another comparison of the same run may write
+
+
+class Memory(AbstractContextManager["Memory"]):
+    """Outcomes of trainings.
+
+    Args:
+        path: A file, which is made; None: all is forgotten with the process.
+
+    Attributes:
+        count: Trainings that were there.
+
+    Raises:
+        UserError: The file is something else, or may not be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(":memory:" if path is None else path, timeout=_WAIT)
+            self._db.execute("PRAGMA synchronous=OFF")  # a kill loses nothing; a power cut may, and is refused
+            self._db.execute(_TABLE)
+            self.count = self._db.execute("SELECT count(*) FROM trainings").fetchone()[0]
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+
+    def under(self, scope: str) -> Scoped:
+        """What is kept of trainings made in one way."""
+        return Scoped(self, scope)
+
+    def training(self, key: tuple[str, str, str, int]) -> dict[str, Any] | None:
+        """An outcome, or None.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        query = "SELECT outcome FROM trainings WHERE scope = ? AND identity = ? AND task = ? AND seed = ?"
+        try:
+            row = self._db.execute(query, (*key[:3], str(key[3]))).fetchone()
+            found = None if row is None else json.loads(row[0])
+            check_outcomes([] if found is None else [found])
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            raise self._damaged(error) from None
+        return found
+
+    def save(self, rows: Iterable[tuple[str, str, str, int, dict[str, Any]]]) -> None:
+        """Keeps outcomes (scope, identity, task, seed, outcome)."""
+        plain = [(*names, str(seed), json.dumps(outcome)) for *names, seed, outcome in rows]
+        try:
+            with self._db:
+                self._db.executemany("INSERT OR REPLACE INTO trainings VALUES (?, ?, ?, ?, ?)", plain)
+        except sqlite3.Error as error:
+            raise self._damaged(error) from None
+
+    def __exit__(self, *exc: object) -> None:
+        with suppress(sqlite3.Error):
+            empty = not self._db.execute("SELECT count(*) FROM trainings").fetchone()[0]
+            self._db.close()
+            if empty and self.path is not None:
+                self.path.unlink()
+
+    def _damaged(self, error: Exception) -> UserError:
+        what = str(error).splitlines()[0]
+        return UserError(f"{self.path}, trainings of an interrupted comparison, cannot be used ({what}): remove it")
+
+
+class Scoped:
+    """The :class:`symevo.evolution.evaluator.Memory` of trainings made in one way."""
+
+    folder = Path()
+
+    def __init__(self, memory: Memory, scope: str) -> None:
+        self._memory, self._scope = memory, scope
+
+    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
+        """The outcome of a training, or None."""
+        return self._memory.training((self._scope, identity, task, seed))
+
+    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
+        """Keeps outcomes (identity, task, seed, outcome)."""
+        self._memory.save((self._scope, *row) for row in trainings)
+
+
+def scope(common: Mapping[str, Any], files: Iterable[str]) -> str:
+    """A hash of all that decides an outcome besides rule, task and seed.
+
+    Args:
+        common: Plain data: steps, split, prints of the tasks.
+        files: Python files of the user, which are read.
+    """
+    contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
+    text = json.dumps([common, contents, versions()], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+SCORE = FITNESS.get("default")
+"""How a training is scored, on validation and on test: accuracy + 0.05·exp(−loss), or progress."""
+
+
+class Result(NamedTuple):
+    """One training's score, and what else is known of it."""
+
+    score: float
+    outcome: dict[str, Any]
+
+
+class Trainings(AbstractContextManager["Trainings"]):
+    """The engine of a comparison.
+
+    Args:
+        settings: Where and how trainings run.
+        planned: The tasks.
+        steps: Of a training, by task.
+        memory: Where outcomes are kept.
+        progress: Who is told of the effort of training steps.
+        engine: Replaces the engine of the settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        planned: Planned,
+        *,
+        steps: dict[str, int],
+        memory: Memory,
+        progress: Progress,
+        engine: str | None = None,
+    ) -> None:
+        self._settings, self._planned, self._steps = settings, planned, steps
+        self._memory, self._progress = memory, progress
+        self._name = engine or settings.engine
+        self._engine: Engine | None = None
+        self.done = 0
+
+    def run(
+        self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], *, split: str, expected: bool = True
+    ) -> list[Result]:
+        """Trains each rule from its training seed; the score is on ``split``.
+
+        Args:
+            task: How networks are stacked.
+            jobs: Rules and training seeds.
+            split: What is scored on.
+            expected: Whether these trainings are among those that were announced.
+
+        Raises:
+            RunFailed: No worker could train.
+        """
+        cost = self._steps[task.name] * effort(task.rows)
+        advance = Count(self._progress, cost)
+        if not expected:
+            self._progress.more(len(jobs) * cost)
+        evaluator = self._evaluator(task, jobs, split, advance)
+        pairs: list[tuple[Any, int]] = list(jobs)
+        try:
+            outcomes = evaluator.each(pairs)
+        except RunFailed as error:
+            raise RunFailed(str(error).partition("; go on with")[0]) from None
+        advance(len(jobs), len(jobs))  # equal ones are trained once, and those in memory not again
+        self.done += len(jobs)
+        return [Result(judge(SCORE, {task.name: [one]}).fitness, one) for one in outcomes]
+
+    def __exit__(self, *exc: object) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+    def _evaluator(
+        self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], split: str, advance: Callable[[int, int], None]
+    ) -> Evaluator:
+        together = max((sum(seed == other for _, other in jobs) for seed in {seed for _, seed in jobs}), default=1)
+        rows = ceil(together / ceil(together / task.rows))  # even shares: a stack that is not full is padded
+        settings = self._settings.model_copy(update={"steps": self._steps[task.name]})
+        plan = make_plan(settings, (replace(task, rows=rows),), {}, split=split, weights=None)
+        decisive = {**plan.common, "steps": plan.steps, "prints": self._planned.prints}
+        return Evaluator(
+            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, settings.tasks_from)),
+            make_engine=lambda setup: self._made(), advance=advance, timeout=self._settings.eval_timeout,
+        )  # fmt: skip
+
+    def _made(self) -> Engine:
+        """The one engine of all tasks."""
+        if self._engine is None:
+            settings, warm = self._settings, []
+            for task in self._planned.plans:
+                plan = make_plan(settings, (task,), self._planned.prints, split="validation", weights=None)
+                warm.append(plan.item(task, 0, [_warmer()]))
+            workers = settings.workers if self._name == settings.engine else None
+            self._engine = make_engine(
+                self._name, workers=workers, setup=(WARM, warm), threads=settings.threads, imports=settings.tasks_from
+            )
+        return self._engine
+
+
+def _warmer() -> Any:
+    """The rule that workers get ready with."""
+    return CLASSICS.get("sgd")

@@ -1,0 +1,286 @@
+"""Evaluation of a generation: from individuals to fitness, through cache, chunks and an engine.
+
+::
+
+    individuals → candidates → those never seen → (task, seed) × chunks of one program → engine → outcomes → fitness
+
+An outcome depends on the candidate, the task, the seed and the settings of the plan alone, so how a generation is cut
+into chunks, and on how many workers, leaves no trace in the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Protocol
+
+from symevo.engines.base import SETUP_FAILED, Engine
+from symevo.engines.base import Outcome as EngineOutcome
+from symevo.errors import RunFailed
+from symevo.rules.backends.base import MIXING
+from symevo.rules.program import Program
+from symevo.training.fitness import Fitness, Verdict, judge
+
+TRAIN = "symevo.training.worker:train_chunk"
+WARM = "symevo.training.worker:warm"
+BARREN_ROUNDS = 3
+"""So often all trainings that wait are sent once more although none of them got a worker that lived."""
+_OURS = f"{RunFailed.__name__}: "
+"""How an exception begins that is no candidate's fault."""
+Advance = Callable[[int, int], None]
+
+
+class Trainee(Protocol):
+    """What a worker trains: a rule on a new network, or a network that goes on."""
+
+    @property
+    def program(self) -> Program: ...
+    @property
+    def identity(self) -> str: ...
+    def to_json(self) -> dict[str, Any]: ...
+
+
+class Memory(Protocol):
+    """Where outcomes are kept: a :class:`symevo.runs.Store`, or what stands before one."""
+
+    @property
+    def folder(self) -> Path: ...
+    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None: ...
+    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None: ...
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """How a task is trained in this run: recorded, and the same for every chunk.
+
+    Attributes:
+        name: The task.
+        stacking: How rows are stacked.
+        rows: Rows of a chunk; a smaller chunk is padded.
+    """
+
+    name: str
+    stacking: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides an outcome, besides the candidate.
+
+    Attributes:
+        tasks: The tasks, in order.
+        seeds: Training seeds of each task.
+        steps: Training steps.
+        common: The item's other keys: ``device``, ``backend``, ``threads``, ``split``, ``run_seed``, ``data_dir``,
+            ``weights``.
+    """
+
+    tasks: tuple[TaskPlan, ...]
+    seeds: tuple[int, ...]
+    steps: int
+    common: dict[str, Any]
+
+    def item(self, task: TaskPlan, seed: int, candidates: Sequence[Trainee]) -> dict[str, Any]:
+        """The plain data that a worker gets."""
+        chunk = {"task": task.name, "stacking": task.stacking, "rows": task.rows, "seed": seed, "steps": self.steps}
+        return {"weights": None, **self.common, **chunk, "candidates": [one.to_json() for one in candidates]}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether candidates of different programs are trained in one stack."""
+        return self.common.get("backend") in MIXING
+
+    def trainings(self) -> Iterator[tuple[TaskPlan, int]]:
+        """Every (task, seed) that a candidate is trained on."""
+        return ((task, seed) for task in self.tasks for seed in self.seeds)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    task: TaskPlan
+    seed: int
+    candidates: tuple[Trainee, ...]
+
+
+class Evaluator:
+    """Gives individuals their fitness; a DEAP ``evaluate`` that can do many at once.
+
+    Args:
+        express: Turns an individual into the candidate that is trained.
+        plan: What to train it on.
+        fitness: How to score.
+        store: Where outcomes are kept and looked up.
+        make_engine: Makes the engine; called with a setup at the first training.
+        advance: Called with (trained, total) trainings of the current generation.
+        timeout: Seconds that one chunk may take; None: no limit.
+        identify: What counts as one candidate.
+
+    Attributes:
+        verdicts: By candidate identity, everything ever judged.
+        seconds: By candidate identity, seconds of training.
+    """
+
+    def __init__(
+        self,
+        express: Callable[[Any], Trainee],
+        plan: Plan,
+        *,
+        fitness: Fitness,
+        store: Memory,
+        make_engine: Callable[[tuple[str, Any]], Engine],
+        advance: Advance = lambda trained, total: None,
+        timeout: float | None = None,
+        identify: Callable[[Any], str] = attrgetter("identity"),
+    ) -> None:
+        self.express, self.plan, self.fitness, self.store = express, plan, fitness, store
+        self.identify = identify
+        self.timeout = timeout
+        self._make_engine, self._advance = make_engine, advance
+        self._engine: Engine | None = None
+        self.verdicts: dict[str, Verdict] = {}
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, individual: Any) -> tuple[float, ...]:
+        """The fitness of one individual."""
+        return self.many([individual])[0]
+
+    def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]:
+        """The fitness of each individual; equal candidates are trained once, and never again."""
+        candidates = [self.express(individual) for individual in individuals]
+        identities = [self.identify(one) for one in candidates]
+        fresh: dict[str, Trainee] = {}
+        for identity, one in zip(identities, candidates, strict=True):
+            if identity not in self.verdicts:
+                fresh.setdefault(identity, one)
+        outcomes = self._outcomes((task, seed, fresh) for task, seed in self.plan.trainings())
+        for identity in fresh:
+            rows = {
+                task.name: [outcomes[identity, task.name, seed] for seed in self.plan.seeds] for task in self.plan.tasks
+            }
+            self.verdicts[identity] = judge(self.fitness, rows)
+            self.seconds[identity] = sum(row["seconds"] for group in rows.values() for row in group)
+        return [(self.verdicts[identity].fitness,) for identity in identities]
+
+    def more(self, trainees: Sequence[Trainee], seeds: Sequence[int]) -> list[list[dict[str, Any]]]:
+        """Outcomes of candidates under other training seeds than the plan's, on its first task.
+
+        Returns:
+            For each candidate one outcome a seed.
+        """
+        task = self.plan.tasks[0]
+        named = {self.identify(one): one for one in trainees}
+        found = self._outcomes((task, seed, named) for seed in seeds)
+        return [[found[self.identify(one), task.name, seed] for seed in seeds] for one in trainees]
+
+    def each(self, pairs: Sequence[tuple[Trainee, int]]) -> list[dict[str, Any]]:
+        """Outcomes of candidates, each under a training seed of its own, on the plan's first task."""
+        task, groups = self.plan.tasks[0], dict[int, dict[str, Trainee]]()
+        for one, seed in pairs:
+            groups.setdefault(seed, {}).setdefault(self.identify(one), one)
+        found = self._outcomes((task, seed, named) for seed, named in groups.items())
+        return [found[self.identify(one), task.name, seed] for one, seed in pairs]
+
+    def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
+        """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
+        names = ("fitness", "per_task", "status", "reason")
+        self.verdicts[identity] = Verdict(**{name: evaluation[name] for name in names})
+        self.seconds[identity] = evaluation["seconds"]
+
+    def close(self) -> None:
+        """Ends the engine's processes."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _outcomes(
+        self, wanted: Iterable[tuple[TaskPlan, int, dict[str, Trainee]]]
+    ) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """Outcomes by (identity, task, seed): stored ones, and those trained now.
+
+        Args:
+            wanted: Tasks and seeds, each with the candidates that it is about, by identity.
+        """
+        found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        chunks: list[_Chunk] = []
+        for task, seed, named in wanted:
+            waiting: list[Trainee] = []
+            for identity, one in named.items():
+                stored = self.store.training(identity, task.name, seed)
+                if stored is None:
+                    waiting.append(one)
+                else:
+                    found[identity, task.name, seed] = stored
+            chunks += [_Chunk(task, seed, part) for part in cut(waiting, task.rows, mixed=self.plan.mixed)]
+        self._train(chunks, found)
+        return found
+
+    def _train(self, chunks: list[_Chunk], found: dict[tuple[str, str, int], dict[str, Any]]) -> None:
+        """Trains chunks; the members of a chunk that failed run again one by one, so that only the guilty one pays."""
+        total = sum(len(chunk.candidates) for chunk in chunks)
+        done, barren = 0, 0
+        self._advance(0, total)
+        while chunks:
+            again: list[_Chunk] = []
+            unborn: list[_Chunk] = []  # their worker was killed while it got ready
+
+            def receive(index: int, outcome: EngineOutcome, chunks: list[_Chunk] = chunks) -> None:
+                nonlocal done
+                chunk = chunks[index]
+                if outcome.status != "ok" and str(outcome.value).startswith(SETUP_FAILED):
+                    self._no_start(outcome, barren)  # noqa: B023
+                    unborn.append(chunk)  # noqa: B023
+                    return
+                if outcome.status == "exception" and str(outcome.value).startswith(_OURS):
+                    raise RunFailed(f"{str(outcome.value).removeprefix(_OURS)}; {self._again()}")
+                if outcome.status != "ok" and len(chunk.candidates) > 1:
+                    again.extend(_Chunk(chunk.task, chunk.seed, (one,)) for one in chunk.candidates)  # noqa: B023
+                    return
+                rows = [(self.identify(one), chunk.task.name, chunk.seed, row) for one, row in _rows(chunk, outcome)]
+                self.store.save_trainings(rows)
+                found.update({(identity, task, seed): row for identity, task, seed, row in rows})
+                done += len(rows)
+                self._advance(done, total)
+
+            items = [self.plan.item(chunk.task, chunk.seed, chunk.candidates) for chunk in chunks]
+            engine = self._engine_for(chunks)
+            engine.map(TRAIN, items, timeout=self.timeout, retries=1, on_result=receive)
+            barren = barren + 1 if len(unborn) == len(chunks) else 0
+            chunks = unborn + again
+
+    def _no_start(self, outcome: EngineOutcome, barren: int) -> None:
+        """A worker that was killed while it got ready, by lack of memory perhaps, may be started again.
+
+        Raises:
+            RunFailed: It fails by itself, or nothing could be trained for some rounds.
+        """
+        if outcome.status != "crashed" or barren >= BARREN_ROUNDS:
+            raise RunFailed(f"a worker could not start: {outcome.value}; {self._again()}")
+
+    def _again(self) -> str:
+        return f"go on with: symevo run --resume {self.store.folder}"
+
+    def _engine_for(self, chunks: list[_Chunk]) -> Engine:
+        if self._engine is None:
+            first = chunks[0].candidates[0]
+            warm = [self.plan.item(task, self.plan.seeds[0], [first]) for task in self.plan.tasks]
+            self._engine = self._make_engine((WARM, warm))
+        return self._engine
+
+
+def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Trainee, dict[str, Any]]]:
+    if outcome.status != "ok":
+        failed = {"status": outcome.status, "reason": outcome.value, "seconds": outcome.seconds}
+        return [(chunk.candidates[0], failed)]
+    seconds = outcome.seconds / len(chunk.candidates)
+    return [(one, row | {"seconds": seconds}) for one, row in zip(chunk.candidates, outcome.value, strict=True)]
+
+
+def cut(candidates: Sequence[Any], rows: int, *, mixed: bool = False) -> list[tuple[Any, ...]]:
+    """Cuts candidates into chunks of at most ``rows``, of one program each unless programs may be mixed."""
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for one in candidates:
+        groups.setdefault(() if mixed else one.program.lines, []).append(one)
+    return [tuple(group[at : at + rows]) for group in groups.values() for at in range(0, len(group), rows)]

@@ -1,0 +1,329 @@
+"""What a run trains on: the user's files, the tasks, and how each is stacked, all looked at before a run starts.
+
+From settings to what a search starts with: the plan of its trainings, and the user's own rules.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from symevo.errors import RunFailed, UserError
+from symevo.evolution.evaluator import TaskPlan
+from symevo.files import own_files
+from symevo.rules.primitives import Primitive
+from symevo.search.system import SPECIAL, SYSTEMS, Say, System
+from symevo.settings.explain import SettingError
+from symevo.settings.model import Settings
+from symevo.settings.presets import preset_of
+from symevo.training.fitness import FITNESS
+
+if TYPE_CHECKING:
+    from symevo.tasks import Workload
+from pathlib import Path
+
+from symevo.engines.resolve import PLUGIN_PREFIX
+from symevo.evolution.evaluator import Plan
+from symevo.rules.classic import CLASSICS
+from symevo.rules.rule import Rule
+
+
+def make_plan(
+    settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[str, Any], *, split: str, weights: str | None
+) -> Plan:
+    """What decides an outcome, from the settings.
+
+    Args:
+        settings: Of the run.
+        tasks: How each task is trained.
+        prints: What each task is.
+        split: What is scored on.
+        weights: The folder of networks that go on, or None.
+    """
+    common: dict[str, Any] = {
+        "device": settings.device,
+        "backend": settings.backend,
+        "threads": settings.threads,
+        "split": split,
+        "weights": weights,
+        "run_seed": settings.seed,
+        "prints": dict(prints),
+        "plugins": [PLUGIN_PREFIX + Path(path).stem for path in settings.tasks_from],
+        "data_dir": None if settings.data_dir is None else str(settings.data_dir),
+    }
+    return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
+
+
+def polishing(settings: Settings) -> int:
+    """How many of the last generations polish: as many as were asked for, but at most half of all."""
+    return min(settings.polish, settings.generations // 2)
+
+
+def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
+    """The user's own rules as individuals.
+
+    Raises:
+        UserError: The genome cannot hold one of them.
+    """
+    found = []
+    for data in settings.seed_rules:
+        rule = Rule.from_json(dict(data), finite=True)
+        individual = genome.from_rule(rule)
+        if individual is None:
+            fit = [name for name in CLASSICS if genome.from_rule(CLASSICS.get(name)) is not None]
+            raise SettingError(
+                "seed_rules",
+                f": genome {settings.system} cannot hold rule {rule.name!r}; "
+                f"it holds {', '.join(fit) or 'none of the classics'}, and what is built like them",
+            )
+        found.append(individual)
+    return found
+
+
+def register_task(task: Any) -> str:
+    """Makes a `symevo.Task` known under its name, instead of an earlier one of the user's, and returns the name.
+
+    Raises:
+        UserError: Not a task, or its name is that of a built-in one.
+    """
+    from symevo.tasks.plugins import publish
+    from symevo.tasks.task import Task
+
+    if not isinstance(task, Task):
+        raise UserError(f"a task is a name or a symevo.Task, not {type(task).__name__}")
+    publish(task)
+    return task.name
+
+
+def import_plugins(files: Sequence[str]) -> dict[str, str]:
+    """Imports the user's files: their tasks, and whatever else they register.
+
+    Returns:
+        For each task that a file made, the file by its real path.
+
+    Raises:
+        UserError: A file is missing or does not run, or a name is taken.
+    """
+    from symevo.engines import load_plugin
+    from symevo.tasks.plugins import adopt
+
+    made: dict[str, str] = {}
+    for path in own_files(files):
+        for name in adopt(load_plugin(path)):
+            if made.setdefault(name, path) != path:
+                raise UserError(f"{made[name]} and {path} both make task {name!r}: rename one")
+    return made
+
+
+def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Settings:
+    """The settings with the tasks of the user's files, where no task was named; the preset's if they make primitives.
+
+    Raises:
+        UserError: The files make neither.
+    """
+    if settings.tasks:
+        unused = [path for path in settings.tasks_from if path not in made.values()]
+        if unused and not any(name in made for name in settings.tasks):
+            say(f"{unused[0]} makes no task: training on {', '.join(settings.tasks)}")
+        return settings
+    if not made:
+        if makes_primitives(settings.tasks_from):
+            preset = preset_of(settings.system, settings.preset, settings.mode)
+            tasks = preset.get("tasks", Settings.model_fields["tasks"].default)
+            return settings.model_copy(update={"tasks": tuple(tasks)})
+        files = ", ".join(settings.tasks_from)
+        raise UserError(
+            f"{files} makes no task and no primitive: have it make a symevo.Task(...), or name tasks (tasks, --tasks)"
+        )
+    say(f"training on the tasks of the file: {', '.join(made)}")
+    return settings.model_copy(update={"tasks": tuple(made)})
+
+
+def makes_primitives(files: Sequence[str]) -> bool:
+    """Whether one of the user's files, which were imported, made a primitive."""
+    from symevo.engines import load_plugin
+
+    made = [one for path in files for one in vars(sys.modules[load_plugin(path)])["__made__"]]
+    return any(isinstance(one, Primitive) for one in made)
+
+
+class Planned:
+    """The tasks of a run, each loaded and trained for one step.
+
+    Whatever is wrong with one is said here, before anything is written.
+
+    Args:
+        settings: With the tasks named.
+        made: The files that tasks come from.
+        say: Gets a line where the stacking is not the one to be expected.
+        recorded: How the tasks were stacked when the run started; empty for a new run.
+
+    Attributes:
+        plans: How each task is trained.
+        prints: What each task is, see :mod:`symevo.tasks.fingerprint`.
+
+    Raises:
+        UserError: A task cannot be loaded or trained; the message names it and its file.
+    """
+
+    def __init__(
+        self, settings: Settings, made: Mapping[str, str], *, say: Say, recorded: Sequence[TaskPlan] = ()
+    ) -> None:
+        known = {plan.name: plan for plan in recorded}
+        self.prints: dict[str, Any] = {}
+        self._made, plans = made, []
+        phases = SYSTEMS.get(settings.system).phases(settings)
+        for name in settings.tasks:
+            with _about_file(made.get(name)):
+                found, self.prints[name] = _tried(name, settings, known.get(name), say)
+                if phases:
+                    phases.suits(found)
+            plans.append(known.get(name) or TaskPlan(name, found.stacking, _rows(settings, found.max_rows)))
+        self.plans = tuple(plans)
+
+    def check(self, recorded: Any) -> None:
+        """Compares with the prints that were recorded, if any were: runs of an earlier version have none.
+
+        Raises:
+            UserError: A task is not what it was.
+        """
+        from symevo.tasks.fingerprint import same
+
+        for name, now in self.prints.items() if isinstance(recorded, dict) else ():
+            if name in recorded and not same(now, recorded[name]):
+                with _about_file(self._made.get(name)):
+                    raise UserError(
+                        f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
+                        "go on with what it was, or start a new run"
+                    )
+
+
+def _rows(settings: Settings, most: int) -> int:
+    """As many as the table of measurements says, but no more than an even share of a population.
+
+    Networks that go on train one population at a time, on one task: it is cut in two at least, for two workers.
+    """
+    phases = SYSTEMS.get(settings.system).phases(settings)
+    if phases and not phases.networks:
+        return settings.rows or ceil(phases.individuals(settings) / 2)  # in stacks of their own
+    chunks = ceil(settings.population / most)
+    if phases:
+        chunks = max(2, chunks)
+    return settings.rows or ceil(settings.population / chunks)
+
+
+@contextmanager
+def _about_file(path: str | None) -> Iterator[None]:
+    """Names the user's file in errors about its task."""
+    try:
+        yield
+    except UserError as error:
+        if path is None:
+            raise
+        raise UserError(f"{path}: {error}") from error
+
+
+def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tuple[Workload, dict[str, Any]]:
+    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like."""
+    from symevo.tasks import TASKS, Workload
+    from symevo.tasks.fingerprint import fingerprint
+    from symevo.tasks.stacked.checks import check_first_loss
+
+    task, splits = TASKS.get(name)(), ("train", FITNESS.get(settings.fitness).split)
+    forced = settings.stacking or task.stacking or (plan and plan.stacking)
+
+    def attempt(stacking: str | None) -> tuple[Workload, dict[str, Any] | Exception]:
+        workload = Workload(
+            task, settings.device, stacking=stacking, rows=settings.rows, population=settings.population,
+            data_dir=settings.data_dir, run_seed=settings.seed,
+        )  # fmt: skip
+        try:
+            return workload, _compared(workload) or fingerprint(workload, splits)
+        except UserError as error:  # such as a loss of the wrong shape: no stacking helps
+            raise UserError(str(error) if repr(name) in str(error) else f"task {name!r}: {error}") from error
+        except Exception as error:  # noqa: BLE001  (whatever a user's module raises)
+            return workload, error
+
+    workload, found = attempt(forced)
+    reason = _reason(found)
+    if reason and workload.stacking != "single":
+        if forced:
+            raise UserError(
+                f"task {name!r} cannot be trained with stacking {workload.stacking!r} ({reason}): "
+                'give stacking="single" (--stacking single)'
+            )
+        stacked = workload.stacking
+        workload, found = attempt("single")
+        if not isinstance(found, Exception):
+            say(f'task {name!r} cannot be stacked by {stacked} ({reason}): it trains one at a time, stacking="single"')
+    if isinstance(found, Exception):
+        raise UserError(f"task {name!r}: a training step fails: {_reason(found)}")
+    check_first_loss(task, workload.first_loss, workload.split("train"))
+    return workload, found
+
+
+def _compared(workload: Workload) -> RunFailed | None:
+    """What a stacked training would do otherwise than plain torch.
+
+    Raises:
+        UserError: The plain module, trained one at a time, does so too.
+    """
+    from symevo.tasks.stacked.by_hand import difference, repeats
+
+    found = difference(workload)
+    if found is None:
+        return None
+    if workload.stacking != "single":
+        return RunFailed(found)
+    if repeats(workload):
+        raise UserError(f"{found}: the model keeps something from one training to the next")
+    raise UserError(f"{found}: the model gives something else each time; let it draw its random numbers from torch")
+
+
+def _reason(found: Any) -> str:
+    from symevo.tasks.task import one_line
+
+    if not isinstance(found, Exception):
+        return ""
+    return textwrap.shorten(str(found) if isinstance(found, RunFailed) else one_line(found), 200, placeholder=" …")
+
+
+def pick_device(name: str) -> str:
+    """``"auto"`` as ``"cuda"`` or ``"cpu"``.
+
+    Raises:
+        UserError: CUDA was asked for and cannot be used.
+    """
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingError("device", "cuda: this machine has no CUDA device that torch can use; leave it out")
+    return name
+
+
+def pick_backend(name: str, system: System, device: str) -> str:
+    """``"auto"`` as what was measured best for the system on the device.
+
+    Raises:
+        UserError: The interpreter was asked for on a GPU.
+    """
+    if name == "interpreter" and device != "cpu":
+        raise SettingError("backend", f"interpreter runs on a CPU, not on {device}: use compiled or eager")
+    return system.backends[device] if name == "auto" else name
+
+
+def only_own(system: System, settings: Settings) -> None:
+    """Refuses a setting that the system would not read.
+
+    Raises:
+        UserError: One differs from its default all the same.
+    """
+    for name in sorted(SPECIAL - system.reads):
+        if getattr(settings, name) != Settings.model_fields[name].default:
+            raise SettingError(name, f"means nothing to system {system.name!r}: leave it out")

@@ -1,0 +1,96 @@
+"""Reads JSON files that people may have written: what is wrong is told with file, line and column.
+
+The user's own files, and catching what is made while something runs, such as their tasks while they are imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from symevo.errors import RuleError, UserError
+
+_catchers: list[list[Any]] = []
+
+
+@contextmanager
+def collecting() -> Iterator[list[Any]]:
+    """Gives a list that fills with everything announced inside; the innermost catcher takes all."""
+    caught: list[Any] = []
+    _catchers.append(caught)
+    try:
+        yield caught
+    finally:
+        _catchers.pop()
+
+
+def announce(thing: Any) -> bool:
+    """Hands ``thing`` to whoever is collecting, and says whether somebody is."""
+    if _catchers:
+        _catchers[-1].append(thing)
+    return bool(_catchers)
+
+
+def own_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """The user's files, each once and by its real path, for a file has many spellings."""
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths))
+
+
+MAX_FILE = 1 << 20
+Made = TypeVar("Made")
+
+
+def read_json(path: Path, make: Callable[[Any], Made], *, what: str) -> Made:
+    """What a file holds.
+
+    Args:
+        path: The file.
+        make: Turns the plain data in it into what is wanted.
+        what: What that is called.
+
+    Raises:
+        UserError: The file cannot be read, is not JSON, or does not hold such a thing.
+    """
+    content = _content(path, what)
+    try:
+        return make(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_once))
+    except json.JSONDecodeError as error:
+        raise RuleError(f"{path}, line {error.lineno}, column {error.colno}: no JSON: {error.msg}") from None
+    except UnicodeDecodeError as error:
+        raise RuleError(f"{path} is no UTF-8 text: byte {error.start + 1} is wrong") from None
+    except UserError as error:
+        raise RuleError(f"{path}: {error}") from None
+    except RecursionError:
+        raise RuleError(f"{path} is nested too deeply for {what} JSON") from None
+    except ValueError:  # Python reads no integer of thousands of digits
+        raise RuleError(f"{path} holds too long a number") from None
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting, a device never ends
+            raise UserError(f"cannot read {what} file {path}: it is no regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {what} file {path}: {error.strerror}") from None
+    if len(content) > MAX_FILE:
+        raise RuleError(f"{path} is too large for {what} JSON: at most {MAX_FILE:,} bytes are read")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise UserError(f"key {next(name for name in names if names.count(name) > 1)!r} stands there twice")
+    return found
+
+
+def _refuse(constant: str) -> float:
+    raise UserError(f"{constant} is no number of a rule")

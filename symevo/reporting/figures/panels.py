@@ -1,0 +1,199 @@
+"""One panel for each tuned number: its values against the loss, and over the steps of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil, isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from symevo.reporting.figures.sheet import (
+    PALETTE,
+    WIDTH,
+    any_place,
+    drawable,
+    legend,
+    save,
+    say_empty,
+    set_scale,
+    sheet,
+    styled,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = 3
+_WIDE = 20.0
+"""Losses that differ by more than this factor are drawn on a logarithmic axis."""
+
+
+def scatter_numbers(
+    folder: Path,
+    name: str,
+    numbers: Mapping[str, Sequence[float]],
+    losses: Sequence[float | None],
+    *,
+    scales: Mapping[str, str],
+    generations: Sequence[int] | None = None,
+    title: str = "",
+) -> list[Path]:
+    """Each number's value against the validation loss, coloured by generation; the best is circled.
+
+    Args:
+        folder: Is made where there is none.
+        name: Of the files, without a suffix.
+        numbers: Of each tuned number, its value in every individual.
+        losses: Of every individual; those that failed, None or not finite, are crosses at the top edge.
+        scales: Of each number: ``linear``, which it also is if it is left out, ``log`` or ``complement``.
+        generations: In which every individual was made; None draws all in one colour.
+        title: Of the figure.
+
+    Returns:
+        The files: PNG and SVG.
+
+    Raises:
+        UserError: They cannot be written.
+        ValueError: Numbers, losses and generations differ in length.
+    """
+    lengths = {len(losses), *map(len, numbers.values()), *([] if generations is None else [len(generations)])}
+    if numbers and len(lengths) > 1:
+        raise ValueError(f"numbers, losses and generations must be of one length, not {sorted(lengths)}")
+    loss_scale = _loss_scale(losses)
+    heights = drawable(losses, loss_scale)
+    with styled():
+        figure, panels = _grid(title, len(numbers))
+        drawn: dict[str, Any] = {}
+        for axes, (key, values) in zip(panels, numbers.items(), strict=False):
+            drawn |= _against(axes, key, values, heights, scale=scales.get(key, "linear"), generations=generations)
+        if drawn:
+            set_scale(panels[0], "y", loss_scale)
+        else:
+            say_empty(panels[0])
+        coloured = drawn.pop("generation", None)
+        if generations is not None and coloured is not None and min(generations) < max(generations):
+            _colour_bar(figure, panels, coloured)
+        legend(figure, drawn)
+        return save(figure, folder, name)
+
+
+def _loss_scale(losses: Sequence[float | None]) -> str:
+    """Logarithmic where losses differ much."""
+    finite = [loss for loss in drawable(losses) if isfinite(loss)]
+    return "log" if finite and min(finite) > 0 and max(finite) > _WIDE * min(finite) else "linear"
+
+
+def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels, at least one, in rows of a few; one axis of losses is for all."""
+    columns = max(min(_COLUMNS, count), 1)
+    rows = max(ceil(count / columns), 1)
+    size = {"width": 1.4 + 2.5 * columns if columns > 1 else WIDTH, "height": 0.7 + 2.5 * rows}
+    figure, panels = sheet(title, rows=rows, columns=columns, sharey=True, **size)
+    for axes in panels[max(count, 1) :]:
+        axes.set_visible(False)
+    for axes in panels[::columns]:
+        axes.set_ylabel("validation loss")
+    panels[0].margins(y=0.08)
+    return figure, panels
+
+
+def _against(
+    axes: Axes,
+    key: str,
+    values: Sequence[float],
+    heights: Sequence[float],
+    *,
+    scale: str,
+    generations: Sequence[int] | None,
+) -> dict[str, Any]:
+    """Draws the panel of one number; returns what there is to explain."""
+    places = drawable(values, scale)
+    drawn = _points(axes, places, heights, generations)
+    axes.set_xlabel(wrapped(key, 30))
+    if any_place(places):
+        set_scale(axes, "x", scale)
+    return drawn
+
+
+def _colour_bar(figure: Figure, panels: list[Axes], coloured: Any) -> None:
+    """Says which colour is which generation."""
+    from matplotlib.ticker import MaxNLocator
+
+    bar = figure.colorbar(coloured, ax=panels, label="generation", ticks=MaxNLocator(integer=True), aspect=30)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def _points(
+    axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int] | None
+) -> dict[str, Any]:
+    """Draws losses over a number's values; returns what there is to explain."""
+    drawn: dict[str, Any] = {}
+    done = [at for at, loss in enumerate(losses) if isfinite(loss) and isfinite(places[at])]
+    failed = [places[at] for at, loss in enumerate(losses) if not isfinite(loss) and isfinite(places[at])]
+    if done:
+        x, y = [places[at] for at in done], [losses[at] for at in done]
+        look: dict[str, Any] = {"color": PALETTE[0]}
+        if generations is not None:
+            look = {"c": [generations[at] for at in done], "cmap": "viridis_r"}
+            look |= {"vmin": min(generations), "vmax": max(generations)}
+        drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **look)
+        best = min(range(len(done)), key=y.__getitem__)
+        circle = {"s": 80, "facecolors": "none", "edgecolors": "black", "linewidths": 1.2}
+        drawn["best"] = axes.scatter(x[best], y[best], zorder=4, **circle)
+    if failed:
+        edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
+        (drawn["failed"],) = axes.plot(failed, [1.0] * len(failed), "x", markersize=5, color=PALETTE[1], **edge)
+    return drawn
+
+
+def schedule_steps(
+    folder: Path,
+    name: str,
+    boundaries: Sequence[int],
+    values: Mapping[str, Sequence[float | None]],
+    *,
+    scales: Mapping[str, str],
+    title: str,
+) -> list[Path]:
+    """Numbers that are constant for a stretch of training, one panel each.
+
+    Args:
+        folder: Is made where there is none.
+        name: Of the files, without a suffix.
+        boundaries: The step at which each stretch begins, and the one at which the last ends.
+        values: Of each number, its value in every stretch: one fewer than boundaries.
+        scales: As of :func:`scatter_numbers`.
+        title: Of the figure.
+
+    Returns:
+        The files: PNG and SVG.
+
+    Raises:
+        UserError: They cannot be written.
+        ValueError: A number has more or fewer values than there are stretches.
+    """
+    for key, constant in values.items():
+        if len(constant) != max(len(boundaries) - 1, 0):
+            raise ValueError(f"{key} has {len(constant)} values, but there are {len(boundaries)} boundaries: one fewer")
+    with styled():
+        rows = max(len(values), 1)
+        figure, panels = sheet(title, rows=rows, height=1.0 + 1.5 * rows, sharex=True)
+        for axes, (key, constant) in zip(panels, values.items(), strict=False):
+            _stairs(axes, boundaries, drawable(constant, scales.get(key, "linear")), scales.get(key, "linear"))
+            axes.set_ylabel(wrapped(key, 18))
+        if not values:
+            say_empty(panels[0])
+        panels[-1].set_xlabel("training step")
+        figure.align_ylabels()
+        return save(figure, folder, name)
+
+
+def _stairs(axes: Axes, boundaries: Sequence[int], places: Sequence[float], scale: str) -> None:
+    if not any_place(places):
+        say_empty(axes)
+        return
+    axes.stairs(places, boundaries, baseline=None, color=PALETTE[0], linewidth=1.8)
+    axes.margins(y=0.15)
+    set_scale(axes, "y", scale)

@@ -1,0 +1,193 @@
+"""Beside tuned baselines: scores, speed, and what tuning and the learning rate matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import isfinite
+from typing import Any
+
+from symevo.reporting import comparison_figures as figures
+from symevo.reporting.compared import TUNED, Compared, Comparison, Entry, Pair
+from symevo.reporting.figures import forest
+from symevo.reporting.figures.comparison import area
+from symevo.reporting.html.markup import Html, Section, Sketchbook, beside, details, digits, element, join, table
+from symevo.reporting.html.subject import Subject
+
+_ARMS = (
+    "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
+    "that a rule came with; own/tuned is the one with its own numbers against the other tuned. A finding is a "
+    "difference whose p, corrected for all questions asked, is below 0.01."
+)
+_FINDING = ("finding", "difference", "95 % interval", "corrected p")
+
+
+def scores(subject: Subject, book: Sketchbook) -> Section | None:
+    """Scores with intervals, paired differences, and learning curves."""
+    found = subject.comparison
+    if found is None:
+        return None
+    facts = [(task, str(one.trials), str(one.replicates), f"{one.steps:,}") for task, one in found.tasks.items()]
+    groups = {task: dict(_means(one)) for task, one in found.tasks.items()}
+    best = "; ".join(f"{task}: {_leader(one)}" for task, one in found.tasks.items())
+    parts = [
+        element("p", f"Score: {found.score}. Intervals are 95 % bootstrap intervals over replicates."),
+        table("How it was compared", ["task", "trials each", "replicates", "steps"], facts),
+        book.draw(
+            forest, "baselines", groups, title="Every contestant, tuned", xlabel="score on the test split",
+            highlight=found.candidates[0],
+            alt=f"Mean score of every tuned contestant with its 95 % interval. Highest on {best}.",
+        ),
+        table(
+            f"Difference to {found.reference}, tuned alike",
+            ["task", "of", *_FINDING],
+            [
+                [task, one.first, *_difference(one)]
+                for task, compared in found.tasks.items()
+                for one in compared.comparisons
+                if (one.second, one.arm) == (found.reference, TUNED)
+            ],
+        ),
+        *(_pairs(task, one) for task, one in found.tasks.items() if one.comparisons),
+        element("p", _ARMS),
+        beside(_by_task(
+            book, found, figures.losses, "curves", title="Learning curves on {}",
+            alt="Median training loss by step on {}, each with its tuned numbers.",
+        )),
+    ]  # fmt: skip
+    return Section("baselines", "Against tuned baselines", join(*parts))
+
+
+def _means(one: Compared) -> Iterator[tuple[str, tuple[float | None, float | None, float | None]]]:
+    for name, entry in one.contestants.items():
+        if TUNED in entry.summary:
+            found = entry.summary[TUNED]
+            yield name, (found.mean, found.low, found.high)
+
+
+def _leader(one: Compared) -> str:
+    known = {name: mean for name, (mean, *_) in _means(one) if mean is not None}
+    name = max(known, key=known.__getitem__, default=None)
+    return "none" if name is None else f"{name} with {known[name]:.4f}"
+
+
+def _pairs(task: str, one: Compared) -> Html:
+    """All differences on a task, shown when asked for."""
+    head = ["of", "against", "numbers", *_FINDING]
+    rows = [[pair.first, pair.second, pair.arm, *_difference(pair)] for pair in one.comparisons]
+    caption = f"All paired differences on {task}"
+    return details(caption, table(caption, head, rows))
+
+
+def _difference(one: Pair) -> list[str]:
+    return [one.words, digits(one.mean), f"{digits(one.low)} to {digits(one.high)}", digits(one.p_holm, 3)]
+
+
+def _by_task(
+    book: Sketchbook, found: Comparison, plot: Callable[..., Any], name: str, *, title: str, alt: str
+) -> Iterator[Html]:
+    """A figure for each task, named in its title and its words."""
+    for at, task in enumerate(found.tasks):
+        yield book.draw(plot, f"{name}-{at}", found, task, title=title.format(task), alt=alt.format(task))
+
+
+def speed(subject: Subject, book: Sketchbook) -> Section | None:
+    """Performance profiles over tasks."""
+    found = subject.comparison
+    if found is None or not found.profile:
+        return None
+    words = (
+        "Who reaches the target loss in few steps, and how often? The target of a task is the training loss that three "
+        "quarters of the best baseline's trainings end at or below. A profile at 2 is the share of all trainings, over "
+        "tasks and replicates, in which a method needed at most twice the steps of the fastest one. The mean height "
+        "from 1 to 4 is the score that AlgoPerf gives."
+    )
+    ranked = sorted(found.profile.items(), key=lambda pair: -area(pair[1].ratio, pair[1].share))
+    rows = [
+        [name, digits(area(one.ratio, one.share), 3), *(_percent(one.at(ratio)) for ratio in (1, 2, float("inf")))]
+        for name, one in ranked
+    ]
+    leader = f"The highest mean is that of {ranked[0][0]}, {rows[0][1]}."
+    figure = book.draw(
+        figures.profiles, "profile", found, title="Performance profile",
+        alt=f"Share of trainings in which each needs at most so many times the steps of the fastest. {leader}",
+    )  # fmt: skip
+    head = ["", "mean height", "is the fastest", "within twice its steps", "gets there at all"]
+    parts = [element("p", words), figure, table("Profiles", head, rows), _ratios(found)]
+    return Section("speed", "Speed over all tasks", join(*parts))
+
+
+def _ratios(found: Comparison) -> Html | None:
+    """Steps to the target of candidates for each of the reference's, task by task."""
+    rows = []
+    for task, one in found.tasks.items():
+        for name, ratio in one.steps_ratio.items():
+            own, other = (one.contestants.get(each, Entry()).steps_to_target for each in (name, found.reference))
+            ends = " to ".join("∞" if end is None else digits(end, 2) for end in (ratio.low, ratio.high))
+            rows.append([task, name, digits(own, 0), digits(other, 0), digits(ratio.ratio, 2), ends])
+    head = ["task", "", "its steps", f"{found.reference}'s", "ratio", "95 % interval"]
+    words = "Median steps to the target loss; a dash where most trainings do not get there"
+    return table(words, head, rows) if rows else None
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def tuning(subject: Subject, book: Sketchbook) -> Section | None:
+    """The best score of so many trials."""
+    found = subject.comparison
+    if found is None or not any(
+        entry.budget_curve for one in found.tasks.values() for entry in one.contestants.values()
+    ):
+        return None
+    words = (
+        "The validation score that the best of so many random trials is expected to have, estimated from the trials "
+    )
+    words += "of all replicates, with 95 % jackknife intervals over replicates. It picks the best by the score that it "
+    words += "shows, so it is higher than the test score above."
+    plots = _by_task(
+        book, found, figures.budgets, "budget", title="Tuning budget on {}",
+        alt="Expected best validation score by the number of trials on {}, with 95 % intervals.",
+    )  # fmt: skip
+    tables = [
+        details(f"Numbers on {task}", table(f"Expected best validation score on {task}", *_budgets(one)))
+        for task, one in found.tasks.items()
+    ]
+    parts = (element("div", *pair) for pair in zip(plots, tables, strict=True))
+    return Section("tuning", "What tuning costs", join(element("p", words), beside(parts)))
+
+
+def _budgets(one: Compared) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table of budgets."""
+    known = sorted({budget for entry in one.contestants.values() for budget in entry.budget_curve})
+    head = ["", *(f"{budget} trial" + "s" * (budget > 1) for budget in known)]
+    return head, [[name, *_budget_cells(entry, known)] for name, entry in one.contestants.items()]
+
+
+def _budget_cells(entry: Entry, known: list[int]) -> Iterator[str]:
+    ends = dict(zip(sorted(entry.budget_curve), figures.budget_ends(entry), strict=True))
+    for budget in known:
+        low, high = ends.get(budget, (float("nan"), float("nan")))
+        interval = f" ({digits(low)} to {digits(high)})" if isfinite(low) else ""
+        yield digits(entry.budget_curve.get(budget)) + interval
+
+
+def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
+    """How much a score depends on the learning rate."""
+    found = subject.comparison
+    if found is None:
+        return None
+    plots = _by_task(
+        book, found, figures.rates, "learning-rate", title="Learning rates on {}",
+        alt="Best validation score of the trials in each quarter of a decade of learning rates on {}.",
+    )  # fmt: skip
+    names = list(dict.fromkeys(name for one in found.tasks.values() for name in one.contestants))
+    rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
+    caption = "Decades of the learning rate whose score is within 1 % of the best"
+    parts = beside(plots), table(caption, ["", *found.tasks], rows)
+    return Section("learning-rate", "Learning-rate sensitivity", join(*parts))
+
+
+def _decades(one: Compared, name: str) -> str:
+    entry = one.contestants.get(name)
+    return digits(entry.lr_decades if entry else None, 2)

@@ -1,0 +1,332 @@
+"""What a run says while it works, always on standard error: nothing, plain lines, or a live display.
+
+How far a comparison is, and how much time is left: on standard error, now and then.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from symevo.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from symevo.settings.model import Settings
+
+
+_QUIET_SECONDS = 30.0
+"""Without a terminal, a long generation says how far it is this often."""
+
+
+class Progress(Protocol):
+    """What a search reports to; it never prints by itself."""
+
+    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
+        """Called once before the run.
+
+        Args:
+            settings: All settings, resolved.
+            evaluations: Candidates that will be scored at most, over all generations.
+            trainings: Trainings that this takes at most: candidates × tasks × training seeds.
+            steps: Steps of each training.
+        """
+        ...
+
+    def advance(self, trained: int, total: int) -> None:
+        """Within a generation: ``trained`` of ``total`` trainings are done."""
+        ...
+
+    def generation(self, record: Mapping[str, Any]) -> None:
+        """A generation is closed.
+
+        Args:
+            record: ``gen``, ``generations`` (the last one's number), ``best``, ``mean``, ``seconds``,
+                ``elapsed``, ``rule`` (the best, where its equations tell something); of this generation
+                ``evaluations``, ``cached``, ``failed``.
+        """
+        ...
+
+    def message(self, text: str) -> None:
+        """One line for the user."""
+        ...
+
+    def close(self) -> None:
+        """The run is over, or has failed; calling it again does nothing."""
+        ...
+
+
+class SilentProgress:
+    """Says nothing."""
+
+    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
+        """See :class:`Progress`."""
+
+    def advance(self, trained: int, total: int) -> None:
+        """See :class:`Progress`."""
+
+    def generation(self, record: Mapping[str, Any]) -> None:
+        """See :class:`Progress`."""
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+
+    def close(self) -> None:
+        """See :class:`Progress`."""
+
+
+class PlainProgress:
+    """A line for each generation: for log files, pipes and terminals that cannot do more.
+
+    Args:
+        stream: Where lines go; standard error by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._rule = ""
+        self._told = time.monotonic()
+        self._clock = Clock()
+        self._next, self._generations = 0, 0
+
+    def _under_way(self) -> str:
+        """What is trained now: a generation, or what follows the last one or has none."""
+        more = self._generations and self._next <= self._generations
+        return f"generation {self._next}/{self._generations}" if more else "training"
+
+    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
+        """See :class:`Progress`."""
+        self._generations = settings.generations - 1
+        for line in plan_lines(settings, evaluations=evaluations, trainings=trainings, steps=steps):
+            self.message(line)
+
+    def advance(self, trained: int, total: int) -> None:
+        """See :class:`Progress`."""
+        if time.monotonic() - self._told > _QUIET_SECONDS:
+            self.message(f"  {self._under_way()}: {trained} of {total} trained")
+
+    def generation(self, record: Mapping[str, Any]) -> None:
+        """See :class:`Progress`."""
+        self._next, self._generations = record["gen"] + 1, record["generations"]
+        self.message(generation_line(record, self._clock.note(record)))
+        if record.get("rule") and record["rule"] != self._rule:
+            self._rule = record["rule"]
+            self.message(f"    {self._rule}")
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._told = time.monotonic()
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """See :class:`Progress`."""
+
+
+class ToldProgress(PlainProgress):
+    """The plain lines, handed to a function.
+
+    Args:
+        tell: Gets each line, without its end.
+    """
+
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._told = time.monotonic()
+        self._tell(text)
+
+
+class LiveProgress(PlainProgress):
+    """The plain lines, and below them a bar over the trainings of the current generation."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._console = Console(file=self._stream, highlight=False)
+        left = TextColumn("{task.fields[left]}")
+        columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), left)
+        # Standard output is the result's: rich must not route it to the display.
+        bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
+        self._task: TaskID = bar.add_task("starting", total=None, left="")
+        bar.start()
+        self._bar: Bar | None = bar
+
+    def advance(self, trained: int, total: int) -> None:
+        """See :class:`Progress`."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=self._under_way(), completed=trained, total=total)
+
+    def generation(self, record: Mapping[str, Any]) -> None:
+        """See :class:`Progress`."""
+        super().generation(record)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=0, left=self._clock.words)
+
+    def message(self, text: str) -> None:
+        """See :class:`Progress`."""
+        self._told = time.monotonic()
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """See :class:`Progress`."""
+        if self._bar is not None:
+            bar, self._bar = self._bar, None
+            bar.stop()
+
+
+class Clock:
+    """Estimates the time left: the mean generation so far times those to come.
+
+    The first generation scores a whole random population and may compile kernels. So it gives an upper
+    estimate, which is dropped once there is another generation.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+        self._later: list[float] = []
+        self.words = ""
+
+    def note(self, record: Mapping[str, Any]) -> str:
+        """The time left after ``record`` in words, also kept in ``words``; empty at the end."""
+        if self._first is None:
+            self._first = record["seconds"]
+        else:
+            self._later.append(record["seconds"])
+        mean = sum(self._later) / len(self._later) if self._later else self._first
+        left = mean * (record["generations"] - record["gen"])
+        self.words = f"{'' if self._later else 'under '}{clock(left)} left" if left else ""
+        return self.words
+
+
+def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
+    """The display that fits: silent, live on a terminal, plain lines elsewhere."""
+    if quiet:
+        return SilentProgress()
+    if (stream or sys.stderr).isatty() and os.environ.get("TERM", "") != "dumb":
+        return LiveProgress(stream)
+    return PlainProgress(stream)
+
+
+def as_progress(given: Any) -> Progress:
+    """Who is told, from what a caller says.
+
+    Args:
+        given: True: the display that the command line has; False or None: nobody; a function: it gets each line; or an
+            object with the methods of :class:`Progress`.
+
+    Raises:
+        UserError: Something else.
+    """
+    if given is True:
+        return make_progress()
+    if given is False or given is None:
+        return SilentProgress()
+    methods = ("plan", "advance", "generation", "message", "close")
+    missing = [name for name in methods if not callable(getattr(given, name, None))]
+    if not isinstance(given, type):
+        if not missing:
+            return given
+        if callable(given):
+            return ToldProgress(given)
+    what = f"the class {given.__name__}" if isinstance(given, type) else f"{type(given).__name__}"
+    lacks = f", which lacks {', '.join(missing)}" if 0 < len(missing) < len(methods) else ""
+    raise UserError(
+        f"progress is {what}{lacks}: give True, False, a function that takes a line, or an object with the methods "
+        f"{', '.join(methods)}"
+    )
+
+
+def plan_lines(settings: Settings, *, evaluations: int, trainings: int, steps: int) -> list[str]:
+    """What the run will train, in words."""
+    out = settings.out
+    near = out.relative_to(Path.cwd()) if out is not None and out.is_relative_to(Path.cwd()) else out
+    tasks, seeds = _count(len(settings.tasks), "task"), _count(settings.seeds, "seed")
+    workers = _count(settings.workers, "worker")
+    return [
+        f"{settings.system}, preset {settings.preset}, on {', '.join(settings.tasks)}; seed {settings.seed}",
+        f"at most {evaluations:,} candidates × {tasks} × {seeds} = {trainings:,} trainings of {steps} steps",
+        f"{settings.engine} engine, {workers}; updates {settings.backend} on {settings.device}; run folder {near}",
+    ]
+
+
+def generation_line(record: Mapping[str, Any], left: str = "") -> str:
+    """One generation in at most 80 columns, unless numbers are huge."""
+    width = len(str(record["generations"]))
+    notes = [f"{record[key]} {key}" for key in ("cached", "failed") if record.get(key)]
+    parts = [
+        f"gen {record['gen']:>{width}}/{record['generations']}",
+        f"best {record['best']:.4f}",
+        f"mean {record['mean']:.4f}",
+        f"{record['evaluations']} scored" + (f" ({', '.join(notes)})" if notes else ""),
+    ]
+    if record["seconds"] > 0:
+        parts.append(f"{record['evaluations'] / record['seconds']:.1f}/s")
+    return "  ".join([*parts, left] if left else parts)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``0:42`` or ``1:02:03``."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+_SECONDS = 5.0
+"""A line is said this often at most, on a terminal ten times as often."""
+_EARLY = 0.02
+"""Until so much is done, its pace says nothing of the rest."""
+
+
+class Ticker:
+    """Counts training steps; the time left is that of the steps left at the pace so far.
+
+    Args:
+        stream: Where lines go; standard error by default.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._begun = self._told = time.monotonic()
+        self._done = self._total = 0
+
+    def more(self, steps: int) -> None:
+        """So many more training steps are to be made."""
+        self._total += steps
+
+    def advance(self, steps: int) -> None:
+        """So many were made."""
+        self._done += steps
+        now = time.monotonic()
+        if self._done and now - self._told >= _SECONDS / (10 if self._live else 1):
+            self._told = now
+            share = min(self._done / max(self._total, 1), 0.99)
+            left = (now - self._begun) * (1 - share) / share
+            text = f"{share:.0%} done" + ("" if share < _EARLY else f", about {clock(left)} left")
+            before, after = ("\r\x1b[K", "") if self._live else ("", "\n")
+            print(f"{before}{text}", end=after, file=self._stream, flush=True)
+
+    def message(self, text: str) -> None:
+        """One line for the user."""
+        self.close()
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        """Wipes what was said in passing."""
+        if self._live:
+            print("\r\x1b[K", end="", file=self._stream, flush=True)

@@ -1,0 +1,296 @@
+"""The closing report of a search among networks.
+
+The closing report of a search for a rule's numbers.
+
+The closing report of a search for numbers that change while a rule trains.
+
+The closing report of a search among controllers.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from symevo.reporting.text.tables import MAX_ROWS, WIDTH, Reported, headline, rule_report, shown, spread, usage
+
+if TYPE_CHECKING:
+    from symevo.rules.rule import Rule
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from symevo.rules.timetable import Timetable
+
+
+class Tried(Protocol):
+    """Numbers that were tried, and what came of them; losses are None where a training did not end."""
+
+    @property
+    def numbers(self) -> Mapping[str, float]: ...
+    @property
+    def gen(self) -> int: ...
+    @property
+    def fitness(self) -> float: ...
+    @property
+    def loss(self) -> float | None: ...
+    @property
+    def accuracy(self) -> float | None: ...
+    @property
+    def per_task(self) -> Mapping[str, tuple[float | None, float | None]]: ...
+
+
+def numbers_report(
+    run: Reported, *, rule: Rule, ranges: Mapping[str, object], trials: Sequence[Tried], own: Tried | None
+) -> str:
+    """What was done, the best numbers, how they compare with the rule's own, and the rule with them.
+
+    Args:
+        run: The run.
+        rule: The rule before it was tuned.
+        ranges: Of the tuned numbers, each with a text of its own.
+        trials: All of them, best first.
+        own: The trial of the rule's own numbers, if there was one.
+    """
+    searched = ", ".join(f"{name} in {one}" for name, one in ranges.items())
+    head = [*headline(run), *textwrap.wrap(f"rule {rule.name}: {searched}", WIDTH, break_on_hyphens=False)]
+    parts = [
+        "\n".join(head),
+        numbers_table(trials),
+        "\n".join(comparison(trials[0], own)),
+        f"The best rule\n\n{rule_report(run.best.rule)}",
+        usage(run),
+    ]
+    return "\n\n".join(parts)
+
+
+def numbers_table(trials: Sequence[Tried], *, width: int = WIDTH, rows: int = MAX_ROWS) -> str:
+    """Trials with their scores, which are means over tasks and seeds.
+
+    Numbers stand in columns where these fit into ``width``, else on a line of their own.
+
+    Args:
+        trials: Best first.
+        width: Columns of the terminal.
+        rows: More trials than this are counted, not shown.
+    """
+    names = list(trials[0].numbers)
+    columns = sum(max(len(name), 9) + 2 for name in names) + 42 <= width
+    heads = [f"{name:>{max(len(name), 9)}}" for name in names if columns]
+    lines = ["  ".join([" #", "fitness", "val. loss", "accuracy", *heads, "first in"])]
+    for rank, one in enumerate(trials[:rows], 1):
+        values = [f"{_number(one.numbers[name]):>{max(len(name), 9)}}" for name in names if columns]
+        scores = [f"{one.fitness:>7.4f}", f"{_loss(one.loss):>9}", f"{_share(one.accuracy):>8}"]
+        lines.append("  ".join([f"{rank:>2}", *scores, *values, f"gen {one.gen:>4}"]))
+        if not columns:
+            text = ", ".join(f"{name} {_number(one.numbers[name])}" for name in names)
+            lines += textwrap.wrap(text, width, initial_indent=" " * 5, subsequent_indent=" " * 5)
+    if len(trials) > rows:
+        lines.append(f"and {len(trials) - rows} more")
+    return "\n".join(lines)
+
+
+def comparison(best: Tried, own: Tried | None) -> list[str]:
+    """The rule's own numbers beside the tuned ones, by task where there are several."""
+    if own is None:
+        return [f"tuned: {_scores(best.loss, best.accuracy)}; the rule's own numbers were not in this search"]
+    lines = [f"default numbers: {_both((own.loss, own.accuracy), (best.loss, best.accuracy))}"]
+    if len(best.per_task) > 1:
+        lines += [f"  {task}: {_both(own.per_task[task], tuned)}" for task, tuned in best.per_task.items()]
+    return [*lines, "on the data that the search selected by: new data will show less of a difference"]
+
+
+Scores = tuple[float | None, float | None]
+
+
+def _both(own: Scores, tuned: Scores) -> str:
+    after = _scores(*tuned) if own[0] is None else _scores(*tuned).replace("loss ", "").replace("accuracy ", "")
+    return f"{_scores(*own)}; tuned: {after}"
+
+
+def _scores(loss: float | None, accuracy: float | None) -> str:
+    if loss is None:
+        return "did not train to the end"
+    return f"loss {_loss(loss)}" + (f", accuracy {accuracy:.4f}" if accuracy is not None else "")
+
+
+def _loss(value: float | None) -> str:
+    return "failed" if value is None else f"{value:.5g}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+class Ranked(Reported, Protocol):
+    """A run whose candidates are networks."""
+
+    @property
+    def ranking(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def networks_report(run: Ranked) -> str:
+    """What was done, how parents and children fared, and the networks that are left."""
+    path = shown(run.path)
+    parts = [
+        "\n".join([*headline(run), f"rule {run.best.rule.name}: {run.best.rule.numbers()}"]),
+        generations_table(run.history),
+        ranking_table(run.ranking) if run.ranking else "the run has not ended: go on with symevo run --resume " + path,
+    ]
+    if run.ranking:
+        parts.append(f'use it      model.load_state_dict(symevo.load("{path}").weights())')
+    return "\n\n".join(parts)
+
+
+def generations_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+    """Losses of parents and children on the batches that they competed on, and how many children were adopted.
+
+    Args:
+        history: Records of the generations.
+        rows: Of more generations than this some are left out, evenly.
+    """
+    lines = [
+        "       parents' loss     children's loss   children",
+        "  gen  lowest    mean    lowest    mean    adopted",
+    ]
+    for record in spread(history, rows):
+        losses = "  ".join(f"{_score(loss):>8}" for kind in ("elders", "children") for loss in record[kind])
+        lines.append(f"{record['gen']:>5}{losses}  {100 * record['adopted']:>6.0f} %")
+    return "\n".join(lines)
+
+
+def ranking_table(ranking: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+    """The networks that are left, best first by the whole validation split."""
+    lines = [
+        "          validation            test",
+        "   #    loss  accuracy    loss  accuracy",
+    ]
+    for rank, one in enumerate(ranking[:rows], 1):
+        cells = [_score((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES]
+        lines.append(f"{rank:>4}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>9}")
+    note = "Ranked by validation; the test split was read once, for this table."
+    return "\n".join([*lines, *textwrap.wrap(note, WIDTH)])
+
+
+_SCORES = ("loss", "accuracy")
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+Losses = Sequence[float | None]
+
+
+class Replayed(Ranked, Protocol):
+    """A run whose best line was trained once more."""
+
+    @property
+    def replays(self) -> Mapping[str, Losses]: ...
+
+
+def timetable_report(run: Replayed, table: Timetable, losses: Losses) -> str:
+    """What was done, the best network's numbers over time, its replays, and the networks that are left.
+
+    Args:
+        run: The run.
+        table: The numbers.
+        losses: Loss of that network at the end of each interval, as the search saw it.
+    """
+    path = shown(run.path)
+    parts = [
+        "\n".join([*headline(run), f"rule {table.rule.name}, its numbers evolved while it trained"]),
+        timetable_table(table, losses),
+        *([replays_lines(run.replays)] if run.replays else []),
+        _ranking(run) if run.ranking else f"the run has not ended: go on with symevo run --resume {path}",
+        f'use it      table = symevo.load("{path}").timetable()\n'
+        "            optimizer = symevo.Optimizer(model.parameters(), table.rule)\n"
+        "            and before each step: table.set(optimizer, step)",
+    ]
+    return "\n\n".join(parts)
+
+
+def _ranking(run: Replayed) -> str:
+    seeds = run.settings.seeds
+    mean = f"\nMeans over {seeds} training seeds; best.safetensors holds the network of the first." if seeds > 1 else ""
+    return ranking_table(run.ranking) + mean
+
+
+def timetable_table(table: Timetable, losses: Losses) -> str:
+    """Intervals, their numbers, and the loss at the end of each."""
+    names = list(table.numbers)
+    width = max(10, *(len(name) for name in names))
+    lines = [f"{'steps':>13}  " + "  ".join(f"{name:>{width}}" for name in names) + "  val. loss"]
+    for at, loss in enumerate(losses):
+        span = f"{table.boundaries[at]:>6}-{table.boundaries[at + 1]:<6}"
+        values = "  ".join(f"{table.numbers[name][at]:>{width}.4g}" for name in names)
+        lines.append(f"{span}  {values}  {'-' if loss is None else f'{loss:.4f}':>9}")
+    return "\n".join(lines)
+
+
+def replays_lines(replays: Mapping[str, Losses]) -> str:
+    """Means and standard deviations over training seeds."""
+    count = max(map(len, replays.values()))
+    width = max(map(len, replays))
+    lines = [f"trained once more, on {count} new networks: validation loss under"]
+    return "\n".join([*lines, *(f"  {name:<{width}}  {_spread(losses)}" for name, losses in replays.items())])
+
+
+def _spread(losses: Losses) -> str:
+    known = [loss for loss in losses if loss is not None]
+    failed = f"; {len(losses) - len(known)} diverged" if len(known) < len(losses) else ""
+    if not known:
+        return "all diverged"
+    return f"{fmean(known):.4f}" + (f" ± {stdev(known):.4f} (sd)" if len(known) > 1 else "") + failed
+
+
+def controllers_report(run: Replayed) -> str:
+    """What was done, how the population fared beside plain Adam, and how its best does on networks drawn anew."""
+    path = shown(run.path)
+    parts = ["\n".join([*headline(run), "controllers beside plain Adam"]), history_table(run.history)]
+    if run.replays:
+        parts.append(fresh_lines(run.replays))
+        use = [
+            f'use it      symevo.load("{path}").best.optimizer(model, lr=1e-3)',
+            f'keep it     symevo.load("{path}").best.save("controllers.safetensors")',
+            f"test it     symevo transfer {path}",
+        ]
+        parts.append("\n".join(use))
+    else:
+        parts.append(f"the run has not ended: go on with symevo run --resume {path}")
+    return "\n\n".join(parts)
+
+
+def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+    """Fitness by generation; of more than ``rows`` some are left out, evenly. Each generation has its own network."""
+    lines = ["  gen    best    mean    Adam"]
+    for record in spread(history, rows):
+        lines.append(f"{record['gen']:>5}  {record['best']:.4f}  {record['mean']:.4f}  {record['adam']:.4f}")
+    return "\n".join(lines)
+
+
+def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:
+    """Accuracies on networks that took no part in the choice of the best, and the paired difference."""
+    width = max(map(len, replays))
+    count = max(map(len, replays.values()))
+    lines = [
+        f"accuracy on held-out images, on {count} networks drawn anew that took no part in",
+        "choosing the best; Adam has the learning rate that is drawn, untuned:",
+    ]
+    for name, values in replays.items():
+        known = [value for value in values if value is not None]
+        failed = f", {len(values) - len(known)} diverged" if len(known) < len(values) else ""
+        lines.append(f"  {name:<{width}}  {f'{fmean(known):.4f}' if known else '-'}{failed}")
+    first, second = list(replays.values())[:2]
+    pairs = [a - b for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    if len(pairs) > 1:
+        lines.append(f"  {'difference':<{width}}  {fmean(pairs):+.4f} ± {stdev(pairs):.4f} (sd)")
+        lines.append("so few networks are no test; symevo transfer is one, with Adam tuned too")
+    return "\n".join(lines)

@@ -1,0 +1,311 @@
+"""Tables and rules as plain text for 80 columns.
+
+Forms of the grammar in words, and trees as text pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from symevo.rules.rule import Rule
+    from symevo.settings.model import Settings
+from collections.abc import Iterator
+
+from symevo.genomes.expression.grammar import OLD, Form, Number, Rate
+from symevo.rules.expression import Expr, Name, replace_names
+from symevo.rules.printing.text import Unicode, rounded
+
+
+def tree_picture(tree: Any) -> list[str]:
+    r"""A tree of nested lists, ``[name, argument, …]``, a node a line; numbers stand behind the name of their node.
+
+    Example:
+        >>> print("\n".join(tree_picture(["sign", ["mix", ["last", "g"], "g", 0.9]])))
+        sign
+        └─ mix 0.9
+           ├─ last
+           │  └─ g
+           └─ g
+    """
+    if not isinstance(tree, list | tuple):
+        return [_word(tree)]
+    name, *args = tree
+    below = [one for one in args if not _is_number(one)]
+    lines = [" ".join([str(name), *(_word(one) for one in args if _is_number(one))])]
+    for place, branch in enumerate(below, 1):
+        last = place == len(below)
+        first, *rest = tree_picture(branch)
+        lines += [f"{'└─' if last else '├─'} {first}", *(f"{' ' if last else '│'}  {line}" for line in rest)]
+    return lines
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _word(value: Any) -> str:
+    return rounded(value, 4) if _is_number(value) else str(value)
+
+
+LEGEND = (
+    "x, y, z: a value for each weight; g, the gradient, is where a tree begins. β: a rate from 0 to 0.9999. "
+    "c: a number from 1e-8 to 100. s: a state, kept for each weight, 0 at first."
+)
+
+
+def form_lines(forms: dict[str, Form]) -> dict[str, str]:
+    """For each form how it is called, and what it means."""
+    return dict(_described(form) for form in forms.values())
+
+
+def _described(form: Form) -> tuple[str, str]:
+    places = dict(zip("xyz", _letters(form), strict=False))
+    printer = Unicode(["x", "y", "z", "c", "beta", "s", "t"])
+
+    def text(expr: Expr) -> str:
+        return printer.text(replace_names(expr, places))
+
+    call = f"{form.name}({', '.join(printer.name(letter) for letter in places.values())})"
+    if form.update is None:
+        return call, text(form.value)
+    value = replace_names(form.value, {"s": Name("s_{t}"), OLD: Name("s_{t-1}")})
+    update = replace_names(form.update, {"s": Name("s_{t-1}")})
+    return call, f"{text(value)}, where s_t = {text(update)}"
+
+
+_NUMBERS = {Rate: "beta", Number: "c"}
+
+
+def _letters(form: Form) -> Iterator[str]:
+    signals = iter("xyz")
+    for kind in form.args:
+        yield _NUMBERS.get(kind) or next(signals)
+
+
+WIDTH = 80
+MAX_ROWS = 10
+_INDENT = "     "
+
+
+class Ranked(Protocol):
+    """A scored rule."""
+
+    @property
+    def rule(self) -> Rule: ...
+    @property
+    def fitness(self) -> float: ...
+    @property
+    def per_task(self) -> Mapping[str, float]: ...
+    @property
+    def complexity(self) -> int: ...
+    @property
+    def genome(self) -> Any: ...
+
+
+class Reported(Protocol):
+    """What a finished or interrupted run shows of itself."""
+
+    @property
+    def best(self) -> Ranked: ...
+    @property
+    def front(
+        self,
+    ) -> Any: ...  # a sequence of Ranked; the type checker sees a cached_property as no property
+    @property
+    def pick(self) -> Ranked | None: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def settings(self) -> Settings: ...
+    def summary(self) -> dict[str, Any]: ...
+
+
+def run_report(run: Reported) -> str:
+    """The closing report: what was done, the best rules, and the winner in full."""
+    summary = run.summary()
+    parts = [
+        "\n".join([*headline(run), *proposals_lines(summary.get("proposals", {}))]),
+        front_table(run.front, pick=run.pick),
+        f"The best rule\n\n{rule_report(run.best.rule, numbers=True)}",
+        operators_table(summary.get("operators", {})),
+        f"{usage(run)}\nanother     symevo show {shlex.quote(shown(run.path))} --rank N",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def headline(run: Reported) -> list[str]:
+    """What was done, in a line or two."""
+    summary, settings = run.summary(), run.settings
+    head = (
+        f"{settings.system}: {len(summary['generations'])} of {settings.generations} generations, "
+        f"{summary['evaluations']:,} evaluations, {summary['seconds']:.0f} s, seed {settings.seed}"
+    )
+    return textwrap.wrap(head, WIDTH)
+
+
+def usage(run: Reported) -> str:
+    """Where the run is, and the two lines of code that use its best rule."""
+    path = shown(run.path)
+    return (
+        f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
+        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})"
+    )
+
+
+def shown(path: Path) -> str:
+    """A path as seen from the current folder, if it lies in that."""
+    return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
+
+
+def candidate_report(one: Ranked, *, title: str) -> str:
+    """One rule of a front in full: its scores, its equations, and its tree where it is one."""
+    scores = ", ".join(f"{name} {score:.4f}" for name, score in one.per_task.items())
+    head = f"{title}: fitness {one.fitness:.4f}, size {one.complexity}, states {len(one.rule.states)}"
+    parts = ["\n".join([*textwrap.wrap(head, WIDTH), *_wrapped(scores, WIDTH)]), rule_report(one.rule, numbers=True)]
+    tree = one.genome.get("tree") if isinstance(one.genome, dict) else None
+    if tree is not None:
+        from symevo.reporting.text.tables import tree_picture
+
+        parts[-1] += "\n" + "\n".join(["tree", *(_INDENT + line for line in tree_picture(tree))])
+    return "\n\n".join(parts)
+
+
+def proposals_lines(proposals: Mapping[str, Any]) -> list[str]:
+    """What became of all that was proposed, as one sentence; nothing where all of it was trained."""
+    shares = proposals.get("shares", {})
+    if set(shares) <= {"trained"}:
+        return []
+    words = ", ".join(f"{_percent(share)} {name}" for name, share in shares.items())
+    return textwrap.wrap(f"{proposals['count']:,} proposals: {words}", WIDTH)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.1g} %"
+
+
+def operators_table(operators: Mapping[str, Mapping[str, int]]) -> str:
+    """How each operator fared; empty where a loop does not judge its children one by one."""
+    if set(operators) <= {"seed", "random"}:
+        return ""
+    width = max(map(len, operators))
+    lines = [f"{'operator':<{width}}  {'tried':>8}  {'valid':>8}  {'improved':>8}"]
+    for name, row in operators.items():
+        lines.append(f"{name:<{width}}  " + "  ".join(f"{row[key]:>8,}" for key in ("tried", "valid", "improved")))
+    return "\n".join(lines)
+
+
+def spread(records: Sequence[Any], rows: int = MAX_ROWS) -> list[Any]:
+    """At most ``rows`` of the records, evenly, the first and the last among them."""
+    count = len(records)
+    places = {round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))}
+    return [records[at] for at in sorted(places)]
+
+
+def _steps(rule: Rule) -> str:
+    """The argument without which a rule's schedule does not run."""
+    return "" if rule.schedule.is_constant else ", total_steps=STEPS"
+
+
+def front_table(
+    front: Sequence[Ranked], *, pick: Ranked | None = None, width: int = WIDTH, rows: int = MAX_ROWS
+) -> str:
+    """Rules with their scores, each above its equation.
+
+    Scores by task stand in columns where these fit into ``width``, else on a line of their own.
+
+    Args:
+        front: Best first.
+        pick: Which of them to mark, see :func:`symevo.search.pareto.pick`.
+        width: Columns of the terminal.
+        rows: More rules than this are counted, not shown.
+    """
+    if not front:
+        return "no rule has a score yet"
+    names = list(front[0].per_task)
+    columns = sum(max(len(name), 7) + 2 for name in names) + 28 <= width
+    head = [" #", "fitness", *(f"{name:>7}" for name in names if columns), " size", "states"]
+    lines = ["  ".join(head)]
+    for rank, one in enumerate(front[:rows], 1):
+        scores = [f"{one.per_task[name]:>{max(len(name), 7)}.4f}" for name in names if columns]
+        counts = [f"{one.complexity:>5}", f"{len(one.rule.states):>6}"]
+        mark = ["*"] if one is pick else []
+        lines.append("  ".join([f"{rank:>2}", f"{one.fitness:>7.4f}", *scores, *counts, *mark]))
+        if not columns:
+            lines += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names), width)
+        lines += _wrapped(_shortest(one.rule), width)
+    if len(front) > rows:
+        lines.append(f"and {len(front) - rows} more: symevo show RUN --json")
+    for rank in (rank for rank, one in enumerate(front, 1) if one is pick):
+        shown = "it gains most for what it adds in size" if rank <= rows else f"symevo show RUN --rank {rank}"
+        lines.append(f" *  the pick: {shown}")
+    return "\n".join(lines)
+
+
+_WORTH_IT = 12
+"""Rules of a smaller size are not simplified for a table: that takes sympy a fraction of a second each."""
+
+
+def _shortest(rule: Rule) -> str:
+    """:func:`one_line` with numbers, simplified where that is shorter."""
+    found = one_line(rule, numbers=True)
+    if rule.complexity < _WORTH_IT:
+        return found
+    return min(found, _last_weight_line(rule.unicode(numbers=True, simplified=True)), key=len)
+
+
+def rule_report(rule: Rule, *, numbers: bool = False, width: int = WIDTH) -> str:
+    """One rule in full: equations, numbers, the schedule if there is one, program text.
+
+    Args:
+        rule: What to show.
+        numbers: Write values into the equations, to four digits, instead of the names of hyperparameters.
+        width: Columns of the terminal.
+    """
+    sections = {
+        "equations": rule.unicode(numbers=numbers).splitlines(),
+        "numbers": [rule.numbers()],
+        "schedule": [] if rule.schedule.is_constant else [str(rule.schedule)],
+        "program": list(rule.program.lines),
+    }
+    blocks = []
+    for title, lines in sections.items():
+        if not lines:
+            continue
+        wrapped = [part for line in lines for part in _wrapped(line, width)]
+        blocks.append("\n".join([title, *wrapped]))
+    return "\n".join(blocks)
+
+
+def one_line(rule: Rule, *, numbers: bool = False) -> str:
+    """What the rule does to a weight, as one equation in unicode; see :func:`rule_report` for ``numbers``."""
+    found = _last_weight_line(rule.unicode(numbers=numbers))
+    # θ′ is a value from an earlier line, which one line cannot show: write it out. That is slower.
+    return _last_weight_line(rule.unicode(numbers=numbers, simplified=True)) if "′" in found else found
+
+
+def _last_weight_line(equations: str) -> str:
+    lines = equations.splitlines()
+    return next((line for line in reversed(lines) if line.startswith("θ")), lines[-1])
+
+
+def listing(entries: Mapping[str, str], *, width: int = WIDTH) -> str:
+    """Names with one description each, in two columns."""
+    names = max((len(name) for name in entries), default=0)
+    blank = " " * (names + 2)
+    lines = []
+    for name, text in entries.items():
+        first = f"{name:<{names}}  "
+        lines.append(textwrap.fill(text or "-", width, initial_indent=first, subsequent_indent=blank))
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=_INDENT, subsequent_indent=_INDENT + "    ", break_on_hyphens=False
+    ) or [_INDENT]

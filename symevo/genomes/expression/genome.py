@@ -32,7 +32,7 @@ from symevo.genomes.expression.grammar import Grammar
 from symevo.genomes.expression.match import genes_for
 from symevo.genomes.expression.operators import ExpressionOperators
 from symevo.genomes.expression.rule import express
-from symevo.rules.probe import Catalogue
+from symevo.rules.behaviour_index import BehaviourIndex
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
@@ -88,7 +88,7 @@ class Expression(Genome):
     ) -> None:
         super().__init__(preset)
         self.limits, self.grammar = limits or Limits(), Grammar(primitives)
-        self._catalogue = Catalogue()
+        self._catalogue = BehaviourIndex()
         ops = ExpressionOperators(self.grammar, self.limits)
         self.operators = {name: getattr(ops, name) for name in ("mate_subtrees", "mate_numbers", *RATES)}
 

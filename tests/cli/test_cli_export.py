@@ -119,6 +119,7 @@ def test_wrong_use_writes_nothing(argv: list[str], message: str, capsys: pytest.
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.slow
 def test_warnings_of_a_rule_are_one_line_each() -> None:
     command = [sys.executable, "-m", "symevo", "export", "theta = theta - g", "-o", "a.py"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

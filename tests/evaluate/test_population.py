@@ -69,7 +69,7 @@ def test_lockstep_training_is_the_plain_training(digits64, name, optimizer, hype
     assert outcomes[1]["loss"] > outcomes[0]["loss"]
 
 
-@pytest.mark.parametrize("backend", ["eager", "compiled"])
+@pytest.mark.parametrize("backend", ["eager", pytest.param("compiled", marks=pytest.mark.slow)])
 def test_shuffled_and_cut_generation_has_the_same_bits(digits, backend):
     rules = candidates(20)
     whole = train(digits, rules, seed=1, steps=STEPS, rows=20, backend=backend)

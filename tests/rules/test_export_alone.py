@@ -98,6 +98,7 @@ print("alone")
 """
 
 
+@pytest.mark.slow
 def test_a_file_needs_torch_alone(tmp_path: Path):
     (tmp_path / "found.py").write_text(source(CLASSICS.get("adamw"), name="Found"), encoding="utf-8")
     done = subprocess.run(

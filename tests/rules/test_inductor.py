@@ -64,6 +64,7 @@ def test_the_width_of_vectors_is_set_by_name(
     assert config.cpp.simdlen is None
 
 
+@pytest.mark.slow
 def test_other_vectors_are_compiled_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     with utils.fresh_cache():
         counters.clear()

@@ -177,7 +177,7 @@ def test_inlining_stops_before_it_explodes():
         known.add(label)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(programs(lines=1, depth=4))
 def test_back_from_sympy_is_the_same_to_sympy(program):
     for _, expr in program.statements:

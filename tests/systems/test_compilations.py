@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from symevo.config import resolve
@@ -12,6 +13,7 @@ from symevo.tasks import TASKS, Workload
 TWO_TASKS = ["digits-mlp", "quadratic"]
 
 
+@pytest.mark.slow
 def test_twenty_generations_compile_one_kernel_a_task(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel, "_cache", {})
     torch._dynamo.reset()

@@ -38,6 +38,7 @@ def fitness_alone(lr: float) -> float:
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["serial", "process", "scoop"])
+@pytest.mark.slow
 def test_a_run_full_of_faults_ends_well_and_says_why(tmp_path, engine):
     done = subprocess.run(
         [*command(tmp_path / "run", *engine), "--json"], capture_output=True, text=True, timeout=800, check=False
@@ -74,6 +75,7 @@ def alive(marker: str) -> list[str]:
 
 
 @pytest.mark.parametrize("engine", ENGINES[1:], ids=["process", "scoop"])
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_a_checkpoint_and_the_resume_command(tmp_path, engine):
     out = tmp_path / "run"
     process = subprocess.Popen(  # a hanging candidate keeps generation 0 open

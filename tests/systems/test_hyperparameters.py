@@ -39,12 +39,10 @@ def reference(tmp_path_factory):
     return folder / "run", essence(finished(command(folder / "run", "--engine", "serial"), environment(folder, 0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine",
-    [
-        ("--engine", "process", "--workers", "2"),
-        pytest.param(("--scoop", "--workers", "2"), marks=pytest.mark.slow),
-    ],
+    [("--engine", "process", "--workers", "2"), ("--scoop", "--workers", "2")],
     ids=["process", "scoop"],
 )
 def test_every_engine_gives_the_same_run(tmp_path, reference, engine):

@@ -55,6 +55,7 @@ def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symev
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the budget that users have: 20 searches from other seeds needed a quarter of it at most."""
     controllers = np.zeros(SIZE)

@@ -43,12 +43,10 @@ def reference(tmp_path_factory):
     return of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine",
-    [
-        ("--engine", "process", "--workers", "2"),
-        pytest.param(("--scoop", "--workers", "2"), marks=pytest.mark.slow),
-    ],
+    [("--engine", "process", "--workers", "2"), ("--scoop", "--workers", "2")],
     ids=["process", "scoop"],
 )
 @pytest.mark.parametrize("system", SYSTEMS)

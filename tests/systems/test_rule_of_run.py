@@ -61,6 +61,7 @@ def test_any_candidate_is_taken_for_its_own_rule(run: api.Run, rank: int) -> Non
     assert symevo.rule(one).to_json() == one.rule.to_json() != run.best.rule.to_json()
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_run_for_a_rule(run: api.Run, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     folder = shlex.quote(str(run.path))
 

@@ -49,6 +49,7 @@ def reference(tmp_path_factory):
 
 
 @pytest.mark.parametrize("engine", [("--engine", "process", "--workers", "2"), ("--scoop", "--workers", "2")])
+@pytest.mark.slow
 def test_every_engine_gives_the_same_run(tmp_path, reference, engine):
     summary = finished(command(tmp_path / "run", "--backend", "eager", *engine), environment(tmp_path, 1))
     assert essence(summary) == reference
@@ -70,6 +71,7 @@ def kill_during(arguments: list[str], environ: dict[str, str], generation: int, 
     assert process.returncode in (-signal.SIGKILL, 0)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_three_moments_is_the_uninterrupted_run(tmp_path, reference):
     out, rng = tmp_path / "run", random.Random(7)
     slow = ["--backend", "eager", "--workers", "2"]

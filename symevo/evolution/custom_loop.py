@@ -30,6 +30,7 @@ from symevo.seeds import seed_for
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
+    from symevo.training.job import Outcome, OutcomeKey
 from statistics import fmean
 
 from symevo.runs.saving import controllers_file
@@ -254,13 +255,13 @@ class _Kept:
     def folder(self) -> Path:
         return self.store.folder
 
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
+    def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
         self.store.save_trainings(trainings)
 
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
+    def training(self, identity: str, task: str, seed: int, steps: int) -> dict[str, Any] | None:
         from symevo.training.snapshots import named, path_of, read
 
-        outcome = self.store.training(identity, task, seed)
+        outcome = self.store.training(identity, task, seed, steps)
         if outcome is not None and "digest" in outcome:
             try:
                 read(path_of(self.weights, named(identity, seed)), expected=outcome["digest"])
@@ -315,9 +316,9 @@ class ScoringDriver(PhasedDriver):
         }
         self.store.conclude([entry for _, entry, _ in ranked], replays)
 
-    def _outcomes(self, individuals: list[Any], phases: range) -> list[list[dict[str, Any]]]:
+    def _outcomes(self, individuals: list[Any], phases: range) -> list[list[Outcome]]:
         """Outcomes of individuals on the networks of these phases."""
-        found: list[list[dict[str, Any]]] = [[] for _ in individuals]
+        found: list[list[Outcome]] = [[] for _ in individuals]
         for phase in phases:
             moved = [self.genome.individual(one.numbers, phase) for one in individuals]
             outcomes = self.evaluator.more([self.trainee(one) for one in moved], [0])

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any
 
-from symevo.reporting import comparison_figures as figures
 from symevo.reporting.compared import TUNED, Compared, Comparison, Entry, Pair
-from symevo.reporting.figures import forest
-from symevo.reporting.figures.comparison import area
+from symevo.reporting.figures import comparison as figures
+from symevo.reporting.figures.comparison import area, forest
 from symevo.reporting.html.parts import (
     FigureWriter,
     PageContext,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from symevo.reporting.compared import Comparison
 from symevo.reporting.figures import by_generation, schedule_steps, shares
-from symevo.reporting.figures.search import Place, trade_off
+from symevo.reporting.figures.points import Place, trade_off
 from symevo.reporting.html.parts import (
     NETWORKS,
     FigureWriter,

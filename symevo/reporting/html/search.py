@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from symevo.reporting.figures import by_generation, by_step, scatter_numbers, shares
-from symevo.reporting.figures.search import Key, family
+from symevo.reporting.figures.points import Key, family
 from symevo.reporting.html.parts import (
     Evaluation,
     FigureWriter,

@@ -103,7 +103,7 @@ def _writable(path: Path) -> None:
 
 def _written(data: dict[str, Any], path: Path) -> dict[str, Any]:
     from symevo.comparison.result import write
-    from symevo.reporting.comparison_figures import draw
+    from symevo.reporting.figures.comparison import draw
 
     folder = path.with_suffix("")
     found = {**data, "figures": [f"{folder.name}/{one.name}" for one in draw(data, folder)]}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from symevo.reporting.compared import Comparison, Entry, read_comparison
+from symevo.reporting.compared import Comparison, Entry
 from symevo.reporting.figures import by_step, curves, profile
 from symevo.statistics import expected_best_interval
 
@@ -14,11 +13,11 @@ _BELOW = 0.9
 """Scores are drawn down to this share of the best."""
 
 
-def draw(data: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw(found: Comparison, folder: Path) -> list[Path]:
     """Draws all figures.
 
     Args:
-        data: What :func:`symevo.comparison.session.compare` returns.
+        found: The comparison.
         folder: Is made where there is none.
 
     Returns:
@@ -27,7 +26,6 @@ def draw(data: Mapping[str, Any], folder: Path) -> list[Path]:
     Raises:
         UserError: They cannot be written.
     """
-    found = read_comparison(data, source="the comparison")
     files = profiles(folder, "profile", found, title="Performance profile")
     for task in found.tasks:
         files += budgets(folder, f"budget-{task}", found, task, title=f"Tuning budget on {task}")

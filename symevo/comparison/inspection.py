@@ -207,7 +207,7 @@ def _columns(seen: Recorded, statistics: Sequence[str]) -> Columns:
 def _described(found: Surrogate) -> dict[str, Any]:
     """A formula in print, and all that it takes to compute it."""
     from symevo.rules.expression import names_in, walk
-    from symevo.rules.printing.sympy_io import from_sympy, to_sympy
+    from symevo.rules.printing.symbolic import from_sympy, to_sympy
     from symevo.rules.printing.text import Unicode
 
     forms = [found.expr, from_sympy(to_sympy(found.expr))]

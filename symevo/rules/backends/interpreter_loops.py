@@ -30,7 +30,8 @@ MAX_ARITY = 3
 COPY = "copy"
 """A loop beside those of the table: ``out[i] = x[i]``."""
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("interpreter.py", "lanes.py", "primitives.py"))
+_HERE = Path(__file__)
+SOURCES = (_HERE.with_name("interpreter.py"), _HERE, _HERE.parents[1] / "primitives.py")
 """What the machine code of these loops, and of the interpreter's, depends on."""
 
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}

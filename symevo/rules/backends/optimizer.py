@@ -14,7 +14,7 @@ from symevo.errors import UserError
 from symevo.rules.backends.compiled import Checked, Item, compute_dtype, fused_update
 from symevo.rules.backends.scalars import Scalars
 from symevo.rules.hyper import GROUP_KEYS, mistaken, number, plain
-from symevo.rules.rule import Rule, Ruled, RuleWarning
+from symevo.rules.program import Rule, Ruled, RuleWarning
 from symevo.rules.rule import rule as as_rule
 
 COUNT = "t"

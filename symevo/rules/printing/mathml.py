@@ -12,7 +12,7 @@ from html import escape
 
 from symevo.rules.expression import Expr, Op
 from symevo.rules.printing.text import Unicode
-from symevo.rules.rule import Rule
+from symevo.rules.program import Rule
 
 _MINUS = "<mo>−</mo>"
 _ACCENTS = {"hat": "^", "bar": "¯", "tilde": "~"}

@@ -17,6 +17,7 @@ import torch
 
 from symevo.errors import UserError
 from symevo.rules.backends.inductor import compile_graph
+from symevo.rules.backends.layout import Segment
 from symevo.rules.backends.lowering import Lowered, Slot, lower
 from symevo.rules.expression import Name, Num
 from symevo.rules.primitives import PRIMITIVES
@@ -38,11 +39,13 @@ class Kernel:
         lowered: Slots and states that a call needs.
         compilations: How often the function was compiled; 0 for the eager backend, never more than 1
             otherwise.
+        layout: Where each parameter lies in a row, see :class:`symevo.rules.backends.base.Update`.
     """
 
     lowered: Lowered
     function: StepFunction
     compilations: int = 0
+    layout: tuple[Segment, ...] = ()
 
     @property
     def states(self) -> int:
@@ -81,6 +84,7 @@ def kernel_for(
     dtype: torch.dtype,
     device: torch.device,
     backend: str = "compiled",
+    layout: tuple[Segment, ...] = (),
 ) -> Kernel:
     """The kernel of a program for one shape class, made once per process.
 
@@ -90,12 +94,14 @@ def kernel_for(
         dtype: Of weights, states and slots.
         device: Where it runs.
         backend: One of :data:`BACKENDS`; compiled and eager agree up to rounding, so a run keeps to one.
+        layout: Where the parameters lie in a row.
     """
     if backend not in BACKENDS:
         raise UserError(f"unknown kernel backend {backend!r}: known: {', '.join(BACKENDS)}")
-    key = (program.lines, shape, dtype, str(device), backend)
+    key = (program.lines, shape, dtype, str(device), backend, layout)
     if key not in _cache:
         _cache[key] = _build(program, backend)
+        _cache[key].layout = layout
     return _cache[key]
 
 

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from symevo.errors import UserError
 from symevo.native.cache import CACHE_LINE
+from symevo.rules.backends.layout import Segment
 
 # Draws a dropout mask: (shape of one sample, batch size, probability) -> [B, *shape].
 MaskSource = Callable[[torch.Size, int, float], Tensor]
@@ -207,15 +208,6 @@ class Dropout(Layer):
 
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
         return dy if self.saved is None else dy.mul_(self.saved)
-
-
-class Segment(NamedTuple):
-    """Where one parameter tensor lies in the flat weights: ``theta[:, start:stop]`` holds it, row by row."""
-
-    name: str
-    start: int
-    stop: int
-    shape: torch.Size
 
 
 def segments_of(model: nn.Module) -> tuple[Segment, ...]:

@@ -1,40 +1,24 @@
-"""``symevo run`` and its flags."""
+"""``symevo run``: search for an optimizer."""
 
 from __future__ import annotations
 
-from functools import partial
+import contextlib
+import re
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from symevo.cli.commands import run as commands
-from symevo.cli.options import TASKS_FROM, Job, Version, app, option
+from symevo.cli.app import TASKS_FROM, Version, option, print_json, told
 from symevo.errors import UserError
-
-_RUN_HELP = """Searches for an optimizer, and prints the best rules at the end.
-
-SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which beats --preset.
-
-\b
-Examples:
-  symevo run expression --preset quick
-  symevo run expression --max-states 1 --primitives ema,sign,mix,ratio,root
-  symevo run hyperparameters --rule adamw --tune lr,weight_decay,beta1
-  symevo run hyperparameters --rule runs/term-sum-…
-  symevo run --preset paper --device cuda --out runs/paper
-  symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
-  symevo run --tasks-from my_task.py --tasks my-task --steps 500
-  symevo run --seed-rules adamw --seed-rules "theta = theta - lr*sign(g)"
-  symevo run --config search.toml --time-budget 30m --json > result.json
-  symevo run --resume runs/term-sum-20260131-120000 --workers 8
-
-The same settings and seed give the same run, whatever the engine, the workers or an interruption.
-"""
+from symevo.registry import nearest
+from symevo.settings.model import Settings
+from symevo.settings.resolution import import_files, read_toml, resolve, resumed
 
 
-@app.command(help=_RUN_HELP)
-def run(  # noqa: D103  (its help is _RUN_HELP)
+def run(
     context: typer.Context,
     system: Annotated[
         str | None, typer.Argument(metavar="[SYSTEM]", help="Default: term-sum.", show_default=False)
@@ -121,9 +105,44 @@ def run(  # noqa: D103  (its help is _RUN_HELP)
     json: Annotated[bool, option("Print one JSON object and nothing else.", "--json")] = False,
     quiet: Annotated[bool, option("No progress on standard error.", "--quiet")] = False,
     version: Version = False,
-) -> Job:
-    request = commands.Request(flags=_flags(context.params), config=config, resume=resume)
-    return partial(commands.run, request, argv=context.obj, as_json=json, quiet=quiet)
+) -> int:
+    """SYSTEM is one of those that 'symevo systems' lists. Flags beat --config, which beats --preset.
+
+    \b
+    Examples:
+      symevo run expression --preset quick
+      symevo run expression --max-states 1 --primitives ema,sign,mix,ratio,root
+      symevo run hyperparameters --rule adamw --tune lr,weight_decay,beta1
+      symevo run hyperparameters --rule runs/term-sum-…
+      symevo run --preset paper --device cuda --out runs/paper
+      symevo run --tasks digits-mlp,digits-deep --seed 7 --workers 2
+      symevo run --tasks-from my_task.py --tasks my-task --steps 500
+      symevo run --seed-rules adamw --seed-rules "theta = theta - lr*sign(g)"
+      symevo run --config search.toml --time-budget 30m --json > result.json
+      symevo run --resume runs/term-sum-20260131-120000 --workers 8
+
+    The same settings and seed give the same run, whatever the engine, the workers or an interruption.
+    """
+    flags = {**(read_toml(config) if config else {}), **_flags(context.params)}
+    with contextlib.redirect_stdout(sys.stderr):  # what a user's file prints is no result
+        settings = _settings(flags, resume)
+    if settings.engine == "scoop":
+        from symevo.engines.scoop.supervisor import inside_scoop, supervise
+
+        if not inside_scoop():
+            return supervise(context.obj, settings.workers)
+    from symevo.evolution import evolve as api
+
+    with told(quiet) as progress:
+        if resume is None:
+            result = api.start(settings, progress=progress)
+        else:
+            result = api.resume(resume, flags, progress=progress)
+    if json:
+        print_json(result.summary() | {"run": str(resume or flags.get("out") or result.path)})
+    else:
+        print(result)
+    return 0
 
 
 _NOT_SETTINGS = frozenset({"context", "config", "scoop", "resume", "json", "quiet", "version"})
@@ -142,3 +161,40 @@ def _flags(params: dict[str, Any]) -> dict[str, Any]:
     for name in ("tasks_from", "seed_rules"):  # typer may give an empty list where the flag is absent
         flags[name] = [str(item) for item in flags[name]] if flags[name] else None
     return {name: value for name, value in flags.items() if value is not None}
+
+
+def _settings(flags: Mapping[str, Any], resume: Path | None) -> Settings:
+    """The settings of the run; those of a resumed run come from its folder."""
+    if resume is None:
+        files = flags.get("tasks_from")
+        if (flags.get("seed_rules") or flags.get("rule")) and isinstance(files, list):
+            import_files([Path(path) for path in files if isinstance(path, str) and Path(path).is_file()])
+        settings = resolve(flags)
+        if not settings.tasks_from:
+            _check_tasks(settings.tasks)
+        return settings
+    from symevo.evolution import evolve as api
+
+    recorded = api.load(resume).settings
+    return resumed({**recorded.search_settings(), **recorded.execution_settings()}, flags)
+
+
+def _check_tasks(names: tuple[str, ...]) -> None:
+    """Refuses an unknown task before torch is loaded, which takes seconds.
+
+    Raises:
+        UserError: A name is none of the built-in tasks.
+    """
+    known = built_in_tasks()
+    for name in names:
+        if known and name not in known:
+            raise UserError(f"unknown task {name!r}: {nearest(name, known)}")
+
+
+def built_in_tasks() -> list[str]:
+    """The names that the functions of the zoo are registered under, read from its source; empty without the source."""
+    import symevo
+
+    files = (Path(symevo.__file__).parent / "tasks" / "zoo").glob("*.py")
+    texts = [path.read_text(encoding="utf-8") for path in files]
+    return sorted(name for text in texts for name in re.findall(r'^@built_in\("([^"]+)"\)', text, re.MULTILINE))

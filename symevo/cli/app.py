@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from symevo import __version__
 from symevo.errors import UserError
@@ -72,7 +72,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-TASKS_FROM = "Python file that makes tasks or primitives of your own."
 Version = Annotated[
     bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True, show_default=False)
 ]
@@ -81,7 +80,9 @@ Json = Annotated[bool, option("Print JSON.", "--json")]
 Latex = Annotated[bool, option("Print the equations in LaTeX.", "--latex")]
 Quiet = Annotated[bool, option("No progress on standard error.", "--quiet")]
 DataDir = Annotated[Path | None, option("Folder of data sets.", metavar="DIR")]
-TasksFrom = Annotated[list[Path] | None, option(TASKS_FROM, metavar="FILE.py")]
+TasksFrom = Annotated[
+    list[Path] | None, option("Python file that makes tasks or primitives of your own.", metavar="FILE.py")
+]
 
 
 class Subcommands(TyperGroup):
@@ -94,9 +95,11 @@ class Subcommands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, first_line = COMMANDS[cmd_name]
-        function = getattr(import_module(f"symevo.cli.{module}"), cmd_name)
+        home = import_module(f"symevo.cli.{module}")
+        function = getattr(home, "prepared", lambda one: one)(getattr(home, cmd_name))
         one = typer.Typer(add_completion=False, rich_markup_mode=None)
-        one.command(cmd_name, help=f"{first_line}\n\n{getdoc(function) or ''}")(_deferred(function))
+        text = f"{first_line}\n\n{getdoc(function) or ''}"
+        one.command(cmd_name, cls=getattr(home, "Command", TyperCommand), help=text)(_deferred(function))
         return typer.main.get_command(one)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -142,6 +145,8 @@ def parse(argv: list[str]) -> Job | int:
     Raises:
         UserError: No command line of ours.
     """
+    if argv[:1] == ["run"]:
+        import_module("symevo.cli.run").import_early(argv)
     command = typer.main.get_command(app)
     try:
         job: Any = command.main(args=list(argv), prog_name="symevo", standalone_mode=False, obj=list(argv))

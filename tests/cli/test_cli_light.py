@@ -32,6 +32,7 @@ def modules_of(line: str) -> tuple[int, set[str]]:
         ("run --populaton 8", 2, HEAVY),
         ("run --tasks digits-mpl", 2, HEAVY),
         ("run --preset papr", 2, HEAVY),
+        ("run term-sun", 2, HEAVY),
     ],
 )
 def test_nothing_heavy_is_loaded(line: str, code: int, absent: set[str]) -> None:

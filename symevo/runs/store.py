@@ -214,6 +214,11 @@ class Store:
         row = self._db.execute(query, (identity, task, seed)).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def outcomes(self) -> dict[tuple[str, str, int], str]:
+        """All stored outcomes by identity, task and seed, as JSON text."""
+        query = "SELECT identity, task, seed, outcome FROM trainings"
+        return {(identity, task, seed): outcome for identity, task, seed, outcome in self._db.execute(query)}
+
     # generations
 
     def close_generation(

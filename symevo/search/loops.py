@@ -4,11 +4,12 @@ A loop is two steps, of which :func:`evolve` makes a search: on one population o
 in one ``toolbox.map``. The caller stores, shows, or stops what it yields. To write another loop, write the two steps
 and register them.
 
-Proposals: new individuals for loops that judge each one before it is trained.
+Loops that judge each child before it is trained take their offspring from :func:`make_offspring`.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -22,12 +23,12 @@ from symevo.registry import Registry
 from symevo.search.islands import SINGLE, Islands
 
 TRIES = 20
-"""Individuals of one source that may be refused for one place: children, and after them random newcomers."""
+"""Individuals of one source that may be refused for one place: children, and after them random individuals."""
 MATE = 0.3
 """Share of children that are crossed; the others have one parent and one mutation."""
 
 
-class Gate:
+class OffspringFilter:
     """Lets an individual through if it is worth training and is not known, and keeps count.
 
     Args:
@@ -66,7 +67,7 @@ class Gate:
         return False
 
 
-def newcomer(toolbox: Any) -> Any:
+def random_individual(toolbox: Any) -> Any:
     """A random individual."""
     one = toolbox.individual()
     one.birth, one.bar = {"parents": [], "operator": "random"}, None
@@ -83,9 +84,9 @@ def admitted(toolbox: Any, *sources: Callable[[], Any]) -> Any:
     return None
 
 
-def brood(toolbox: Any, pick: Callable[[], Any], count: int, *, progress: float) -> list[Any]:
-    """As many children as asked for, each new and worth training, or a random newcomer; fewer if none can be found."""
-    make, random_one = partial(child, toolbox, pick, progress=progress), partial(newcomer, toolbox)
+def make_offspring(toolbox: Any, pick: Callable[[], Any], count: int, *, progress: float) -> list[Any]:
+    """Make ``count`` children, each new and worth training; random individuals, or fewer, where none can be found."""
+    make, random_one = partial(child, toolbox, pick, progress=progress), partial(random_individual, toolbox)
     found = (admitted(toolbox, make, random_one) for _ in range(count))
     return [one for one in found if one is not None]
 
@@ -105,6 +106,15 @@ def child(toolbox: Any, pick: Callable[[], Any], *, progress: float) -> Any:
     del new.fitness.values
     new.birth = {"parents": [parent.origin for parent in parents], "operator": operator}
     return new
+
+
+CONTROL = "control"
+"""Operator of an individual that is scored beside the others and never a parent."""
+
+
+def or_infinite(loss: float | None) -> float:
+    """The loss; infinite for a network that did not train to its end (None), so that it is last in any order."""
+    return math.inf if loss is None else loss
 
 
 class Generation(NamedTuple):

@@ -11,8 +11,8 @@ import pytest
 
 from symevo.genomes.base import clone
 from symevo.genomes.weights import Heredity, Weights, mutation_rate, share
-from symevo.search.gadam import chances, facts, gadam, normalised, settled
 from symevo.search.loops import Generation
+from symevo.systems.gadam import chances, facts, gadam, normalised, settled
 
 LOSSES = [0.5, 2.0, 1.25, 0.8]
 

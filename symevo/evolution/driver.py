@@ -18,7 +18,7 @@ from symevo.evolution.planning import make_plan
 from symevo.genomes.base import Decoded, carried
 from symevo.reporting.progress import Progress
 from symevo.reporting.text.tables import one_line
-from symevo.runs import Store
+from symevo.runs import Evaluation, Store
 from symevo.search.loops import Generation, OffspringFilter
 from symevo.search.system import System, polishing
 from symevo.search.toolbox import make_toolbox, statistics
@@ -135,12 +135,12 @@ class Driver:
         record, population = last
         past: list[list[Any]] = [[] for _ in range(record["gen"] + 1)]
         for evaluation in self.store.evaluations():
-            individual = self._individual(evaluation, [evaluation["gen"], evaluation["place"]])
-            individual.birth = {"parents": evaluation["parents"], "operator": evaluation["operator"]}
+            individual = self._individual(evaluation, [evaluation.gen, evaluation.place])
+            individual.birth = {"parents": evaluation.parents, "operator": evaluation.operator}
             if polishing(self.settings):  # nothing else looks back
-                past[evaluation["gen"]].append(individual)
-            self.evaluator.recall(self.decoded(individual).identity, evaluation)
-            if evaluation["status"] == "ok":
+                past[evaluation.gen].append(individual)
+            self.evaluator.recall(self.decoded(individual).identity, dict(evaluation))
+            if evaluation.status == "ok":
                 self.hall.update([individual])
         people = [self._individual(one, one["origin"]) for one in population]
         self.loop.opened(people)
@@ -163,8 +163,8 @@ class Driver:
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         gen, population, evaluated = generation
         rows = [self._evaluation(gen, one, known) for one in evaluated]
-        self.hall.update([one for one, row in zip(evaluated, rows, strict=True) if row["status"] == "ok"])
-        new = {row["identity"] for row in rows} - known
+        self.hall.update([one for one, row in zip(evaluated, rows, strict=True) if row.status == "ok"])
+        new = {row.identity for row in rows} - known
         record = {
             "gen": gen,
             **self._statistics.compile(population),
@@ -199,25 +199,19 @@ class Driver:
             for name, (tried, valid) in sorted(self.filter.operators.items())
         }
 
-    def _evaluation(self, gen: int, individual: Any, known: set[str]) -> dict[str, Any]:
+    def _evaluation(self, gen: int, individual: Any, known: set[str]) -> Evaluation:
         decoded = self.decoded(individual)
-        identity = decoded.identity
-        verdict = self.evaluator.verdicts[identity]
-        return {
-            "gen": gen,
-            "place": individual.origin[1],
-            "genome": decoded.genes,
-            "rule": decoded.rule.to_json(),
-            "identity": identity,
-            "fitness": verdict.fitness,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "per_task": verdict.per_task,
-            "seconds": self.evaluator.seconds[identity],
-            "cached": int(identity in known),
-            "parents": individual.birth["parents"],
-            "operator": individual.birth["operator"],
-        }
+        return Evaluation(
+            gen=gen,
+            place=individual.origin[1],
+            genome=decoded.genes,
+            rule=decoded.rule.to_json(),
+            identity=decoded.identity,
+            **vars(self.evaluator.verdicts[decoded.identity]),
+            seconds=self.evaluator.seconds[decoded.identity],
+            cached=int(decoded.identity in known),
+            **individual.birth,
+        )
 
     def _make_engine(self, setup: tuple[str, Any]) -> Engine:
         settings = self.settings

@@ -15,7 +15,7 @@ from symevo.errors import RuleError, UserError
 from symevo.reporting.measures import operators, proposals
 from symevo.reporting.text.tables import run_report
 from symevo.rules.rule import Rule
-from symevo.runs import FILE, Store
+from symevo.runs import FILE, Evaluation, Store
 from symevo.runs.candidate import Candidate
 from symevo.search.loops import CONTROL
 from symevo.search.pareto import pareto_front, pick
@@ -64,9 +64,9 @@ class Run:
             self.ranking, self.replays = opened.conclusion()
             self.evaluations = list(opened.evaluations())
             self._outcomes = opened.outcomes()
-        first: dict[str, dict[str, Any]] = {}
+        first: dict[str, Evaluation] = {}
         for one in self.evaluations:
-            first.setdefault(one["identity"], one)
+            first.setdefault(one.identity, one)
         self._distinct = list(first.values())
 
     def __str__(self) -> str:
@@ -84,7 +84,7 @@ class Run:
 
         Networks are those that are left at the end, best first by the loss on the whole validation split.
         """
-        tried = [one for one in self._distinct if one["status"] == "ok" and one["operator"] != CONTROL]
+        tried = [one for one in self._distinct if one.status == "ok" and one.operator != CONTROL]
         found = [replace(candidate_of(one), settings=self.settings) for one in tried]
         if self.ranking:
             named = {one.identity: one for one in found}
@@ -238,16 +238,16 @@ class Trial:
         return mean([accuracy for _, accuracy in self.per_task.values()])
 
 
-def _trial(run: Run, evaluation: Mapping[str, Any]) -> Trial:
-    identity, settings, ended = evaluation["identity"], run.settings, evaluation["status"] == "ok"
+def _trial(run: Run, evaluation: Evaluation) -> Trial:
+    identity, settings, ended = evaluation.identity, run.settings, evaluation.status == "ok"
     rows = {
         task: [run.training(identity, task, seed) or {} for seed in range(settings.seeds)] for task in settings.tasks
     }
     return Trial(
-        numbers=evaluation["genome"],
+        numbers=evaluation.genome,
         identity=identity,
-        gen=evaluation["gen"],
-        fitness=evaluation["fitness"],
+        gen=evaluation.gen,
+        fitness=evaluation.fitness,
         per_task={
             task: (_mean_of(group, "loss"), _mean_of(group, "accuracy")) if ended else (None, None)
             for task, group in rows.items()
@@ -272,9 +272,7 @@ class Trained(Protocol):
     def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None: ...
 
 
-def lineage(
-    trained: Trained, evaluations: Iterable[Mapping[str, Any]], settings: Settings, name: str
-) -> list[dict[str, Any]]:
+def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
     """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
 
     Args:
@@ -286,7 +284,7 @@ def lineage(
     Returns:
         ``genome`` of each, and its ``outcomes`` by training seed.
     """
-    genomes = {one["identity"]: one["genome"] for one in evaluations}
+    genomes = {one.identity: one.genome for one in evaluations}
     found: list[dict[str, Any]] = []
     before: str | None = name
     while before is not None:
@@ -308,7 +306,7 @@ def run_folder(path: str | Path) -> Path:
     return path.parent if path.name == FILE and path.is_file() else path
 
 
-def candidate_of(evaluation: dict[str, Any]) -> Candidate:
+def candidate_of(evaluation: Evaluation) -> Candidate:
     """The candidate of a stored evaluation.
 
     Raises:
@@ -318,14 +316,14 @@ def candidate_of(evaluation: dict[str, Any]) -> Candidate:
     return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
 
 
-def _rule(evaluation: dict[str, Any]) -> Rule:
+def _rule(evaluation: Evaluation) -> Rule:
     """The rule of an evaluation.
 
     Raises:
         UserError: It cannot be read, perhaps for lack of a primitive of the user's own.
     """
     try:
-        return Rule.from_json(evaluation["rule"])
+        return Rule.from_json(evaluation.rule)
     except RuleError as error:
         made = "unknown function" in str(error)
         more = "; if a file of yours makes it, import that first (--tasks-from FILE.py)" if made else ""

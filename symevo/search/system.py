@@ -14,8 +14,7 @@ from symevo.registry import Registry
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.search.cma_es import polish
-from symevo.search.islands import Islands
-from symevo.search.loops import LOOPS, Generation, admitted, evolve, random_individual
+from symevo.search.loops import LOOPS, Generation, Islands, admitted, evolve, random_individual
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings

@@ -53,8 +53,8 @@ def genome(settings: Settings) -> Weights:
     preset = "paper" if settings.preset == "paper" else "default"
     said = {"mutation": settings.mutation, "noise": settings.noise, "scale": settings.noise_scale}
     said["inherit"] = settings.inherit
-    heredity = replace(PRESETS[preset], **{name: value for name, value in said.items() if value is not None})
-    return Weights(preset, rule=trained_by(settings, "adam"), heredity=heredity)
+    crossover = replace(PRESETS[preset], **{name: value for name, value in said.items() if value is not None})
+    return Weights(preset, rule=trained_by(settings, "adam"), crossover=crossover)
 
 
 def stretch(settings: Settings, phase: int) -> dict[str, Any]:

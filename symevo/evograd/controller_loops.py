@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from symevo.evograd.layout import FEATURES, STATISTICS
+from symevo.native import vectors
 from symevo.native.cache import array, compiled, pointer
 from symevo.native.vectors import Memory, Vector
 
@@ -33,7 +34,7 @@ HIDDEN, MIDDLE, ANSWERS, WIDTH = 16, 4, 2, 8
 BYTES = 64
 """Of a vector: a line of the cache."""
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("controller_loops.py", "vectors.py"))
+_SOURCES = (Path(__file__), Path(vectors.__file__))
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 
 # Places of addresses, after the four signals, and of vectors in the room of a call.

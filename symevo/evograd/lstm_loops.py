@@ -27,6 +27,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from symevo.evograd.layout import CELLS
+from symevo.native import vectors
 from symevo.native.cache import array, compiled, pointer
 from symevo.native.vectors import Memory, Vector
 
@@ -39,7 +40,7 @@ STATES = 2 * CELLS
 BYTES = 64
 """Of a vector: a line of the cache."""
 
-_SOURCES = tuple(Path(__file__).with_name(name) for name in ("memory_loops.py", "vectors.py"))
+_SOURCES = (Path(__file__), Path(vectors.__file__))
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
 _ROWS = GATES * CELLS
 _COLUMNS = 1 + INPUTS + CELLS

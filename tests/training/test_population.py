@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from symevo.genomes.term_sum.genome import TermSum
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
 from symevo.tasks import TASKS, Workload

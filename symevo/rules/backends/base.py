@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from symevo.errors import UserError
-from symevo.rules.backends.kernel import BACKENDS as KERNELS
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import BACKENDS as KERNELS
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.program import Program
 
 BACKENDS = (*KERNELS, "interpreter")
@@ -55,7 +55,7 @@ class Update(Protocol):
         slots: torch.Tensor,
         alive: torch.Tensor,
     ) -> None:
-        """One step, in place; see :meth:`symevo.rules.backends.kernel.Kernel.__call__`."""
+        """One step, in place; see :meth:`symevo.rules.backends.compiled.Kernel.__call__`."""
         ...
 
 

@@ -30,7 +30,6 @@ from scipy import stats
 
 import symevo
 from symevo.rules.rule import Rule
-from symevo.runs.history import trials
 from symevo.tasks import TASKS, Workload
 from symevo.training.lockstep import train
 
@@ -117,7 +116,7 @@ def one_search(settings: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         run = symevo.evolve("hyperparameters", **settings, out=f"{folder}/run")
         seconds = time.perf_counter() - start
-        tried = trials(run.path, run.settings)
+        tried = run.trials
         best = tried[0]
         return {
             "seed": run.settings.seed, "trials": len(tried), "seconds": seconds, "loss": best.loss,

@@ -66,29 +66,22 @@ def report(
 def read_context(run: Any) -> PageContext:
     """All that a page says of a run, read from its folder."""
     from symevo.reporting.html import PageContext
-    from symevo.runs import Store
+    from symevo.search.system import finds
     from symevo.systems import SYSTEMS
 
     settings = run.settings
-    system = SYSTEMS.get(settings.system)
-    store = Store.open(run.path)
-    try:
-        evaluations, versions = list(store.evaluations()), store.about("versions")
-        outcomes = {
-            identity: {
-                task: [row for seed in range(settings.seeds) if (row := store.training(identity, task, seed))]
-                for task in settings.tasks
-            }
-            for identity in {one["identity"] for one in evaluations}
+    outcomes = {
+        identity: {
+            task: [row for seed in range(settings.seeds) if (row := run.training(identity, task, seed))]
+            for task in settings.tasks
         }
-    finally:
-        store.close()
-    tuned = settings.system == "hyperparameters"
-    phases = system.phases(settings)
+        for identity in {one["identity"] for one in run.evaluations}
+    }
+    ranges = getattr(SYSTEMS.get(settings.system).genome(settings), "ranges", {})
     return PageContext(
-        run, evaluations, outcomes, versions, str(run),
-        scales={name: one.scale for name, one in system.genome(settings).ranges.items()} if tuned else {},
-        descent=_descent(run) if phases and phases.networks else None,
+        run, run.evaluations, outcomes, run.versions, str(run),
+        scales={name: one.scale for name, one in ranges.items()},
+        descent=_descent(run) if finds(settings) == "networks" else None,
         timetable=_timetable(run) if settings.mode == "dynamic" else None,
         comparison=_comparison(run.path / COMPARISON),
     )  # fmt: skip
@@ -102,7 +95,7 @@ def _descent(run: Any) -> tuple[list[int], list[float]]:
 
 def _timetable(run: Any) -> Any:
     from symevo.systems import SYSTEMS
-    from symevo.systems.dynamic import timetable
+    from symevo.systems.hyperparameters import timetable
 
     return timetable(run, SYSTEMS.get(run.settings.system).genome(run.settings))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from symevo.errors import Interrupted, UserError
-from symevo.evolution.custom_loop import LiveDriver, ScoringDriver
 from symevo.evolution.driver import Driver
 from symevo.evolution.evaluator import TaskPlan
 from symevo.evolution.planning import (
@@ -17,7 +16,6 @@ from symevo.evolution.planning import (
     pick_backend,
     pick_device,
     register_task,
-    seeded_individuals,
     with_tasks,
 )
 from symevo.evolution.tensorboard import TensorBoard, check_installed
@@ -28,6 +26,7 @@ from symevo.runs.run import Candidate as Candidate
 from symevo.runs.run import Run as Run
 from symevo.runs.run import run_folder
 from symevo.search.loops import LOOPS
+from symevo.search.system import seeded_individuals
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
 from symevo.settings.resolution import resolve, resumed
@@ -183,22 +182,19 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
     if list(settings.tasks_from) != store.about("settings")["search"]["tasks_from"]:
         store.moved(settings.tasks_from)
     system = SYSTEMS.get(settings.system)
-    births = LOOPS.get(settings.loop)().births(settings.population, settings.elites)
-    evaluations = settings.population + (settings.generations - 1) * births
-    phases = system.phases(settings)
-    if phases:
-        evaluations = settings.generations * phases.individuals(settings)
-    trainings = evaluations * len(planned.plans) * settings.seeds
+    loop = system.loop(settings)
+    trainings = loop.evaluations * len(planned.plans) * settings.seeds
     if settings.tensorboard:
         progress = TensorBoard(progress, store, settings)
     try:
-        progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=settings.steps)
-        if phases and (more := phases.closing(settings)):
-            progress.message(f"after the last generation at most {more:,} trainings more, on networks drawn anew")
+        progress.plan(settings, evaluations=loop.evaluations, trainings=trainings, steps=settings.steps)
+        if loop.closing:
+            progress.message(
+                f"after the last generation at most {loop.closing:,} trainings more, on networks drawn anew"
+            )
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
-        kind = (LiveDriver if phases.networks else ScoringDriver) if phases else Driver
-        driver = kind(
+        driver = Driver(
             system,
             settings,
             tasks=planned.plans,
@@ -208,7 +204,7 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
             engine=engine,
         )
         driver.run()
-        run = Run(store.folder)
+        run = Run(store.folder, store)
         if system.finish is not None:
             system.finish(run, progress.message)
     except KeyboardInterrupt:

@@ -60,7 +60,7 @@ def export(
     _check_hides_nothing(path)
     from symevo.rules.export import writer
     from symevo.rules.rule import rule
-    from symevo.runs.saving import write
+    from symevo.runs.candidate import write
 
     text = writer.source(rule(found), name=name, about=about, module=path.stem)
     write(path, text.encode())

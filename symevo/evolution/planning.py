@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from symevo.errors import RunFailed, UserError
@@ -29,8 +28,6 @@ from pathlib import Path
 
 from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.evolution.evaluator import Plan
-from symevo.rules.classic import CLASSICS
-from symevo.rules.rule import Rule
 
 
 def make_plan(
@@ -57,32 +54,6 @@ def make_plan(
         "data_dir": None if settings.data_dir is None else str(settings.data_dir),
     }
     return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
-
-
-def polishing(settings: Settings) -> int:
-    """How many of the last generations polish: as many as were asked for, but at most half of all."""
-    return min(settings.polish, settings.generations // 2)
-
-
-def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
-    """The user's own rules as individuals.
-
-    Raises:
-        UserError: The genome cannot hold one of them.
-    """
-    found = []
-    for data in settings.seed_rules:
-        rule = Rule.from_json(dict(data), finite=True)
-        individual = genome.from_rule(rule)
-        if individual is None:
-            fit = [name for name in CLASSICS if genome.from_rule(CLASSICS.get(name)) is not None]
-            raise SettingError(
-                "seed_rules",
-                f": genome {settings.system} cannot hold rule {rule.name!r}; "
-                f"it holds {', '.join(fit) or 'none of the classics'}, and what is built like them",
-            )
-        found.append(individual)
-    return found
 
 
 def register_task(task: Any) -> str:
@@ -177,13 +148,13 @@ class Planned:
         known = {plan.name: plan for plan in recorded}
         self.prints: dict[str, Any] = {}
         self._made, plans = made, []
-        phases = SYSTEMS.get(settings.system).phases(settings)
+        loop = SYSTEMS.get(settings.system).loop(settings)
         for name in settings.tasks:
             with _about_file(made.get(name)):
                 found, self.prints[name] = _tried(name, settings, known.get(name), say)
-                if phases:
-                    phases.suits(found)
-            plans.append(known.get(name) or TaskPlan(name, found.stacking, _rows(settings, found.max_rows)))
+                loop.suits(found)
+            rows = settings.rows or loop.rows(found.max_rows)
+            plans.append(known.get(name) or TaskPlan(name, found.stacking, rows))
         self.plans = tuple(plans)
 
     def check(self, recorded: Any) -> None:
@@ -201,20 +172,6 @@ class Planned:
                         f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
                         "go on with what it was, or start a new run"
                     )
-
-
-def _rows(settings: Settings, most: int) -> int:
-    """As many as the table of measurements says, but no more than an even share of a population.
-
-    Networks that go on train one population at a time, on one task: it is cut in two at least, for two workers.
-    """
-    phases = SYSTEMS.get(settings.system).phases(settings)
-    if phases and not phases.networks:
-        return settings.rows or ceil(phases.individuals(settings) / 2)  # in stacks of their own
-    chunks = ceil(settings.population / most)
-    if phases:
-        chunks = max(2, chunks)
-    return settings.rows or ceil(settings.population / chunks)
 
 
 @contextmanager

@@ -178,7 +178,7 @@ class Curves:
         """The best up to a generation, by fitness, then by size, then by age; none where rules are not evolved."""
         best = self._best
         for row in self._store.evaluations(gen) if self._rules else ():
-            if row["status"] == "ok" and (best is None or row["fitness"] >= best.fitness):
+            if row.status == "ok" and (best is None or row.fitness >= best.fitness):
                 one = candidate_of(row)
                 if best is None or (one.fitness, -one.complexity) > (best.fitness, -best.complexity):
                     best = one

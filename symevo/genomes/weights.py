@@ -32,7 +32,7 @@ _SEEDS = 2**31
 
 
 @dataclass(frozen=True)
-class Heredity:
+class WeightCrossover:
     """How children come of their parents; what the paper leaves open has a name here.
 
     Attributes:
@@ -50,7 +50,7 @@ class Heredity:
     inherit: str = "both"
 
 
-PRESETS = {"default": Heredity(), "paper": Heredity(noise="uniform", scale=1.0, inherit="none")}
+PRESETS = {"default": WeightCrossover(), "paper": WeightCrossover(noise="uniform", scale=1.0, inherit="none")}
 
 
 def share(first: float, second: float) -> float:
@@ -111,15 +111,17 @@ class Weights(Genome):
     Args:
         preset: ``"default"`` or ``"paper"``.
         rule: Trains them; None: Adam.
-        heredity: Instead of the preset's.
+        crossover: Instead of the preset's.
     """
 
     individual = creator.WeightsIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
 
-    def __init__(self, preset: str = "default", *, rule: Rule | None = None, heredity: Heredity | None = None) -> None:
+    def __init__(
+        self, preset: str = "default", *, rule: Rule | None = None, crossover: WeightCrossover | None = None
+    ) -> None:
         super().__init__(preset)
         self.rule = rule or _adam()
-        self.heredity = heredity or PRESETS[preset]
+        self.crossover = crossover or PRESETS[preset]
         self.operators: dict[str, Callable[..., tuple[Any, ...]]] = {
             "mate_weights": self.mate,
             "mutate_weights": self.mutate,
@@ -157,7 +159,7 @@ class Weights(Genome):
         """Sets a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
         if "cross" not in individual.start:
             individual.start = self._cross([self.name(individual)] * 2, 1.0)
-        individual.start["rate"] = mutation_rate(self.heredity.mutation, individual.chance, 0.0)
+        individual.start["rate"] = mutation_rate(self.crossover.mutation, individual.chance, 0.0)
         return (individual,)
 
     def express(self, individual: Any) -> Rule:
@@ -189,7 +191,7 @@ class Weights(Genome):
             whole_number(gene, getattr(individual, gene))
 
     def _cross(self, parents: list[str], portion: float) -> dict[str, Any]:
-        how = self.heredity
+        how = self.crossover
         return {
             "cross": parents, "share": portion, "rate": 0.0, "noise": how.noise, "scale": how.scale,
             "inherit": how.inherit, "draw": random.randrange(_SEEDS),

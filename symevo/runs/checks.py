@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from symevo.settings.model import Settings
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluation(Mapping[str, Any]):
+    """One individual's evaluation over all tasks and seeds, as stored; a mapping of its fields too.
+
+    Attributes:
+        gen: Its generation.
+        place: Its place among those that were evaluated for it.
+        genome: In stored form.
+        rule: The rule that it expresses, as rule JSON.
+        identity: What it was trained as.
+        fitness: Mean score over tasks.
+        status: ``"ok"``, or the status of the first training that did not end well.
+        reason: Why, in one line.
+        per_task: Mean score of each task.
+        seconds: Of its trainings.
+        cached: 1 where its outcomes were known before.
+        parents: Origins of its parents.
+        operator: What made it.
+    """
+
+    gen: int
+    place: int
+    genome: Any
+    rule: dict[str, Any]
+    identity: str
+    fitness: float
+    status: str
+    reason: str | None
+    per_task: dict[str, float]
+    seconds: float
+    cached: int
+    parents: list[list[int]]
+    operator: str | None
+
+    def __getitem__(self, name: str) -> Any:
+        return vars(self)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COLUMNS)
+
+    def __len__(self) -> int:
+        return len(COLUMNS)
+
+
+COLUMNS = tuple(field.name for field in fields(Evaluation))
 
 
 class _Row(BaseModel):
@@ -41,20 +89,8 @@ class _Member(_Row):
     origin: list[int] = Field(min_length=2, max_length=2)
 
 
-class _Evaluation(_Row):
-    genome: Any
-    fitness: float
-    gen: int
-    place: int
-    rule: dict[str, Any]
-    identity: str
-    status: str
-    reason: str | None
-    per_task: dict[str, float]
-    seconds: float
-    cached: int
-    parents: list[list[int]]
-    operator: str | None
+_TYPES: dict[str, Any] = {name: (kind, ...) for name, kind in get_type_hints(Evaluation).items()}
+_Evaluation = create_model("_Evaluation", __base__=_Row, **_TYPES)
 
 
 class _Record(_Row, extra="allow"):
@@ -116,7 +152,7 @@ def check_outcomes(outcomes: Iterable[Any]) -> None:
 
 
 def check_generations(
-    settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[dict[str, Any]]
+    settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[Evaluation]
 ) -> None:
     """Checks that generations are 0, 1, … without a gap, each with all its evaluations and a population from them.
 
@@ -128,7 +164,9 @@ def check_generations(
     Raises:
         ValueError: They are not.
     """
-    found = [_Evaluation.model_validate(one) for one in evaluations]
+    found = list(evaluations)
+    for one in found:
+        _Evaluation.model_validate(dict(one))
     scored = {gen: list(group) for gen, group in groupby(found, lambda one: one.gen)}
     numbers = list(range(len(closed)))
     if [gen for gen, *_ in closed] != numbers or len(closed) > settings.generations:

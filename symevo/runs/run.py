@@ -1,21 +1,25 @@
-"""What a run found: candidates, best and front, read from its folder."""
+"""What a run found: candidates, best and front, read from its folder in one go."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Protocol
 
 from symevo.errors import RuleError, UserError
 from symevo.reporting.measures import operators, proposals
 from symevo.reporting.text.tables import run_report
 from symevo.rules.rule import Rule
-from symevo.runs import FILE, Store
+from symevo.runs import FILE, Evaluation, Store
 from symevo.runs.candidate import Candidate
-from symevo.search.evograd import CONTROL
+from symevo.search.loops import CONTROL
 from symevo.search.pareto import pareto_front, pick
-from symevo.search.system import SYSTEMS, no_rule
+from symevo.search.system import SYSTEMS, finds, no_rule
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
 
@@ -33,10 +37,16 @@ TIMETABLE = "schedule.json"
 class Run:
     """A run on disk, with at least one closed generation.
 
+    Args:
+        path: Its folder.
+        store: Its store, where that is open already; else it is opened, checked and closed.
+
     Attributes:
         path: Its folder.
         settings: All settings, as recorded.
         history: The generations' records.
+        evaluations: All evaluations, as stored.
+        versions: Of all that can change a number, when the run started.
         ranking: Where candidates are networks and the run has ended: what is left of them, best first.
         replays: Losses of new networks that were trained once more, by what they were trained under.
     """
@@ -44,19 +54,19 @@ class Run:
     ranking: list[dict[str, Any]] = []  # noqa: RUF012  (never changed in place)
     replays: dict[str, list[float | None]] = {}  # noqa: RUF012
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, store: Store | None = None) -> None:
         self.path = path
-        store = Store.open(path)
-        try:
-            about = store.about("settings")
+        with closing(Store.open(path)) if store is None else nullcontext(store) as opened:
+            about = opened.about("settings")
             self.settings = Settings.model_validate({**about["search"], **about["execution"]})
-            self.history = store.records()
-            self.ranking, self.replays = store.conclusion()
-            first: dict[str, dict[str, Any]] = {}
-            for one in store.evaluations():
-                first.setdefault(one["identity"], one)
-        finally:
-            store.close()
+            self.versions: dict[str, str] = opened.about("versions")
+            self.history = opened.records()
+            self.ranking, self.replays = opened.conclusion()
+            self.evaluations = list(opened.evaluations())
+            self._outcomes = opened.outcomes()
+        first: dict[str, Evaluation] = {}
+        for one in self.evaluations:
+            first.setdefault(one.identity, one)
         self._distinct = list(first.values())
 
     def __str__(self) -> str:
@@ -74,12 +84,26 @@ class Run:
 
         Networks are those that are left at the end, best first by the loss on the whole validation split.
         """
-        tried = [one for one in self._distinct if one["status"] == "ok" and one["operator"] != CONTROL]
+        tried = [one for one in self._distinct if one.status == "ok" and one.operator != CONTROL]
         found = [replace(candidate_of(one), settings=self.settings) for one in tried]
         if self.ranking:
             named = {one.identity: one for one in found}
             return [replace(named[entry["identity"]], network=entry) for entry in self.ranking]
         return sorted(found, key=lambda one: (-one.fitness, one.complexity))
+
+    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
+        """The stored outcome of a training, or None."""
+        found = self._outcomes.get((identity, task, seed))
+        return None if found is None else json.loads(found)
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """All distinct trials of a search for numbers, best first; equal ones in the order in which they were made."""
+        return sorted((_trial(self, one) for one in self._distinct), key=lambda one: -one.fitness)
+
+    def lineage(self) -> list[dict[str, Any]]:
+        """The best network's line, see :func:`lineage`."""
+        return lineage(self, self.evaluations, self.settings, self.best.identity)
 
     @cached_property
     def structures(self) -> int:
@@ -123,9 +147,7 @@ class Run:
         from symevo.training.snapshots import read_tensors
 
         if not self.ranking:
-            more = (
-                "it evolves rules" if not SYSTEMS.get(self.settings.system).phases(self.settings) else "go on with it"
-            )
+            more = "it evolves rules" if finds(self.settings) == "rules" else "go on with it"
             raise UserError(f"{self.path} holds no network: {more}")
         return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])
 
@@ -184,13 +206,107 @@ class Run:
         }
 
 
+@dataclass(frozen=True)
+class Trial:
+    """Numbers that were tried, and how well a model learned with them.
+
+    Attributes:
+        numbers: By name.
+        identity: What they were trained as.
+        gen: Generation in which they were first tried.
+        fitness: As selected by.
+        per_task: For each task the mean loss and accuracy over training seeds, on the split that selects; of a task
+            without accuracy, or of a training that did not end, None.
+        train_loss: Mean over tasks and seeds of the training loss at the end.
+    """
+
+    numbers: dict[str, float]
+    identity: str
+    gen: int
+    fitness: float
+    per_task: dict[str, tuple[float | None, float | None]]
+    train_loss: float | None
+
+    @property
+    def loss(self) -> float | None:
+        """Mean over tasks; None where a training did not end."""
+        return mean([loss for loss, _ in self.per_task.values()])
+
+    @property
+    def accuracy(self) -> float | None:
+        """Mean over tasks; None where one has none."""
+        return mean([accuracy for _, accuracy in self.per_task.values()])
+
+
+def _trial(run: Run, evaluation: Evaluation) -> Trial:
+    identity, settings, ended = evaluation.identity, run.settings, evaluation.status == "ok"
+    rows = {
+        task: [run.training(identity, task, seed) or {} for seed in range(settings.seeds)] for task in settings.tasks
+    }
+    return Trial(
+        numbers=evaluation.genome,
+        identity=identity,
+        gen=evaluation.gen,
+        fitness=evaluation.fitness,
+        per_task={
+            task: (_mean_of(group, "loss"), _mean_of(group, "accuracy")) if ended else (None, None)
+            for task, group in rows.items()
+        },
+        train_loss=mean([row.get("train_loss") for group in rows.values() for row in group]) if ended else None,
+    )
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if values and len(known) == len(values) else None
+
+
+def _mean_of(outcomes: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return mean([outcome.get(name) for outcome in outcomes])
+
+
+class Trained(Protocol):
+    """Where outcomes are looked up: a run, or its store while it is written."""
+
+    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None: ...
+
+
+def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
+    """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
+
+    Args:
+        trained: Where outcomes are looked up.
+        evaluations: All of the run.
+        settings: Of the run.
+        name: Identity of the network.
+
+    Returns:
+        ``genome`` of each, and its ``outcomes`` by training seed.
+    """
+    genomes = {one.identity: one.genome for one in evaluations}
+    found: list[dict[str, Any]] = []
+    before: str | None = name
+    while before is not None:
+        outcomes = [trained.training(before, settings.tasks[0], seed) for seed in range(settings.seeds)]
+        found.append({"genome": genomes[before], "outcomes": outcomes})
+        before = _before(genomes[before]["start"])
+    return found[::-1]
+
+
+def _before(start: dict[str, Any]) -> str | None:
+    if "cross" in start:
+        return start["cross"][0 if start["share"] >= 0.5 else 1]
+    return start.get("copy")
+
+
 def run_folder(path: str | Path) -> Path:
     """The folder of a run, given as such or as the file in it."""
     path = Path(path)
     return path.parent if path.name == FILE and path.is_file() else path
 
 
-def candidate_of(evaluation: dict[str, Any]) -> Candidate:
+def candidate_of(evaluation: Evaluation) -> Candidate:
     """The candidate of a stored evaluation.
 
     Raises:
@@ -200,14 +316,14 @@ def candidate_of(evaluation: dict[str, Any]) -> Candidate:
     return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
 
 
-def _rule(evaluation: dict[str, Any]) -> Rule:
+def _rule(evaluation: Evaluation) -> Rule:
     """The rule of an evaluation.
 
     Raises:
         UserError: It cannot be read, perhaps for lack of a primitive of the user's own.
     """
     try:
-        return Rule.from_json(evaluation["rule"])
+        return Rule.from_json(evaluation.rule)
     except RuleError as error:
         made = "unknown function" in str(error)
         more = "; if a file of yours makes it, import that first (--tasks-from FILE.py)" if made else ""

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata
 from itertools import product
@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import IO, Any
 
 from symevo.errors import UserError
-from symevo.runs.checks import check_conclusion, check_facts, check_generations, check_outcomes, one_line
+from symevo.runs.checks import (
+    COLUMNS,
+    Evaluation,
+    check_conclusion,
+    check_facts,
+    check_generations,
+    check_outcomes,
+    one_line,
+)
 from symevo.settings.model import Settings
 from symevo.training.job import OutcomeKey
 
@@ -44,8 +52,6 @@ CREATE TABLE evaluations (gen INTEGER, place INTEGER, genome TEXT NOT NULL, rule
                           PRIMARY KEY (gen, place));
 CREATE TABLE generations (gen INTEGER PRIMARY KEY, record TEXT NOT NULL, population TEXT NOT NULL);
 """
-_EVALUATION = ("gen", "place", "genome", "rule", "identity", "fitness", "status", "reason", "per_task", "seconds",
-               "cached", "parents", "operator")  # fmt: skip
 _JSON_COLUMNS = frozenset({"genome", "rule", "per_task", "parents"})
 
 
@@ -248,24 +254,29 @@ class Store:
         row = self._db.execute(query, (identity, task, seed, self._steps if steps is None else steps)).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def outcomes(self) -> dict[tuple[str, str, int], str]:
+        """All stored outcomes of the run's number of steps by identity, task and seed, as JSON text."""
+        query = "SELECT identity, task, seed, outcome FROM trainings WHERE steps = ?"
+        found = self._db.execute(query, (self._steps,))
+        return {(identity, task, seed): outcome for identity, task, seed, outcome in found}
+
     # generations
 
     def close_generation(
-        self, record: dict[str, Any], population: list[Any], evaluations: Iterable[dict[str, Any]]
+        self, record: dict[str, Any], population: list[Any], evaluations: Iterable[Mapping[str, Any]]
     ) -> None:
         """Writes a generation: its evaluations, its record and the population that the next one starts from.
 
         Args:
             record: With ``"gen"``; what the logbook says.
             population: Plain data that the caller can turn back into individuals.
-            evaluations: Dicts with the columns of the table ``evaluations``.
+            evaluations: Its evaluations.
         """
         rows = [
-            tuple(json.dumps(e[name]) if name in _JSON_COLUMNS else e[name] for name in _EVALUATION)
-            for e in evaluations
+            tuple(json.dumps(e[name]) if name in _JSON_COLUMNS else e[name] for name in COLUMNS) for e in evaluations
         ]
         with self._db:
-            self._db.executemany(f"INSERT INTO evaluations VALUES ({','.join('?' * len(_EVALUATION))})", rows)
+            self._db.executemany(f"INSERT INTO evaluations VALUES ({','.join('?' * len(COLUMNS))})", rows)
             closing = (record["gen"], json.dumps(record), json.dumps(population))
             self._db.execute("INSERT INTO generations VALUES (?, ?, ?)", closing)
 
@@ -279,13 +290,13 @@ class Store:
         query = "SELECT record FROM generations WHERE gen >= ? ORDER BY gen"
         return [json.loads(row[0]) for row in self._db.execute(query, (first,))]
 
-    def evaluations(self, gen: int | None = None) -> Iterator[dict[str, Any]]:
+    def evaluations(self, gen: int | None = None) -> Iterator[Evaluation]:
         """Evaluations of a closed generation, or of all, in the order in which they were proposed."""
         where, which = ("", ()) if gen is None else ("WHERE gen = ?", (gen,))
-        query = f"SELECT {', '.join(_EVALUATION)} FROM evaluations {where} ORDER BY gen, place"
+        query = f"SELECT {', '.join(COLUMNS)} FROM evaluations {where} ORDER BY gen, place"
         for row in self._db.execute(query, which):
-            item: dict[str, Any] = dict(zip(_EVALUATION, row, strict=True))
-            yield item | {name: json.loads(item[name]) for name in _JSON_COLUMNS}
+            item: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+            yield Evaluation(**item | {name: json.loads(item[name]) for name in _JSON_COLUMNS})
 
 
 def _uri(path: Path, options: str) -> str:

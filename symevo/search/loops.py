@@ -4,30 +4,31 @@ A loop is two steps, of which :func:`evolve` makes a search: on one population o
 in one ``toolbox.map``. The caller stores, shows, or stops what it yields. To write another loop, write the two steps
 and register them.
 
-Proposals: new individuals for loops that judge each one before it is trained.
+Loops that judge each child before it is trained take their offspring from :func:`make_offspring`.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from deap import tools
 
 from symevo.registry import Registry
-from symevo.search.islands import SINGLE, Islands
 
 TRIES = 20
-"""Individuals of one source that may be refused for one place: children, and after them random newcomers."""
+"""Individuals of one source that may be refused for one place: children, and after them random individuals."""
 MATE = 0.3
 """Share of children that are crossed; the others have one parent and one mutation."""
 
 
-class Gate:
+class OffspringFilter:
     """Lets an individual through if it is worth training and is not known, and keeps count.
 
     Args:
@@ -66,7 +67,7 @@ class Gate:
         return False
 
 
-def newcomer(toolbox: Any) -> Any:
+def random_individual(toolbox: Any) -> Any:
     """A random individual."""
     one = toolbox.individual()
     one.birth, one.bar = {"parents": [], "operator": "random"}, None
@@ -83,9 +84,9 @@ def admitted(toolbox: Any, *sources: Callable[[], Any]) -> Any:
     return None
 
 
-def brood(toolbox: Any, pick: Callable[[], Any], count: int, *, progress: float) -> list[Any]:
-    """As many children as asked for, each new and worth training, or a random newcomer; fewer if none can be found."""
-    make, random_one = partial(child, toolbox, pick, progress=progress), partial(newcomer, toolbox)
+def make_offspring(toolbox: Any, pick: Callable[[], Any], count: int, *, progress: float) -> list[Any]:
+    """Make ``count`` children, each new and worth training; random individuals, or fewer, where none can be found."""
+    make, random_one = partial(child, toolbox, pick, progress=progress), partial(random_individual, toolbox)
     found = (admitted(toolbox, make, random_one) for _ in range(count))
     return [one for one in found if one is not None]
 
@@ -105,6 +106,15 @@ def child(toolbox: Any, pick: Callable[[], Any], *, progress: float) -> Any:
     del new.fitness.values
     new.birth = {"parents": [parent.origin for parent in parents], "operator": operator}
     return new
+
+
+CONTROL = "control"
+"""Operator of an individual that is scored beside the others and never a parent."""
+
+
+def or_infinite(loss: float | None) -> float:
+    """The loss; infinite for a network that did not train to its end (None), so that it is last in any order."""
+    return math.inf if loss is None else loss
 
 
 class Generation(NamedTuple):
@@ -198,6 +208,64 @@ class Generational(Loop):
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
         """Elites and children."""
         return offspring
+
+
+MIGRANTS = 0.1
+"""Of an island, what migrates: at least one."""
+
+
+@dataclass(frozen=True)
+class Islands:
+    """How a population is divided into parts that breed on their own, with migration round a ring (Cohoon et al. 1987).
+
+    Island k holds places k, k + n, k + 2n, … of n islands. So a stored population tells its islands, and seeded
+    individuals, which come first, are dealt out.
+
+    Attributes:
+        count: How many islands.
+        migrate_every: Generations from one migration to the next.
+    """
+
+    count: int = 1
+    migrate_every: int = 5
+
+    def split(self, population: list[Any]) -> list[list[Any]]:
+        """The islands of a population; their sizes differ by one at most."""
+        return [population[island :: self.count] for island in range(self.count)]
+
+    def merged(self, islands: list[list[Any]]) -> list[Any]:
+        """The population whose islands these are."""
+        population: list[Any] = [None] * sum(map(len, islands))
+        for place, island in enumerate(islands):
+            population[place :: self.count] = island
+        return population
+
+    def migrated(self, islands: list[list[Any]], gen: int) -> list[list[Any]]:
+        """If it is time, each island's best replace the worst of the next one; they stay at home as well.
+
+        All leave before any arrives, and who lives on the next island already does not move.
+        """
+        if self.count == 1 or gen == 0 or gen % self.migrate_every:
+            return islands
+        return [_joined(island, islands[place - 1]) for place, island in enumerate(islands)]
+
+
+SINGLE = Islands()
+"""No division."""
+
+
+def _joined(island: list[Any], neighbour: list[Any]) -> list[Any]:
+    after, there = list(island), [one.origin for one in island]
+    count = max(1, round(MIGRANTS * len(island)))
+    leaving = sorted(neighbour, key=_fitness, reverse=True)[:count]
+    worst = sorted(range(len(island)), key=lambda at: _fitness(island[at]))
+    for at, one in zip(worst, (one for one in leaving if one.origin not in there), strict=False):
+        after[at] = one
+    return after
+
+
+def _fitness(individual: Any) -> float:
+    return individual.fitness.values[0]
 
 
 def evolve(

@@ -8,7 +8,7 @@ from typing import Any
 
 from deap import base, tools
 
-from symevo.search.loops import LOOPS, Loop, brood
+from symevo.search.loops import LOOPS, Loop, make_offspring
 
 
 class _Objectives(base.Fitness):
@@ -42,7 +42,7 @@ class NSGA2(Loop):
             a, b = random.choice(points), random.choice(points)
             return min(a, b, key=lambda one: (one.rank, -one.fitness.crowding_dist)).individual
 
-        return brood(toolbox, pick, len(population), progress=progress)
+        return make_offspring(toolbox, pick, len(population), progress=progress)
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
         """The best of both, by rank and crowding."""

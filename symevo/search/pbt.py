@@ -16,8 +16,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from symevo.search.gadam import or_infinite
-from symevo.search.loops import Generation, evaluate
+from symevo.search.loops import Generation, evaluate, or_infinite
 
 SHARE = 0.2
 """Of the population that takes over, and of that which is taken over: the paper's truncation selection."""

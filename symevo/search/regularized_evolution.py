@@ -1,14 +1,14 @@
-"""Aging evolution, also called regularized (Real et al. 2019, arXiv 1802.01548): the oldest die, however good."""
+"""Regularized evolution, also called aging (Real et al. 2019, arXiv 1802.01548): the oldest die, however good."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from symevo.search.loops import LOOPS, Loop, brood
+from symevo.search.loops import LOOPS, Loop, make_offspring
 
 
 @LOOPS.register("aging")
-class Aging(Loop):
+class RegularizedEvolution(Loop):
     """A population in the order of birth; children of tournament winners join it, and as many of the oldest leave.
 
     ::
@@ -26,7 +26,7 @@ class Aging(Loop):
 
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
         """Children of tournament winners; elites are not used."""
-        return brood(toolbox, lambda: toolbox.select(population, 1)[0], len(population), progress=progress)
+        return make_offspring(toolbox, lambda: toolbox.select(population, 1)[0], len(population), progress=progress)
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
         """The youngest, oldest first."""

@@ -1,28 +1,45 @@
 """``evograd``: small networks, evolved and never trained, that watch each layer's signals and shape its update.
 
 The genome is 3,375 numbers (:mod:`symevo.genomes.controllers`); they act in :mod:`symevo.evograd`. Each generation
-draws one network and one learning rate on which all individuals, and plain Adam, are scored
-(:mod:`symevo.search.evograd`). Fitness ``accuracy`` is that on held-out images; ``peak``, the paper's, the highest of a
+draws one network and one learning rate on which all individuals, and plain Adam, are scored: a fitness is worth
+something within its generation only.
+
+::
+
+    for gen in 0, 1, …:
+        draw a task; score every individual, and plain Adam, on it
+        population = elites + [mutate(mate(two parents drawn with weight N − rank)) …]
+
+ Fitness ``accuracy`` is that on held-out images; ``peak``, the paper's, the highest of a
 training batch. When the run has ended, the last population is ranked on four networks drawn anew, and the best is
 scored beside plain Adam on four others: those that picked it would flatter it.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+import random
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
+from typing import Any, ClassVar
 
+from deap import tools
+
+from symevo.errors import RunFailed
 from symevo.genomes.controllers import NOISES, ControllersGenome
 from symevo.reporting.text.runs import controllers_report
+from symevo.runs.candidate import controllers_file
 from symevo.runs.run import Run
-from symevo.search import evograd as loop
-from symevo.search.system import SYSTEMS, Phases, Say, System
+from symevo.search.loops import CONTROL, Generation, evaluate
+from symevo.search.system import SYSTEMS, CustomLoop, Say, System
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
+from symevo.systems.networks import write_best
 
 FRESH = 4
 """Networks drawn anew that rank the last population, and as many others that score the best of it."""
+BEST, ADAM = "the best controllers", "plain Adam"
+"""What networks drawn anew are trained by when a run has ended."""
 
 
 def genome(settings: Settings) -> ControllersGenome:
@@ -53,24 +70,152 @@ def trainee(settings: Settings, genome: ControllersGenome, individual: Any) -> A
     return Controlled(genome.name(individual), genome.express(individual), numbers, draw, settings.scale)
 
 
-def suits(workload: Any) -> None:
-    """Raises UserError where a task is none for controllers."""
-    from symevo.training import controllers as controlled
+class ControllerLoop(CustomLoop):
+    """A search among controllers, which ranks its last population on networks drawn anew.
 
-    controlled.suits(workload)
+    The best of many is lucky with the networks that picked it. So what is told of it comes from others, which it and
+    plain Adam train once more.
+    """
+
+    finds: ClassVar[str] = "controllers"
+
+    @property
+    def individuals(self) -> int:
+        """The population and plain Adam."""
+        return self.settings.population + 1
+
+    @property
+    def closing(self) -> int:
+        """Those of the ranking and of the score of the best."""
+        return FRESH * (self.settings.population + 2)
+
+    def rows(self, most: int) -> int:
+        """Half a generation: controllers train in stacks of their own."""
+        return -(-self.individuals // 2)
+
+    def suits(self, workload: Any) -> None:
+        """Raises UserError where a task is none for controllers."""
+        from symevo.training import controllers
+
+        controllers.suits(workload)
+
+    def trained(self, individual: Any) -> Any:
+        """See :func:`trainee`."""
+        return trainee(self.settings, self.search.genome, individual)
+
+    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+        """See :func:`evograd`."""
+        toolbox, settings = self.search.toolbox, self.settings
+        toolbox.register("control", lambda: self.search.genome.seeded()[0])
+        return evograd(
+            toolbox, population, generations=settings.generations, seed=self.seed, start=len(past),
+            elites=settings.elites,
+        )  # fmt: skip
+
+    def facts(self, generation: Generation) -> dict[str, Any]:
+        """Adam's fitness on the same task."""
+        return {"adam": generation.evaluated[-1].fitness.values[0]}
+
+    def conclude(self) -> None:
+        """Ranks the last population, writes the best controllers, and scores them on networks that did not pick them.
+
+        Raises:
+            RunFailed: None of it trained every network to its end.
+        """
+        from symevo.training.snapshots import digest
+
+        search, end = self.search, self.settings.generations
+        population, name = search.population(), search.genome.name
+        search.progress.message(f"ranking the last population on {FRESH} networks drawn anew")
+        scores = self._outcomes(population, range(end, end + FRESH))
+        entries: dict[str, tuple[float, dict[str, Any], bytes, Any]] = {}
+        for individual, rows in zip(population, scores, strict=True):
+            identity = name(individual)
+            if identity not in entries and all(row["status"] == "ok" for row in rows):
+                file = controllers_file(individual.numbers, self.settings, individual.fitness.values[0])
+                means = {key: fmean(row[key] for row in rows) for key in ("loss", "accuracy")}
+                about = {"identity": identity, "origin": individual.origin, "digest": digest(file)}
+                entries[identity] = means["accuracy"], {**about, "validation": means, "test": None}, file, individual
+        if not entries:
+            raise RunFailed("no controllers of the last generation trained every network to its end")
+        ranked = sorted(entries.values(), key=lambda one: -one[0])
+        _, _, file, best = ranked[0]
+        write_best(search.store.folder, file)
+        search.progress.message(f"scoring the best, beside {ADAM}, on {FRESH} others")
+        rivals = self._outcomes([best, search.genome.seeded()[0]], range(end + FRESH, end + 2 * FRESH))
+        replays = {
+            who: [row["accuracy"] if row["status"] == "ok" else None for row in rows]
+            for who, rows in zip((BEST, ADAM), rivals, strict=True)
+        }
+        search.store.conclude([entry for _, entry, *_ in ranked], replays)
+
+    def _outcomes(self, individuals: list[Any], phases: range) -> list[list[Any]]:
+        """Outcomes of individuals on the networks of these phases."""
+        found: list[list[Any]] = [[] for _ in individuals]
+        for phase in phases:
+            moved = [self.search.genome.individual(one.numbers, phase) for one in individuals]
+            outcomes = self.search.evaluator.more([self.trained(one) for one in moved], [0])
+            for rows, (outcome,) in zip(found, outcomes, strict=True):
+                rows.append(outcome)
+        return found
 
 
-def phases(settings: Settings) -> Phases:
-    """What the evolution of controllers adds."""
-    return Phases(
-        search=partial(loop.evograd, elites=settings.elites),
-        trainee=trainee,
-        individuals=lambda settings: settings.population + 1,
-        facts=loop.facts,
-        closing=lambda settings: FRESH * (settings.population + 2),
-        suits=suits,
-        networks=False,
-    )
+def evograd(
+    toolbox: Any,
+    population: list[Any],
+    *,
+    generations: int,
+    seed: Callable[[int], int],
+    start: int = 0,
+    elites: int = 3,
+) -> Iterator[Generation]:
+    """Runs the search.
+
+    Args:
+        toolbox: With ``control`` (the individual that is plain Adam), ``mate``, ``mutate``, ``clone``, ``map`` and
+            ``evaluate``.
+        population: The first generation; after a resume that of generation ``start`` − 1.
+        generations: How many.
+        seed: Gives the seed of Python's ``random`` for each generation.
+        start: Number of the first generation to make.
+        elites: The best, which pass unchanged.
+    """
+    for gen in range(start, generations):
+        random.seed(seed(gen))
+        if gen:
+            population = _next(toolbox, population, elites)
+        control = toolbox.control()
+        control.birth, control.bar = {"parents": [], "operator": CONTROL}, None
+        for one in (*population, control):
+            one.phase = gen
+        evaluate(toolbox, [*population, control], gen)
+        yield Generation(gen, population, [*population, control])
+
+
+def rank_weights(count: int) -> list[int]:
+    """Weights of individuals as parents, best first: N − rank, the rank of the best being 0."""
+    return list(range(count, 0, -1))
+
+
+def _next(toolbox: Any, population: Sequence[Any], elites: int) -> list[Any]:
+    ranked = tools.selBest(population, len(population))
+    kept = [_copy(toolbox, one, {"parents": [one.origin], "operator": "elite"}) for one in ranked[:elites]]
+    return kept + [_child(toolbox, ranked) for _ in range(len(ranked) - len(kept))]
+
+
+def _child(toolbox: Any, ranked: Sequence[Any]) -> Any:
+    first, second = random.choices(ranked, rank_weights(len(ranked)), k=2)
+    birth = {"parents": [first.origin, second.origin], "operator": "mate+mutate"}
+    child, _ = toolbox.mate(_copy(toolbox, first, birth), toolbox.clone(second))
+    (child,) = toolbox.mutate(child, progress=0.0)
+    return child
+
+
+def _copy(toolbox: Any, one: Any, birth: dict[str, Any]) -> Any:
+    found = toolbox.clone(one)
+    del found.fitness.values
+    found.birth, found.bar = birth, None
+    return found
 
 
 def finish(run: Run, say: Say) -> None:
@@ -93,10 +238,10 @@ SYSTEMS.register(
         name="evograd",
         description="small evolved networks that shape the update of each layer; the result is 3,375 numbers",
         genome=genome,
-        backends={"cpu": "eager", "cuda": "eager"},  # controllers have kernels of their own
+        loop=ControllerLoop,
         report=controllers_report,
-        phases=phases,
-        equations=False,
         finish=finish,
+        backends={"cpu": "eager", "cuda": "eager"},  # controllers have kernels of their own
+        equations=False,
     ),
 )

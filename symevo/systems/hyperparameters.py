@@ -7,26 +7,34 @@ It leaves open for how long a candidate trains: two epochs here. Preset ``defaul
 scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.genome.Box`).
 All candidates share one program.
 
-With setting ``mode`` dynamic the numbers change while a network trains (:mod:`symevo.systems.dynamic`).
+With setting ``mode`` dynamic the numbers evolve while networks train, and the result is a timetable of them. A member
+trains one network for each training seed (``seeds``), all under its numbers. All members start from the same weights
+and see the same batches, so that differences are due to numbers alone. The best of many is lucky with the networks that
+picked it: so its timetable is replayed on new ones, beside the rule's own constant numbers.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from symevo.errors import UserError
-from symevo.genomes.box.genome import RULE, Box
-from symevo.genomes.box.networks import BoxNetworks
-from symevo.reporting.text.runs import numbers_report
-from symevo.runs.history import Trial, trials
-from symevo.runs.run import Run
-from symevo.search.system import SYSTEMS, Say, System
+from symevo.genomes.box.genome import RULE, Box, BoxNetworks
+from symevo.reporting.text.runs import numbers_report, timetable_report
+from symevo.rules.timetable import Timetable
+from symevo.runs.run import TIMETABLE, Run, Trial, mean
+from symevo.search.loops import Generation
+from symevo.search.pbt import pbt
+from symevo.search.system import SYSTEMS, Say, SearchLoop, System
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
-from symevo.systems import dynamic
-from symevo.systems.networks import trained_by
+from symevo.systems.networks import WHOLE, NetworkLoop, one_task, trained_by
+
+TABLE, OWN = "the timetable", "the rule's own numbers"
+"""What new networks are trained under when a dynamic run has ended."""
 
 
 def genome(settings: Settings) -> Box:
@@ -35,6 +43,8 @@ def genome(settings: Settings) -> Box:
     Raises:
         UserError: A rule that is none, or numbers that it lacks or must not have.
     """
+    if settings.mode == "dynamic":
+        one_task(settings)
     rule = trained_by(settings, RULE)
     preset = "paper" if settings.preset == "paper" else "default"
     kind = BoxNetworks if settings.mode == "dynamic" else Box
@@ -48,20 +58,21 @@ def report(run: Run) -> str:
     """The closing report."""
     box = genome(run.settings)
     if isinstance(box, BoxNetworks):
-        return dynamic.report(run, box)
-    found = trials(run.path, run.settings)
-    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=found, own=_own(box, found))
+        return timetable_report(run, timetable(run, box), _line_losses(run))
+    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=run.trials, own=_own(box, run.trials))
 
 
 def finish(run: Run, say: Say) -> None:
-    """Writes the best rule and the figures into the run's folder."""
+    """Writes the best rule, or the timetable, and the figures into the run's folder."""
     box = genome(run.settings)
-    if isinstance(box, BoxNetworks):
-        return dynamic.finish(run, box, say)
-    best = run.path / "best.json"
     try:
-        best.write_text(json.dumps(run.best.rule.to_json(), indent=1) + "\n")
-        draw(run.path / "figures", box, trials(run.path, run.settings))
+        if isinstance(box, BoxNetworks):
+            found = timetable(run, box)
+            found.save(run.path / TIMETABLE)
+            draw_timetable(run.path / "figures", run, box, found)
+        else:
+            (run.path / "best.json").write_text(json.dumps(run.best.rule.to_json(), indent=1) + "\n")
+            draw(run.path / "figures", box, run.trials)
     except (OSError, UserError) as error:  # the run itself is safe
         say(f"cannot write all results to {run.path}: {getattr(error, 'strerror', None) or error}")
 
@@ -105,6 +116,64 @@ def _own(box: Box, found: list[Trial]) -> Trial | None:
     return next((one for one in found if one.identity == identity), None)
 
 
+class DynamicLoop(NetworkLoop):
+    """Population-based training."""
+
+    @property
+    def individuals(self) -> int:
+        """The population."""
+        return self.settings.population
+
+    def stretch(self, phase: int) -> dict[str, Any]:
+        """An interval: the same batches for every network, and a score on the validation split."""
+        steps, score = self.settings.steps, (self.settings.score_split, self.settings.score_batch or WHOLE, phase)
+        total = self.settings.generations * steps
+        return {"seed": 0, "first": phase * steps, "clock": phase * steps, "total": total, "probes": (score,)}
+
+    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+        """See :func:`symevo.search.pbt.pbt`."""
+        count = self.settings.generations
+        return pbt(self.register(), population, generations=count, seed=self.seed, start=len(past))
+
+    def rivals(self, line: list[Any]) -> dict[str, list[Any]]:
+        """The best line's numbers, and the rule's own, which do not change."""
+        genome = self.search.genome
+        own = genome.seeded()
+        own += [own[0] for _ in line[1:]]
+        for phase in range(1, len(line)):
+            own[phase] = genome.further(own[phase - 1], phase)
+        return {TABLE: line, OWN: own}
+
+
+def timetable(run: Run, genome: BoxNetworks) -> Timetable:
+    """The numbers that the best network was trained under."""
+    line = run.lineage()
+    numbers = {name: tuple(one["genome"]["numbers"][name] for one in line) for name in genome.ranges}
+    first = genome.rule.with_hyper(**{name: values[0] for name, values in numbers.items()})
+    return Timetable(first, tuple(run.settings.steps * at for at in range(len(line) + 1)), numbers)
+
+
+def draw_timetable(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
+    """The numbers over time, and the losses of the population.
+
+    Raises:
+        UserError: A figure cannot be written.
+    """
+    from symevo.reporting.figures import by_generation, schedule_steps
+
+    title = f"Numbers of {genome.rule.name} on {run.settings.tasks[0]}"
+    scales = {name: one.scale for name, one in genome.ranges.items()}
+    schedule_steps(folder, "schedule", found.boundaries, found.numbers, scales=scales, title=title)
+    by_generation(
+        folder, "loss", {"best network's line": _line_losses(run)}, ylabel="validation loss", title=title, logy=True
+    )
+
+
+def _line_losses(run: Run) -> list[float | None]:
+    """The best member's loss at the end of each interval, as the search saw it: the mean over training seeds."""
+    return [mean([outcome["loss"] for outcome in one["outcomes"]]) for one in run.lineage()]
+
+
 SYSTEMS.register(
     "hyperparameters",
     System(
@@ -114,7 +183,7 @@ SYSTEMS.register(
         # As fast as compiled kernels here, and nothing to compile; on a GPU there is no interpreter.
         backends={"cpu": "interpreter", "cuda": "compiled"},
         report=report,
-        phases=lambda settings: dynamic.phases(settings) if settings.mode == "dynamic" else None,
+        loop=lambda settings: (DynamicLoop if settings.mode == "dynamic" else SearchLoop)(settings),
         finish=finish,
     ),
 )

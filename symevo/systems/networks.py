@@ -1,55 +1,228 @@
-"""What systems of networks share: settings that they cannot have, lines of descent, and the figures of a run."""
+"""What systems of networks share: their loop, the settings that they cannot have, and what trains them.
+
+Networks in training go on from generation to generation. Their weights are kept beside the store: after each generation
+the folder ``weights`` holds the networks of the population, and nothing else, and a run killed at any moment goes on
+from them. The final population is ranked on whole splits, for scores on batches are noisy.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from symevo.errors import UserError
+from symevo.errors import RunFailed, UserError
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import schedule
 from symevo.runs import Store
-from symevo.runs.history import lineage
-from symevo.runs.run import Run
-from symevo.search.system import Say
+from symevo.runs.run import NETWORK, Run, lineage, mean
+from symevo.search.loops import or_infinite
+from symevo.search.system import CustomLoop
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
 
+if TYPE_CHECKING:
+    from symevo.tasks import Workload
+
 WHOLE = 2**31 - 1
 """More samples than a split has."""
+FOLDER = "weights"
+"""Of the snapshots, in the folder of a run."""
+REPLAYS = 5
+"""New networks that the best line is trained on once more: the best of many is lucky with those that picked it."""
 
 
-def finish(run: Run, say: Say) -> None:
-    """Draws losses by step and by generation, and the share of children that survive."""
-    try:
-        draw(run.path / "figures", run)
-    except (OSError, UserError) as error:  # the run itself is safe
-        say(f"cannot draw all figures in {run.path}: {getattr(error, 'strerror', None) or error}")
+class NetworkLoop(CustomLoop):
+    """A search among networks in training; its genome gives each a ``name``, and makes it go ``further``."""
+
+    finds: ClassVar[str] = "networks"
+
+    def stretch(self, phase: int) -> dict[str, Any]:
+        """What networks go through in a phase: the fields of :class:`symevo.training.continued.Stretch`."""
+        raise NotImplementedError
+
+    def rivals(self, line: list[Any]) -> dict[str, list[Any]]:
+        """Lines of individuals that are trained once more on new networks when the run has ended, by name.
+
+        Args:
+            line: The best network's, from its first phase to its last.
+        """
+        return {}
+
+    def trained(self, individual: Any) -> Any:
+        """The network to be."""
+        from symevo.training.continued import Member, Stretch
+
+        genome, stretch = self.search.genome, Stretch(**self.stretch(individual.phase))
+        return Member(genome.name(individual), genome.express(individual), individual.start, individual.order, stretch)
+
+    def rows(self, most: int) -> int:
+        """An even share of the population, which is cut in two at least, for two workers."""
+        size = self.settings.population
+        return -(-size // max(2, -(-size // most)))
+
+    def weights(self) -> str:
+        """The folder of the snapshots."""
+        return str((self.search.store.folder / FOLDER).absolute())
+
+    def memory(self) -> Any:
+        """The store, as far as the weights that it speaks of are there."""
+        return _Kept(self.search.store, self.weights())
+
+    def register(self) -> Any:
+        """The toolbox, with what a loop among networks needs: how a network goes on, and what it lost."""
+        toolbox = self.search.toolbox
+        toolbox.register("further", self.search.genome.further)
+        toolbox.register("losses", self.losses)
+        return toolbox
+
+    def opened(self, population: list[Any]) -> None:
+        """Reads the weights of the population, so that a damaged file is found at once."""
+        for one in population:
+            self._snapshots(one)
+
+    def closed(self, population: list[Any]) -> None:
+        """Removes all weights but those of the population."""
+        kept = {path for one in population for path in self._files(one)}
+        for path in Path(self.weights()).glob("*"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def conclude(self) -> None:
+        """Ranks the networks that are left, writes the best, and trains its line once more on new networks.
+
+        Raises:
+            RunFailed: None of the last generation trained to its end.
+        """
+        from symevo.training.worker import workload_of
+
+        search, plan = self.search, self.search.evaluator.plan
+        task, population = plan.tasks[0], search.population()
+        if self._concluded(population):
+            return
+        ranked = self._ranked(workload_of({**plan.common, "task": task.name, "stacking": task.stacking}), population)
+        if not ranked:
+            reasons = (search.evaluator.verdicts[search.decoded(one).identity].reason for one in population)
+            why = next(reasons, None) or "nothing was trained"
+            raise RunFailed(f"no network of the last generation trained to its end: {why}")
+        write_best(search.store.folder, ranked[0][1])
+        replays = self._replays(ranked[0][0]["identity"])
+        self.closed(population)
+        search.store.conclude([entry for entry, _ in ranked], replays)
+
+    def losses(self, individual: Any) -> list[float | None]:
+        """Losses of a trained member, probe by probe, means over training seeds; None in each where it failed."""
+        rows = [[probe["loss"] for probe in one["probes"]] for one in self._outcomes(individual)]
+        return [mean(column) for column in zip(*rows, strict=True)] if rows else [None, None]
+
+    def _concluded(self, population: Iterable[Any]) -> bool:
+        """Whether this was done before, for this population, and what was written is there."""
+        from symevo.training.snapshots import digest
+
+        ranking, _ = self.search.store.conclusion()
+        left = {self.search.decoded(one).identity for one in population if self._outcomes(one)}
+        best = self.search.store.folder / NETWORK
+        whole = bool(ranking) and best.is_file() and digest(best.read_bytes()) == ranking[0]["digest"]
+        return whole and left == {one["identity"] for one in ranking}
+
+    def _outcomes(self, individual: Any) -> list[dict[str, Any]]:
+        """Outcomes of a member by training seed; none where one of its networks failed."""
+        name, task = self.search.decoded(individual).identity, self.settings.tasks[0]
+        found = [self.search.store.training(name, task, seed) or {} for seed in range(self.settings.seeds)]
+        return found if all(one.get("status") == "ok" for one in found) else []
+
+    def _files(self, individual: Any) -> list[Path]:
+        """Where its networks lie, by training seed."""
+        from symevo.training.snapshots import named, path_of
+
+        name = self.search.decoded(individual).identity
+        return [path_of(self.weights(), named(name, seed)) for seed in range(self.settings.seeds)]
+
+    def _snapshots(self, individual: Any) -> list[Any]:
+        """A member's networks by training seed; none where it failed.
+
+        Raises:
+            UserError: A file is missing or damaged.
+        """
+        from symevo.training.snapshots import read
+
+        outcomes = self._outcomes(individual)
+        files = self._files(individual)[: len(outcomes)]
+        return [read(path, expected=one["digest"]) for path, one in zip(files, outcomes, strict=True)]
+
+    def _ranked(self, workload: Workload, population: Iterable[Any]) -> list[tuple[dict[str, Any], bytes]]:
+        """Entries of a ranking by the loss on the whole validation split, each with the file of its first network.
+
+        The test split is only noted.
+        """
+        from symevo.training.continued import scores, state_dict
+        from symevo.training.snapshots import digest, packed
+
+        found: dict[str, tuple[dict[str, Any], bytes]] = {}
+        for individual in population:
+            name, snapshots = self.search.decoded(individual).identity, self._snapshots(individual)
+            if snapshots and name not in found:
+                rows = [scores(workload, one, threads=self.settings.threads) for one in snapshots]
+                file = packed(state_dict(workload, snapshots[0]))
+                entry = {"identity": name, "origin": individual.origin, "digest": digest(file), **_means(rows)}
+                found[name] = entry, file
+        return sorted(found.values(), key=lambda one: or_infinite(one[0]["validation"]["loss"]))
+
+    def _replays(self, best: str) -> dict[str, list[float | None]]:
+        """Losses of new networks, trained as the best one's line was and as its rivals are: phase by phase."""
+        store, genome, settings = self.search.store, self.search.genome, self.settings
+        line = [genome.from_json(one["genome"]) for one in lineage(store, store.evaluations(), settings, best)]
+        lines = self.rivals(line)
+        seeds = range(settings.seeds, settings.seeds + REPLAYS)
+        found: dict[str, list[float | None]] = {}
+        for phase in zip(*lines.values(), strict=True):
+            outcomes = self.search.evaluator.more([self.trained(one) for one in phase], seeds)
+            losses = [[one["loss"] if one["status"] == "ok" else None for one in group] for group in outcomes]
+            found = dict(zip(lines, losses, strict=True))
+        return found
 
 
-def draw(folder: Path, run: Run) -> None:
-    """The figures of the paper: loss by step, score by generation, adoption rate.
-
-    Raises:
-        UserError: A figure cannot be written.
-    """
-    from symevo.reporting.figures import by_generation, by_step, shares
-
-    title = f"{run.settings.system} on {run.settings.tasks[0]}"
-    losses = {
-        f"{kind}, {how}": [record[key][at] for record in run.history]
-        for kind, key in (("parents", "elders"), ("children", "children"))
-        for at, how in enumerate(("best", "mean"))
+def _means(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Scores by split, means over training seeds."""
+    return {
+        split: None if one is None else {name: mean([row[split][name] for row in found]) for name in one}
+        for split, one in found[0].items()
     }
-    by_generation(folder, "scores", losses, ylabel="loss", title=title, logy=True)
-    shares(
-        folder, "adopted", {"adopted": [record["adopted"] for record in run.history]},
-        ylabel="children among the survivors", title=title,
-    )  # fmt: skip
-    line = descent(run)
-    by_step(folder, "loss", {"best network's line": line}, ylabel="training loss", title=title)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A store that forgets trainings whose weights are gone or damaged: they are made once more."""
+
+    store: Store
+    weights: str
+
+    @property
+    def folder(self) -> Path:
+        return self.store.folder
+
+    def save_trainings(self, trainings: Iterable[Any]) -> None:
+        self.store.save_trainings(trainings)
+
+    def training(self, identity: str, task: str, seed: int, *steps: int) -> dict[str, Any] | None:
+        from symevo.training.snapshots import named, path_of, read
+
+        outcome = self.store.training(identity, task, seed, *steps)
+        if outcome is not None and "digest" in outcome:
+            try:
+                read(path_of(self.weights, named(identity, seed)), expected=outcome["digest"])
+            except UserError:
+                return None
+        return outcome
+
+
+def write_best(folder: Path, data: bytes) -> None:
+    """Writes the best network's weights."""
+    from symevo.training.snapshots import write_atomically
+
+    write_atomically(folder / NETWORK, data)
 
 
 def descent(run: Run) -> tuple[list[int], list[float]]:
@@ -60,35 +233,12 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
     """
     steps: list[int] = []
     losses: list[float] = []
-    for one in line_of(run):
+    for one in run.lineage():
         curve = one["outcomes"][0]["curve"]
         start, length = one["genome"]["phase"] * run.settings.steps, run.settings.steps / len(curve)
         steps += [round(start + (at + 1) * length) for at in range(len(curve))]
         losses += curve
     return steps, losses
-
-
-def line_of(run: Run) -> list[dict[str, Any]]:
-    """The best network's line, see :func:`symevo.runs.history.lineage`."""
-    store = Store.open(run.path)
-    try:
-        return lineage(store, run.settings, run.best.identity)
-    finally:
-        store.close()
-
-
-def member(genome: Any, individual: Any, stretch: dict[str, Any]) -> Any:
-    """The network to be, for a worker.
-
-    Args:
-        genome: Names it, and knows what trains it.
-        individual: The recipe.
-        stretch: The fields of :class:`symevo.training.continued.Stretch`.
-    """
-    from symevo.training.continued import Member, Stretch
-
-    name, rule = genome.name(individual), genome.express(individual)
-    return Member(name, rule, individual.start, individual.order, Stretch(**stretch))
 
 
 def one_task(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from symevo.reporting.text.runs import comparison, numbers_table
-from symevo.runs.history import Trial
+from symevo.runs.run import Trial
 
 
 def trial(loss, numbers, *, accuracy=0.9, gen=3, tasks=("a",)):

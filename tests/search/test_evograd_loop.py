@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 from symevo.genomes.base import clone
 from symevo.genomes.controllers import ControllersGenome
-from symevo.search.evograd import CONTROL, evograd, facts, rank_weights
+from symevo.search.loops import CONTROL
+from symevo.systems.evograd import ControllerLoop, evograd, rank_weights
 
 
 def toolbox(scored: list) -> SimpleNamespace:
@@ -44,7 +45,7 @@ def test_elites_pass_and_all_are_scored_anew_beside_adam() -> None:
         assert evaluated[:-1] == population
         assert evaluated[-1].birth["operator"] == CONTROL
         assert not evaluated[-1].numbers.any()
-        assert facts(box, generation) == {"adam": float(gen)}
+        assert ControllerLoop.facts(None, generation) == {"adam": float(gen)}
         if gen:
             ranked = sorted(before, key=lambda one: one.fitness.values[0], reverse=True)
             for old, new in zip(ranked[:3], population[:3], strict=True):

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from symevo.genomes.base import clone
-from symevo.genomes.weights import Heredity, Weights, mutation_rate, share
-from symevo.search.gadam import chances, facts, gadam, normalised, settled
+from symevo.genomes.weights import WeightCrossover, Weights, mutation_rate, share
 from symevo.search.loops import Generation
+from symevo.systems.gadam import chances, facts, gadam, normalised, settled
 
 LOSSES = [0.5, 2.0, 1.25, 0.8]
 
@@ -46,7 +46,7 @@ def test_mutation_rates_are_equation_12_and_never_negative() -> None:
 
 
 def test_a_child_has_the_share_and_the_rate_of_its_parents() -> None:
-    genome = Weights(heredity=Heredity(mutation=0.02))
+    genome = Weights(crossover=WeightCrossover(mutation=0.02))
     random.seed(0)
     first, second = genome.create(), genome.create()
     first.loss, second.loss, first.chance, second.chance = 0.1, 0.9, 0.25, 0.15

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import pytest
 from deap import algorithms, base, creator
 
-from symevo.search.islands import Islands
-from symevo.search.loops import LOOPS, evolve
+from symevo.search.loops import LOOPS, Islands, evolve
 from symevo.search.pareto import pareto_front
 from symevo.search.toolbox import make_toolbox, statistics, tournament_without_replacement
 

@@ -11,7 +11,7 @@ import pytest
 from deap import base, creator
 
 from symevo.search.cma_es import polish
-from symevo.search.loops import Gate, Generation, evaluate
+from symevo.search.loops import Generation, OffspringFilter, evaluate
 from symevo.search.toolbox import make_toolbox
 
 creator.create("PolishFitness", base.Fitness, weights=(1.0,))
@@ -57,7 +57,7 @@ def make():
     def decoded(one):
         return SimpleNamespace(identity=str(one), reason="far" if abs(one[1]) > 2.9 else None)
 
-    gate = Gate(decoded, known.__contains__)
+    gate = OffspringFilter(decoded, known.__contains__)
     toolbox.register("accept", gate)
     toolbox.register("objectives", lambda one: (one.fitness.values[0], len(one), 0))
     toolbox.register("structure", lambda one: one[0])

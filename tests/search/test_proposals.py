@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from symevo.search.loops import TRIES, Gate, admitted
+from symevo.search.loops import TRIES, OffspringFilter, admitted
 from symevo.search.nsga2 import NSGA2, survivors
 
 
@@ -20,7 +20,7 @@ def gate(known=()):
     def decoded(one):
         return SimpleNamespace(identity=one.name.lower(), reason="climbs" if one.name.startswith("bad") else None)
 
-    return Gate(decoded, set(known).__contains__)
+    return OffspringFilter(decoded, set(known).__contains__)
 
 
 def test_what_is_not_worth_training_is_dropped_with_its_reason():

@@ -13,12 +13,11 @@ import symevo
 from symevo import cli
 from symevo.errors import UserError
 from symevo.evolution import evolve as api
-from symevo.genomes.box.networks import BoxNetworks
+from symevo.genomes.box.genome import BoxNetworks
 from symevo.reporting.text.runs import replays_lines
 from symevo.rules.rule import rule
 from symevo.rules.timetable import Timetable
 from symevo.settings.resolution import resolve
-from symevo.systems import dynamic
 from symevo.tasks import Workload, find_task
 
 FEW = {"mode": "dynamic", "preset": "quick", "population": 6, "generations": 5, "steps": 12, "seeds": 2}
@@ -122,7 +121,7 @@ def test_replays_count_what_diverged() -> None:
 
 
 def test_networks_of_a_member_differ_by_training_seed_alone(finished: symevo.Run) -> None:
-    lines = dynamic.line_of(finished)
+    lines = finished.lineage()
     assert len(lines) == 5
     assert [len(one["outcomes"]) for one in lines] == [2] * 5
     assert all(one["outcomes"][0]["loss"] != one["outcomes"][1]["loss"] for one in lines)

@@ -13,7 +13,6 @@ import symevo
 from symevo import cli
 from symevo.errors import Interrupted, UserError
 from symevo.evograd.files import read
-from symevo.evolution import custom_loop as scoring
 from symevo.evolution import evolve as api
 from symevo.reporting.progress import SilentProgress
 from symevo.reporting.text.runs import fresh_lines
@@ -60,7 +59,7 @@ def test_the_best_controllers_are_kept_and_ranked_on_new_networks(finished: syme
     stored = {genome.name(genome.from_json(one["genome"])): one for one in evaluations(finished)}
     best = genome.from_json(stored[finished.ranking[0]["identity"]]["genome"])
     assert np.array_equal(numbers, best.numbers)
-    assert [len(values) for values in finished.replays.values()] == [scoring.FRESH] * 2
+    assert [len(values) for values in finished.replays.values()] == [evograd.FRESH] * 2
     accuracies = [one["validation"]["accuracy"] for one in finished.ranking]
     assert accuracies == sorted(accuracies, reverse=True)
 
@@ -79,8 +78,8 @@ def test_what_is_told_of_the_best_comes_from_networks_that_did_not_pick_it(finis
     picked = accuracies(best.numbers, range(last, last + 4))
     assert np.mean(picked) == pytest.approx(finished.ranking[0]["validation"]["accuracy"])
     others = range(last + 4, last + 8)
-    assert finished.replays[scoring.BEST] == pytest.approx(accuracies(best.numbers, others))
-    assert finished.replays[scoring.CONTROL] == pytest.approx(accuracies(np.zeros(3375), others))
+    assert finished.replays[evograd.BEST] == pytest.approx(accuracies(best.numbers, others))
+    assert finished.replays[evograd.ADAM] == pytest.approx(accuracies(np.zeros(3375), others))
 
 
 def test_the_report_has_adam_beside_the_controllers(finished: symevo.Run) -> None:

@@ -20,7 +20,7 @@ from symevo.genomes.box.ranges import PAPER
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
 from symevo.runs import Store
-from symevo.runs.history import Trial, trials
+from symevo.runs.run import Trial
 from symevo.settings.resolution import resolve
 from symevo.systems.hyperparameters import finish, genome, losses_by_generation
 
@@ -99,7 +99,7 @@ def test_what_decides_the_result_cannot_change_on_resume(reference, capsys, flag
 
 def test_the_best_is_the_trial_with_the_least_loss(reference):
     run = symevo.load(reference[0])
-    found = trials(run.path, run.settings)
+    found = run.trials
     assert len(found) == len({one.identity for one in found}) >= 20
     assert [one.fitness for one in found] == sorted((one.fitness for one in found), reverse=True)
     best = found[0]
@@ -117,7 +117,7 @@ def test_the_best_is_the_trial_with_the_least_loss(reference):
 
 def test_the_report_shows_the_numbers_and_compares_with_the_rules_own(reference, capsys):
     run = symevo.load(reference[0])
-    found = trials(run.path, run.settings)
+    found = run.trials
     assert main(["show", str(reference[0])]) == 0
     text = capsys.readouterr().out
     assert text == f"{run}\n"

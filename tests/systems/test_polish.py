@@ -9,10 +9,10 @@ import pytest
 
 from symevo.errors import Interrupted, UserError
 from symevo.evolution import evolve as api
-from symevo.evolution.driver import polishing
 from symevo.genomes.expression.genome import Expression
 from symevo.reporting.progress import SilentProgress
 from symevo.runs import Store
+from symevo.search.system import polishing
 from symevo.settings.resolution import resolve
 
 SETTINGS: dict[str, Any] = {

@@ -13,8 +13,7 @@ from deap import creator
 from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
 from symevo.genomes.term_sum.genes import TermSumGenes, genes_from_json, genes_to_json
 from symevo.genomes.term_sum.match import genes_for
-from symevo.genomes.term_sum.operators import DefaultOperators
-from symevo.genomes.term_sum.paper import PaperOperators
+from symevo.genomes.term_sum.operators import DefaultOperators, PaperOperators
 from symevo.genomes.term_sum.rule import Form, dense, readable
 from symevo.rules.rule import Rule
 

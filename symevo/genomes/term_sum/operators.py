@@ -1,13 +1,175 @@
-"""The recommended operators of the term sum: the published ones with their flaws repaired."""
+"""The operators of the term sum: the published ones (arXiv 2512.11853 and its code), flaws included, and ours."""
 
 from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
-from symevo.genomes.term_sum.genes import ADAM, FLAGS, MAX_TERMS, MOMENTUM, RMS, TERMS, Limits, TermSumGenes
-from symevo.genomes.term_sum.paper import PaperOperators
+from symevo.genomes.base import cross_uniformly
+from symevo.genomes.term_sum.genes import (
+    ADAM,
+    FLAGS,
+    MAX_TERMS,
+    MOMENTUM,
+    NUMBERS,
+    RMS,
+    TERMS,
+    Limits,
+    TermSumGenes,
+)
+
+Make = Callable[..., Any]
+"""Makes an individual from genes given by keyword."""
+
+DECAY_FLAG = "use_wd"
+PUBLISHED_FLAGS = tuple(flag for flag in FLAGS if flag != DECAY_FLAG)
+
+
+class PaperOperators:
+    """Draws and operators with the published probabilities.
+
+    With d = 1 − 0.5·progress: numbers change with p = 0.35d, the structure with 0.15d, each flag flips with
+    0.1d, and σ = 0.3d is the strength of noise.
+
+    Attributes:
+        limits: Bounds under mutation. Clip value and warmup length never mutate: their bounds are those of
+            the draw.
+    """
+
+    limits = Limits(
+        numbers={
+            "alpha": (-5.0, 5.0),
+            "lr": (1e-5, 1e-1),
+            "beta1": (0.0, 0.999),
+            "beta2": (0.0, 0.9999),
+            "eps": (1e-10, 1e-4),
+            "weight_decay": (1e-6, 1e-2),
+            "clip_value": (0.5, 2.0),
+            "warmup": (50, 200),
+        },
+        steps=True,
+        optional_decay=False,
+        distinct=False,
+    )
+
+    def create(self) -> dict[str, Any]:
+        """Genes of the initial distribution, as keywords."""
+        count = random.randint(1, 3)
+        return {
+            "terms": [random.randrange(len(TERMS)) for _ in range(count)],
+            "alphas": [random.uniform(-1, 1) for _ in range(count)],
+            "lr": 10 ** random.uniform(-4, -2),
+            "beta1": random.uniform(0.5, 0.99),
+            "beta2": random.uniform(0.9, 0.9999),
+            "eps": 10 ** random.uniform(-9, -6),
+            "weight_decay": 10 ** random.uniform(-5, -3),
+            "use_m": random.random() < 0.7,
+            "use_v": random.random() < 0.7,
+            "bias_correction": random.random() < 0.6,
+            "clipping": random.random() < 0.2,
+            "clip_value": random.uniform(0.5, 2),
+            "use_warmup": random.random() < 0.3,
+            "warmup": random.randint(50, 200),
+            "cosine": random.random() < 0.3,
+        }
+
+    def seeds(self) -> list[dict[str, Any]]:
+        """SGD, Adam, AdamW and RMSProp; unstated genes have the published defaults, so all four decay."""
+        return [
+            {"terms": [MOMENTUM], "alphas": [1.0], "lr": 1e-2, "use_v": False, "bias_correction": False},
+            {"terms": [ADAM], "alphas": [1.0]},
+            {"terms": [ADAM], "alphas": [1.0], "weight_decay": 1e-2},
+            {"terms": [RMS], "alphas": [1.0], "beta2": 0.99, "use_m": False, "bias_correction": False},
+        ]
+
+    def mate_terms(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
+        """One-point crossover: A[:i] + B[j:], i in 1..K_A, j in 0..K_B−1, cut to 4; α goes with its term.
+
+        The second child is the same with the parents exchanged and cuts of its own.
+        """
+        first, second = _cross_published(a, b), _cross_published(b, a)
+        (a.terms, a.alphas), (b.terms, b.alphas) = first, second
+        return a, b
+
+    def mate_hyper(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
+        """Uniform crossover: every number and flag changes places with p = ½."""
+        return cross_uniformly(a, b, (*NUMBERS, *FLAGS))
+
+    def mutate_hyper(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
+        """Each with p = 0.35d: lr, eps, weight decay ·10^N(0, σ); β1 + N(0, 0.2σ), β2 + N(0, 0.1σ)."""
+        d = 1 - 0.5 * progress
+        sigma = 0.3 * d
+        for name in ("lr", "eps", "weight_decay"):
+            if random.random() < 0.35 * d:
+                self.move(genes, name, getattr(genes, name) * 10 ** random.gauss(0, sigma))
+        for name, share in (("beta1", 0.2), ("beta2", 0.1)):
+            if random.random() < 0.35 * d:
+                self.move(genes, name, getattr(genes, name) + random.gauss(0, share * sigma))
+        return (genes,)
+
+    def move(self, genes: TermSumGenes, name: str, value: float) -> None:
+        """Sets a number, clamped to its bounds."""
+        setattr(genes, name, self.limits.clamp(name, value))
+
+    def mutate_alphas(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
+        """Each α ← α·exp(N(0, σ)) with p = 0.35d, clamped; its sign never changes."""
+        d = 1 - 0.5 * progress
+        genes.alphas = [
+            self.limits.clamp("alpha", self.noisy(alpha, 0.3 * d)) if random.random() < 0.35 * d else alpha
+            for alpha in genes.alphas
+        ]
+        return (genes,)
+
+    def noisy(self, alpha: float, sigma: float) -> float:
+        """An α that was picked for mutation, changed."""
+        return alpha * random.lognormvariate(0, sigma)
+
+    def mutate_terms(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
+        """With p = 0.15d one of add, remove, change type; what is impossible does nothing."""
+        if random.random() < 0.15 * (1 - 0.5 * progress):
+            random.choice((self.add_term, self.remove_term, self.change_term))(genes)
+        return (genes,)
+
+    def add_term(self, genes: TermSumGenes) -> None:
+        """Adds a term of a random type with α from U(−1, 1)."""
+        if len(genes.terms) < MAX_TERMS:
+            genes.terms = [*genes.terms, random.choice(self.free_types(genes))]
+            genes.alphas = [*genes.alphas, random.uniform(-1, 1)]
+
+    def remove_term(self, genes: TermSumGenes) -> None:
+        """Drops a random term; the last one stays."""
+        if len(genes.terms) > 1:
+            gone = random.randrange(len(genes.terms))
+            genes.terms = [kind for index, kind in enumerate(genes.terms) if index != gone]
+            genes.alphas = [alpha for index, alpha in enumerate(genes.alphas) if index != gone]
+
+    def change_term(self, genes: TermSumGenes) -> None:
+        """Gives a random term a random type and keeps its α."""
+        index = random.randrange(len(genes.terms))
+        genes.terms = [*genes.terms[:index], random.choice(self.free_types(genes)), *genes.terms[index + 1 :]]
+
+    def free_types(self, genes: TermSumGenes) -> list[int]:
+        """Types that a new or changed term may take: all, whether the genome has them or not."""
+        return list(range(len(TERMS)))
+
+    def mutate_flags(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
+        """Each of the six flags flips with p = 0.1d."""
+        for name in self.flags():
+            if random.random() < 0.1 * (1 - 0.5 * progress):
+                setattr(genes, name, not getattr(genes, name))
+        return (genes,)
+
+    def flags(self) -> tuple[str, ...]:
+        """The flags that flip."""
+        return PUBLISHED_FLAGS
+
+
+def _cross_published(a: TermSumGenes, b: TermSumGenes) -> tuple[list[int], list[float]]:
+    head, tail = random.randint(1, len(a.terms)), random.randint(0, len(b.terms) - 1)
+    terms, alphas = a.terms[:head] + b.terms[tail:], a.alphas[:head] + b.alphas[tail:]
+    return terms[:MAX_TERMS], alphas[:MAX_TERMS]
 
 
 class DefaultOperators(PaperOperators):

@@ -26,7 +26,7 @@ def inspect(
     """
     from symevo.comparison import inspection as systems
     from symevo.reporting.progress import make_progress
-    from symevo.reporting.text.inspection import inspection_report
+    from symevo.reporting.text.controllers import inspection_report
 
     progress = make_progress(quiet=quiet)
     try:

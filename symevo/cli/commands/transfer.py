@@ -29,7 +29,7 @@ def transfer(
     """
     from symevo.comparison import transfer as systems
     from symevo.reporting.progress import make_progress
-    from symevo.reporting.text.transfer import transfer_report
+    from symevo.reporting.text.controllers import transfer_report
 
     if output is not None:
         _free(output)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from symevo.reporting.text.tables import WIDTH
+from symevo.reporting.text.tables import WIDTH, columns, number
 
 _NAME = 17
 
@@ -39,38 +39,34 @@ def _title(task: str, entry: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _scores(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> Iterator[str]:
+def _scores(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> list[str]:
     """Test scores of all, and what the candidate has more than each."""
     against = {one["second"]: one for one in entry["comparisons"] if one["first"] == name and one["arm"] == "tuned"}
-    shown = [name, *sorted(against, key=lambda other: -entry["contestants"][other]["summary"]["tuned"]["mean"])]
-    yield f"{'':{_NAME}}  {'test':>7}  {'95 %':^14}  {name[:12] + ' −':>9}  {'95 %':^16}  p"
-    for other in shown:
+    rows = []
+    for other in [name, *sorted(against, key=lambda other: -entry["contestants"][other]["summary"]["tuned"]["mean"])]:
         role = data["contestants"][other]
-        title = f"− {role['note']}" if role["role"] == "ablation" else other
         found = entry["contestants"][other]["summary"]["tuned"]
-        line = f"{_cut(title)}  {found['mean']:7.4f}  {_ends(found, '.4f'):14}"
+        title = f"− {role['note']}" if role["role"] == "ablation" else other
+        row = [_cut(title), number(found["mean"]), _ends(found, ".4f")]
         if other in against:
             one = against[other]
-            mark = {"better": " +", "worse": " -"}.get(one["words"], "")
-            line += f"  {one['mean']:+9.4f}  {_ends(one, '+.4f'):16}  {_p(one['p_holm'])}{mark}"
-        yield line.rstrip()
+            mark = {"better": "+", "worse": "-"}.get(one["words"], " ")
+            row += [number(one["mean"], "+.4f"), _ends(one, "+.4f"), f"{_p(one['p_holm'])} {mark}"]
+        rows.append(row)
+    return columns(["", "test", "95 %", f"{name[:12]} −", "95 %", "p  "], rows)
 
 
-def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
+def _further(data: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
     """Other arms, and what else was measured, of all but ablations."""
-    target = entry["target_loss"]
-    goal = "steps to -" if target is None else f"steps to {target:.3g}"
-    yield f"{'':{_NAME}}  {'constant':>8}  {'own':>7}  {'diverged':>8}  {'lr decades':>10}  {goal:>15}"
-    shown = [name for name in entry["contestants"] if data["contestants"][name]["role"] != "ablation"]
-    for name in shown:
-        one = entry["contestants"][name]
-        steps = "not reached" if one["steps_to_target"] is None else f"{one['steps_to_target']:g}"
-        decades = "no lr" if one["lr_decades"] is None else f"{one['lr_decades']:.2f}"
-        means = [one["summary"][arm]["mean"] for arm in ("constant", "own")]
-        yield (
-            f"{_cut(name)}  {means[0]:8.4f}  {means[1]:7.4f}  {one['diverged']['trials']:8.1%}"
-            f"  {decades:>10}  {steps:>15}"
-        )
+    rows = []
+    for name, one in entry["contestants"].items():
+        if data["contestants"][name]["role"] != "ablation":
+            means = [number(one["summary"][arm]["mean"]) for arm in ("constant", "own")]
+            decades = number(one["lr_decades"], ".2f", none="no lr")
+            steps = number(one["steps_to_target"], "g", none="not reached")
+            rows.append([_cut(name), *means, f"{one['diverged']['trials']:.1%}", decades, steps])
+    goal = f"steps to {number(entry['target_loss'], '.3g')}"
+    return columns(["", "constant", "own", "diverged", "lr decades", goal], rows)
 
 
 def _verdict(data: Mapping[str, Any], entry: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -86,7 +82,7 @@ def steps_words(reference: str, entry: Mapping[str, Any], name: str) -> str:
     if own is None or other is None:
         reached = [f"{one} in {steps:g} steps" for one, steps in ((name, own), (reference, other)) if steps is not None]
         return f"steps to the target loss: {' and '.join(reached) or 'neither'} reaches it in most trainings"
-    low, high = ("no limit" if ends[end] is None else f"{ends[end]:.2f}" for end in ("low", "high"))
+    low, high = (number(ends[end], ".2f", none="no limit") for end in ("low", "high"))
     return f"steps to the target loss: {own:g} against {other:g}, × {ends['ratio']:.2f} (95 % {low} to {high})"
 
 
@@ -109,7 +105,7 @@ def _controls(data: Mapping[str, Any]) -> list[str]:
 
 
 def _cut(text: str) -> str:
-    return f"{text if len(text) <= _NAME else text[: _NAME - 1] + '…':{_NAME}}"
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
 
 
 def _ends(one: Mapping[str, Any], form: str) -> str:

@@ -59,11 +59,17 @@ class Progress(Protocol):
         ...
 
 
-class SilentProgress(Progress):
+class SilentProgress:
     """Says nothing."""
 
+    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None: ...
+    def advance(self, trained: int, total: int) -> None: ...
+    def generation(self, record: Mapping[str, Any]) -> None: ...
+    def message(self, text: str) -> None: ...
+    def close(self) -> None: ...
 
-class PlainProgress(Progress):
+
+class PlainProgress(SilentProgress):
     """A line for each generation: for log files, pipes and terminals that cannot do more.
 
     Args:

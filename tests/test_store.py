@@ -13,6 +13,7 @@ import pytest
 from symevo.errors import UserError
 from symevo.runs import FILE, Store
 from symevo.settings.model import Settings
+from symevo.training.job import OutcomeKey
 
 _SETTINGS = Settings(
     tasks=("t",), seeds=1, population=2, generations=4, elites=0, tournament=1, engine="serial", workers=1
@@ -29,6 +30,8 @@ EVALUATION = {
     "operator": "random",
 }  # fmt: skip
 PEOPLE = [{"genome": {"a": 1}, "fitness": 0.1 + 0.2, "origin": [0, place]} for place in range(2)]
+STEPS = _SETTINGS.steps
+KEY = OutcomeKey("x", "t", 0, STEPS)
 OUTCOME = {"status": "ok", "reason": None, "seconds": 0.5, "loss": 0.1 + 0.2}
 
 
@@ -38,7 +41,7 @@ def generation(gen):
 
 def stored(folder, generations=3):
     store = Store.create(folder, SETTINGS)
-    store.save_trainings([("x", "t", 0, OUTCOME)])
+    store.save_trainings([(KEY, OUTCOME)])
     for gen in range(generations):
         store.close_generation(*generation(gen))
     store.close()
@@ -79,7 +82,7 @@ def test_a_generation_is_written_whole_or_not_at_all(tmp_path):
 
 def test_trainings_are_there_for_another_connection_at_once(tmp_path):
     store = Store.create(tmp_path / "run", SETTINGS)
-    store.save_trainings([("x", "t", 0, OUTCOME)])
+    store.save_trainings([(KEY, OUTCOME)])
     assert Store.open(tmp_path / "run").training("x", "t", 0) == OUTCOME
 
 
@@ -117,7 +120,7 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path):
 
 def test_a_truncated_file_is_refused(tmp_path):
     store = Store.create(tmp_path / "run", SETTINGS)
-    store.save_trainings([(str(i), "t", 0, {**OUTCOME, "curve": [0.5] * 50}) for i in range(200)])
+    store.save_trainings([(OutcomeKey(str(i), "t", 0, STEPS), {**OUTCOME, "curve": [0.5] * 50}) for i in range(200)])
     store.close()
     path = tmp_path / "run" / FILE
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
@@ -227,7 +230,7 @@ def test_a_run_that_may_not_be_read_is_not_called_corrupt(unprivileged):
 def test_a_killed_run_is_read_with_its_log(tmp_path):
     """What was closed last may lie in the write-ahead log alone."""
     store = Store.create(tmp_path / "run", SETTINGS)
-    store.save_trainings([("x", "t", 0, OUTCOME)])
+    store.save_trainings([(KEY, OUTCOME)])
     store.close_generation(*generation(0))
     (tmp_path / "copy").mkdir()
     for name, data in contents(tmp_path / "run").items():
@@ -256,6 +259,6 @@ def test_a_later_schema_is_refused(tmp_path):
     store = Store.create(tmp_path / "run", SETTINGS)
     store.close()
     with sqlite3.connect(tmp_path / "run" / FILE) as db:
-        db.execute("UPDATE about SET value = '3' WHERE key = 'schema'")
-    with pytest.raises(UserError, match="schema 3"):
+        db.execute("UPDATE about SET value = '4' WHERE key = 'schema'")
+    with pytest.raises(UserError, match="schema 4"):
         Store.open(tmp_path / "run")

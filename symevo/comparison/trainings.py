@@ -31,6 +31,7 @@ from symevo.runs import versions
 from symevo.runs.checks import check_outcomes
 from symevo.settings.model import Settings
 from symevo.training.fitness import FITNESS, judge
+from symevo.training.job import OutcomeKey
 
 _TABLE = """CREATE TABLE IF NOT EXISTS trainings (
     scope TEXT, identity TEXT, task TEXT, seed TEXT, outcome TEXT, PRIMARY KEY (scope, identity, task, seed))"""
@@ -108,13 +109,13 @@ class Scoped:
     def __init__(self, memory: Memory, scope: str) -> None:
         self._memory, self._scope = memory, scope
 
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
-        """The outcome of a training, or None."""
+    def training(self, identity: str, task: str, seed: int, steps: int) -> dict[str, Any] | None:
+        """The outcome of a training, or None; the scope has its steps."""
         return self._memory.training((self._scope, identity, task, seed))
 
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
-        """Keeps outcomes (identity, task, seed, outcome)."""
-        self._memory.save((self._scope, *row) for row in trainings)
+    def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
+        """Keeps outcomes."""
+        self._memory.save((self._scope, *key[:3], outcome) for key, outcome in trainings)
 
 
 def scope(common: Mapping[str, Any], files: Iterable[str]) -> str:
@@ -137,7 +138,7 @@ class Result(NamedTuple):
     """One training's score, and what else is known of it."""
 
     score: float
-    outcome: dict[str, Any]
+    outcome: Mapping[str, Any]
 
 
 class Trainings(AbstractContextManager["Trainings"]):
@@ -219,7 +220,7 @@ class Trainings(AbstractContextManager["Trainings"]):
             settings, warm = self._settings, []
             for task in self._planned.plans:
                 plan = make_plan(settings, (task,), self._planned.prints, split="validation", weights=None)
-                warm.append(plan.item(task, 0, [_warmer()]))
+                warm.append(plan.job(task, 0, [_warmer()]))
             workers = settings.workers if self._name == settings.engine else None
             self._engine = make_engine(
                 self._name, workers=workers, setup=(WARM, warm), threads=settings.threads, imports=settings.tasks_from

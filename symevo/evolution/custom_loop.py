@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.driver import Driver
 from symevo.evolution.evaluator import Memory
+from symevo.genomes.base import Decoded
 from symevo.runs import Store
 from symevo.runs.history import lineage, mean
 from symevo.runs.run import NETWORK
@@ -29,6 +30,7 @@ from symevo.seeds import seed_for
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
+    from symevo.training.job import Outcome, OutcomeKey
 from statistics import fmean
 
 from symevo.runs.saving import controllers_file
@@ -49,9 +51,10 @@ class PhasedDriver(Driver):
         """What a worker gets, in the individual's phase."""
         return self.phases.trainee(self.settings, self.genome, individual)
 
-    def identify(self, trainee: Any) -> str:
-        """Its name."""
-        return trainee.identity
+    def decode(self, individual: Any) -> Decoded:
+        """It is named as what is trained."""
+        trained = self.trainee(individual)
+        return Decoded(self.genome.to_json(individual), self.genome.express(individual), trained, trained.identity)
 
     def enough(self) -> bool:
         """Whether the system's own criterion is met."""
@@ -252,13 +255,13 @@ class _Kept:
     def folder(self) -> Path:
         return self.store.folder
 
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
+    def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
         self.store.save_trainings(trainings)
 
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
+    def training(self, identity: str, task: str, seed: int, steps: int) -> dict[str, Any] | None:
         from symevo.training.snapshots import named, path_of, read
 
-        outcome = self.store.training(identity, task, seed)
+        outcome = self.store.training(identity, task, seed, steps)
         if outcome is not None and "digest" in outcome:
             try:
                 read(path_of(self.weights, named(identity, seed)), expected=outcome["digest"])
@@ -313,9 +316,9 @@ class ScoringDriver(PhasedDriver):
         }
         self.store.conclude([entry for _, entry, _ in ranked], replays)
 
-    def _outcomes(self, individuals: list[Any], phases: range) -> list[list[dict[str, Any]]]:
+    def _outcomes(self, individuals: list[Any], phases: range) -> list[list[Outcome]]:
         """Outcomes of individuals on the networks of these phases."""
-        found: list[list[dict[str, Any]]] = [[] for _ in individuals]
+        found: list[list[Outcome]] = [[] for _ in individuals]
         for phase in phases:
             moved = [self.genome.individual(one.numbers, phase) for one in individuals]
             outcomes = self.evaluator.more([self.trainee(one) for one in moved], [0])

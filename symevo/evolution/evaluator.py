@@ -4,14 +4,14 @@
 
     individuals → candidates → those never seen → (task, seed) × chunks of one program → engine → outcomes → fitness
 
-An outcome depends on the candidate, the task, the seed and the settings of the plan alone, so how a generation is cut
-into chunks, and on how many workers, leaves no trace in the results.
+An outcome depends on the candidate, the task, the seed, the steps and the settings of the plan alone, so how a
+generation is cut into chunks, and on how many workers, leaves no trace in the results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +20,8 @@ from symevo.engines.base import SETUP_FAILED, Engine
 from symevo.engines.base import Outcome as EngineOutcome
 from symevo.errors import RunFailed
 from symevo.rules.backends.base import MIXING
-from symevo.rules.program import Program
 from symevo.training.fitness import Fitness, Verdict, judge
+from symevo.training.job import Outcome, OutcomeKey, Trainee, TrainingJob
 
 TRAIN = "symevo.training.worker:train_chunk"
 WARM = "symevo.training.worker:warm"
@@ -32,23 +32,13 @@ _OURS = f"{RunFailed.__name__}: "
 Advance = Callable[[int, int], None]
 
 
-class Trainee(Protocol):
-    """What a worker trains: a rule on a new network, or a network that goes on."""
-
-    @property
-    def program(self) -> Program: ...
-    @property
-    def identity(self) -> str: ...
-    def to_json(self) -> dict[str, Any]: ...
-
-
 class Memory(Protocol):
     """Where outcomes are kept: a :class:`symevo.runs.Store`, or what stands before one."""
 
     @property
     def folder(self) -> Path: ...
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None: ...
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None: ...
+    def training(self, identity: str, task: str, seed: int, steps: int) -> dict[str, Any] | None: ...
+    def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -74,8 +64,7 @@ class Plan:
         tasks: The tasks, in order.
         seeds: Training seeds of each task.
         steps: Training steps.
-        common: The item's other keys: ``device``, ``backend``, ``threads``, ``split``, ``run_seed``, ``data_dir``,
-            ``weights``.
+        common: What all jobs share of the fields of :class:`symevo.training.job.TrainingJob`.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -83,10 +72,12 @@ class Plan:
     steps: int
     common: dict[str, Any]
 
-    def item(self, task: TaskPlan, seed: int, candidates: Sequence[Trainee]) -> dict[str, Any]:
-        """The plain data that a worker gets."""
-        chunk = {"task": task.name, "stacking": task.stacking, "rows": task.rows, "seed": seed, "steps": self.steps}
-        return {"weights": None, **self.common, **chunk, "candidates": [one.to_json() for one in candidates]}
+    def job(self, task: TaskPlan, seed: int, candidates: Sequence[Trainee]) -> TrainingJob:
+        """What a worker gets."""
+        return TrainingJob.of(
+            candidates, task=task.name, stacking=task.stacking, rows=task.rows, seed=seed, steps=self.steps,
+            **self.common,
+        )  # fmt: skip
 
     @property
     def mixed(self) -> bool:
@@ -158,13 +149,14 @@ class Evaluator:
         outcomes = self._outcomes((task, seed, fresh) for task, seed in self.plan.trainings())
         for identity in fresh:
             rows = {
-                task.name: [outcomes[identity, task.name, seed] for seed in self.plan.seeds] for task in self.plan.tasks
+                task.name: [outcomes[self._key(identity, task, seed)] for seed in self.plan.seeds]
+                for task in self.plan.tasks
             }
             self.verdicts[identity] = judge(self.fitness, rows)
-            self.seconds[identity] = sum(row["seconds"] for group in rows.values() for row in group)
+            self.seconds[identity] = sum(row.seconds or 0.0 for group in rows.values() for row in group)
         return [(self.verdicts[identity].fitness,) for identity in identities]
 
-    def more(self, trainees: Sequence[Trainee], seeds: Sequence[int]) -> list[list[dict[str, Any]]]:
+    def more(self, trainees: Sequence[Trainee], seeds: Sequence[int]) -> list[list[Outcome]]:
         """Outcomes of candidates under other training seeds than the plan's, on its first task.
 
         Returns:
@@ -173,15 +165,15 @@ class Evaluator:
         task = self.plan.tasks[0]
         named = {self.identify(one): one for one in trainees}
         found = self._outcomes((task, seed, named) for seed in seeds)
-        return [[found[self.identify(one), task.name, seed] for seed in seeds] for one in trainees]
+        return [[found[self._key(self.identify(one), task, seed)] for seed in seeds] for one in trainees]
 
-    def each(self, pairs: Sequence[tuple[Trainee, int]]) -> list[dict[str, Any]]:
+    def each(self, pairs: Sequence[tuple[Trainee, int]]) -> list[Outcome]:
         """Outcomes of candidates, each under a training seed of its own, on the plan's first task."""
         task, groups = self.plan.tasks[0], dict[int, dict[str, Trainee]]()
         for one, seed in pairs:
             groups.setdefault(seed, {}).setdefault(self.identify(one), one)
         found = self._outcomes((task, seed, named) for seed, named in groups.items())
-        return [found[self.identify(one), task.name, seed] for one, seed in pairs]
+        return [found[self._key(self.identify(one), task, seed)] for one, seed in pairs]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
         """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
@@ -195,30 +187,32 @@ class Evaluator:
             self._engine.close()
             self._engine = None
 
-    def _outcomes(
-        self, wanted: Iterable[tuple[TaskPlan, int, dict[str, Trainee]]]
-    ) -> dict[tuple[str, str, int], dict[str, Any]]:
-        """Outcomes by (identity, task, seed): stored ones, and those trained now.
+    def _key(self, identity: str, task: TaskPlan, seed: int) -> OutcomeKey:
+        return OutcomeKey(identity, task.name, seed, self.plan.steps)
+
+    def _outcomes(self, wanted: Iterable[tuple[TaskPlan, int, dict[str, Trainee]]]) -> dict[OutcomeKey, Outcome]:
+        """Outcomes: stored ones, and those trained now.
 
         Args:
             wanted: Tasks and seeds, each with the candidates that it is about, by identity.
         """
-        found: dict[tuple[str, str, int], dict[str, Any]] = {}
+        found: dict[OutcomeKey, Outcome] = {}
         chunks: list[_Chunk] = []
         for task, seed, named in wanted:
             waiting: list[Trainee] = []
             for identity, one in named.items():
-                stored = self.store.training(identity, task.name, seed)
+                key = self._key(identity, task, seed)
+                stored = self.store.training(*key)
                 if stored is None:
                     waiting.append(one)
                 else:
-                    found[identity, task.name, seed] = stored
+                    found[key] = Outcome.from_json(stored)
             chunks += [_Chunk(task, seed, part) for part in cut(waiting, task.rows, mixed=self.plan.mixed)]
         self._train(chunks, found)
         return found
 
-    def _train(self, chunks: list[_Chunk], found: dict[tuple[str, str, int], dict[str, Any]]) -> None:
-        """Trains chunks; the members of a chunk that failed run again one by one, so that only the guilty one pays."""
+    def _train(self, chunks: list[_Chunk], found: dict[OutcomeKey, Outcome]) -> None:
+        """Train chunks; retry the members of a failed one singly so that only the faulty candidate is penalised."""
         total = sum(len(chunk.candidates) for chunk in chunks)
         done, barren = 0, 0
         self._advance(0, total)
@@ -238,15 +232,17 @@ class Evaluator:
                 if outcome.status != "ok" and len(chunk.candidates) > 1:
                     again.extend(_Chunk(chunk.task, chunk.seed, (one,)) for one in chunk.candidates)  # noqa: B023
                     return
-                rows = [(self.identify(one), chunk.task.name, chunk.seed, row) for one, row in _rows(chunk, outcome)]
-                self.store.save_trainings(rows)
-                found.update({(identity, task, seed): row for identity, task, seed, row in rows})
+                rows = {
+                    self._key(self.identify(one), chunk.task, chunk.seed): row for one, row in _rows(chunk, outcome)
+                }
+                self.store.save_trainings([(key, row.to_json()) for key, row in rows.items()])
+                found.update(rows)
                 done += len(rows)
                 self._advance(done, total)
 
-            items = [self.plan.item(chunk.task, chunk.seed, chunk.candidates) for chunk in chunks]
+            jobs = [self.plan.job(chunk.task, chunk.seed, chunk.candidates) for chunk in chunks]
             engine = self._engine_for(chunks)
-            engine.map(TRAIN, items, timeout=self.timeout, retries=1, on_result=receive)
+            engine.map(TRAIN, jobs, timeout=self.timeout, retries=1, on_result=receive)
             barren = barren + 1 if len(unborn) == len(chunks) else 0
             chunks = unborn + again
 
@@ -265,17 +261,16 @@ class Evaluator:
     def _engine_for(self, chunks: list[_Chunk]) -> Engine:
         if self._engine is None:
             first = chunks[0].candidates[0]
-            warm = [self.plan.item(task, self.plan.seeds[0], [first]) for task in self.plan.tasks]
+            warm = [self.plan.job(task, self.plan.seeds[0], [first]) for task in self.plan.tasks]
             self._engine = self._make_engine((WARM, warm))
         return self._engine
 
 
-def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Trainee, dict[str, Any]]]:
+def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Trainee, Outcome]]:
     if outcome.status != "ok":
-        failed = {"status": outcome.status, "reason": outcome.value, "seconds": outcome.seconds}
-        return [(chunk.candidates[0], failed)]
+        return [(chunk.candidates[0], Outcome(outcome.status, outcome.value, seconds=outcome.seconds))]
     seconds = outcome.seconds / len(chunk.candidates)
-    return [(one, row | {"seconds": seconds}) for one, row in zip(chunk.candidates, outcome.value, strict=True)]
+    return [(one, replace(row, seconds=seconds)) for one, row in zip(chunk.candidates, outcome.value, strict=True)]
 
 
 def cut(candidates: Sequence[Any], rows: int, *, mixed: bool = False) -> list[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ import os
 import platform
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from importlib import metadata
 from itertools import product
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import IO, Any
 from symevo.errors import UserError
 from symevo.runs.checks import check_conclusion, check_facts, check_generations, check_outcomes, one_line
 from symevo.settings.model import Settings
+from symevo.training.job import OutcomeKey
 
 try:
     import fcntl
@@ -27,11 +29,15 @@ except ImportError:  # no such locks on Windows
     fcntl = None  # type: ignore[assignment]
 
 FILE = "run.sqlite"
-SCHEMA = 2
-_TABLES = """
+SCHEMA = 3
+"""Schema 2, which is read too, did not know the steps of a training: all had the run's."""
+_TRAININGS = """
+CREATE TABLE trainings (identity TEXT, task TEXT, seed INTEGER, steps INTEGER, outcome TEXT NOT NULL,
+                        PRIMARY KEY (identity, task, seed, steps)) WITHOUT ROWID;
+"""
+_TABLES = f"""
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE trainings (identity TEXT, task TEXT, seed INTEGER, outcome TEXT NOT NULL,
-                        PRIMARY KEY (identity, task, seed)) WITHOUT ROWID;
+{_TRAININGS}
 CREATE TABLE evaluations (gen INTEGER, place INTEGER, genome TEXT NOT NULL, rule TEXT NOT NULL, identity TEXT NOT NULL,
                           fitness REAL NOT NULL, status TEXT NOT NULL, reason TEXT, per_task TEXT NOT NULL,
                           seconds REAL NOT NULL, cached INTEGER NOT NULL, parents TEXT NOT NULL, operator TEXT,
@@ -117,6 +123,7 @@ class Store:
                 fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._db.close()
             self._db = _for_writing(sqlite3.connect(_uri(self.folder / FILE, "mode=rw"), uri=True))
+            self._modernise()
         except BlockingIOError:
             self.close()
             raise UserError(f"another process is working on {self.folder}: wait for it, or end it") from None
@@ -126,6 +133,35 @@ class Store:
             raise UserError(
                 f"cannot write to the run in {self.folder}: {why}; resume a copy that you may write"
             ) from None
+
+    @cached_property
+    def _steps(self) -> int:
+        """Training steps of the run."""
+        return self.about("settings")["search"]["steps"]
+
+    def _read_schema(self) -> None:
+        """Let the trainings of a run of schema 2 be read as they would stand now.
+
+        Raises:
+            UserError: The schema is another one.
+        """
+        schema = self.about("schema")
+        if schema == 2:
+            self._db.execute("PRAGMA temp_store=MEMORY")
+            own = f"SELECT identity, task, seed, {int(self._steps)} AS steps, outcome FROM main.trainings"
+            self._db.execute(f"CREATE TEMP VIEW trainings AS {own}")  # comes before the table of this name
+        elif schema != SCHEMA:
+            where = self.folder / FILE
+            raise UserError(f"{where} has schema {schema!r}; this version of symevo reads schemas 2 and {SCHEMA}")
+
+    def _modernise(self) -> None:
+        """Give the trainings of a run of schema 2 their steps, in one transaction."""
+        if self.about("schema") == 2:
+            copied = f"INSERT INTO trainings SELECT identity, task, seed, {int(self._steps)}, outcome FROM old"
+            self._db.executescript(
+                f"BEGIN; ALTER TABLE trainings RENAME TO old; {_TRAININGS} {copied}; DROP TABLE old;"
+                f"UPDATE about SET value = '{SCHEMA}' WHERE key = 'schema'; COMMIT;"
+            )
 
     def close(self) -> None:
         """Closes the file; the store cannot be used afterwards."""
@@ -179,9 +215,7 @@ class Store:
         """
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise ValueError("its pages are damaged")
-        if (schema := self.about("schema")) != SCHEMA:
-            where = self.folder / FILE
-            raise UserError(f"{where} has schema {schema!r}; this version of symevo reads schema {SCHEMA}")
+        self._read_schema()
         settings = check_facts(self.about("settings"))
         check_outcomes(json.loads(row[0]) for row in self._db.execute("SELECT outcome FROM trainings"))
         query = "SELECT gen, record, population FROM generations ORDER BY gen"
@@ -194,24 +228,24 @@ class Store:
         """Raises ValueError where a candidate was evaluated without one of the trainings that this takes."""
         missing = (
             "SELECT 1 FROM evaluations AS one WHERE NOT EXISTS (SELECT 1 FROM trainings AS made "
-            "WHERE made.identity = one.identity AND made.task = ? AND made.seed = ?) LIMIT 1"
+            "WHERE made.identity = one.identity AND made.task = ? AND made.seed = ? AND made.steps = ?) LIMIT 1"
         )
         for task, seed in product(settings.tasks, range(settings.seeds)):
-            if self._db.execute(missing, (task, seed)).fetchone():
+            if self._db.execute(missing, (task, seed, settings.steps)).fetchone():
                 raise ValueError(f"an evaluation has no training on {task} with seed {seed}")
 
-    # trainings: one candidate, one task, one training seed
+    # trainings: one candidate, one task, one training seed, so many steps
 
-    def save_trainings(self, trainings: Iterable[tuple[str, str, int, dict[str, Any]]]) -> None:
-        """Writes outcomes (identity, task, seed, outcome) at once; they survive a kill from here on."""
-        rows = [(identity, task, seed, json.dumps(outcome)) for identity, task, seed, outcome in trainings]
+    def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
+        """Writes outcomes at once; they survive a kill from here on."""
+        rows = [(*key, json.dumps(outcome)) for key, outcome in trainings]
         with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO trainings VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany("INSERT OR REPLACE INTO trainings VALUES (?, ?, ?, ?, ?)", rows)
 
-    def training(self, identity: str, task: str, seed: int) -> dict[str, Any] | None:
-        """The stored outcome of a training, or None."""
-        query = "SELECT outcome FROM trainings WHERE identity = ? AND task = ? AND seed = ?"
-        row = self._db.execute(query, (identity, task, seed)).fetchone()
+    def training(self, identity: str, task: str, seed: int, steps: int | None = None) -> dict[str, Any] | None:
+        """The stored outcome of a training of so many steps, by default the run's, or None."""
+        query = "SELECT outcome FROM trainings WHERE identity = ? AND task = ? AND seed = ? AND steps = ?"
+        row = self._db.execute(query, (identity, task, seed, self._steps if steps is None else steps)).fetchone()
         return None if row is None else json.loads(row[0])
 
     # generations

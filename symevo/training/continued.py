@@ -7,7 +7,7 @@ begin anew, go on from another, or be a child of two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from symevo.errors import RunFailed, UserError
-from symevo.rules.backends.base import Update, update_for
+from symevo.rules.backends.base import Update
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.tasks.stacked.layers import views
 from symevo.tasks.workload import Rows, Scores, Workload
 from symevo.training import snapshots
-from symevo.training.lockstep import Course, lockstep, new_states, outcome, plain
+from symevo.training.job import Outcome
+from symevo.training.lockstep import Course, lockstep, new_states, outcome, plain, update_of
 from symevo.training.snapshots import Snapshot
 from symevo.training.weight_crossover import begin
 
@@ -84,10 +85,10 @@ class Member:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Member:
-        """Reads :meth:`to_json`'s form."""
+    def of(cls, rule: Rule, data: Mapping[str, Any]) -> Member:
+        """Reads :meth:`to_json`'s form, the rule apart."""
         stretch = {**data["stretch"], "probes": tuple(map(tuple, data["stretch"]["probes"]))}
-        return cls(data["name"], Rule.from_json(data["rule"]), data["start"], data["order"], Stretch(**stretch))
+        return cls(data["name"], rule, data["start"], data["order"], Stretch(**stretch))
 
 
 def grow(
@@ -99,7 +100,7 @@ def grow(
     seed: int = 0,
     rows: int | None = None,
     backend: str = "compiled",
-) -> list[dict[str, Any]]:
+) -> list[Outcome]:
     """Trains members of one stretch, of one program unless the backend mixes, and keeps what they have become.
 
     Args:
@@ -115,8 +116,7 @@ def grow(
         RunFailed: Weights cannot be read or written: that is no fault of a member's.
 
     Returns:
-        For each member an outcome as of :func:`symevo.training.lockstep.train`, with ``probes``, the scores in the
-        order of the stretch's, and ``digest``, that of the snapshot's file.
+        An outcome for each member, with its probes in the order of the stretch's, and the digest of its snapshot.
     """
     stretch, count = members[0].stretch, rows or len(members)
     if any(member.stretch != stretch for member in members):
@@ -124,9 +124,7 @@ def grow(
     stack = [*members, *[members[0]] * (count - len(members))]
     session = workload.rows(count)
     theta = session.theta
-    update = update_for(
-        [member.program for member in stack], workload.width, dtype=theta.dtype, device=theta.device, backend=backend
-    )
+    update = update_of(session, [member.rule for member in stack], backend)
     session.start(0)
     states = new_states(update, theta)
     starts = [_begun(workload, member, folder, seed) for member in members]
@@ -146,19 +144,19 @@ def grow(
     found = []
     for row, member in enumerate(members):
         one = _outcome(workload, curve[:, row], int(died[row]), probes, row)
-        if one["status"] == "ok" and folder is not None:
+        if one.status == "ok" and folder is not None:
             snapshot = _taken_out(session, states, row, ages[row] + steps)
-            one["digest"] = _kept(folder, snapshots.named(member.identity, seed), snapshot)
+            one = replace(one, digest=_kept(folder, snapshots.named(member.identity, seed), snapshot))
         found.append(one)
     return found
 
 
-def _outcome(workload: Workload, curve: np.ndarray, died: int, probes: Sequence[Scores], row: int) -> dict[str, Any]:
+def _outcome(workload: Workload, curve: np.ndarray, died: int, probes: Sequence[Scores], row: int) -> Outcome:
     found = outcome(workload, curve, died, probes[-1], row)
     if workload.task.metric == "loss":
         # Progress is counted from one point for all: not from where a stretch of a network's own happened to begin.
-        found["initial_loss"] = plain(workload.first_loss)
-    return {**found, "probes": [_plain_scores(probe, row) for probe in probes]}
+        found = replace(found, initial_loss=plain(workload.first_loss))
+    return replace(found, probes=tuple(_plain_scores(probe, row) for probe in probes))
 
 
 def scores(workload: Workload, snapshot: Snapshot, *, threads: int) -> dict[str, Any]:

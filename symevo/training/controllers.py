@@ -28,7 +28,8 @@ from symevo.evograd.learner import Learner
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.tasks.workload import Workload
-from symevo.training.lockstep import plain
+from symevo.training.job import Outcome
+from symevo.training.lockstep import WINDOW, plain, thinned
 from symevo.training.worker import workload_of
 
 HELD_OUT = 64 * 64
@@ -91,7 +92,7 @@ def drawn_network(seed: int, scale: float = 1.0) -> tuple[list[int], float]:
     return [max(1, round(scale * size)) for size in sizes[-count:]], 1 / generator.randint(10, 1000)
 
 
-def score(workload: Workload, individuals: Sequence[Mapping[str, Any]], *, steps: int) -> list[dict[str, Any]]:
+def score(workload: Workload, individuals: Sequence[Mapping[str, Any]], *, steps: int) -> list[Outcome]:
     """Trains one drawn network under each individual's controllers, on the same batches from the same weights.
 
     Args:
@@ -100,8 +101,7 @@ def score(workload: Workload, individuals: Sequence[Mapping[str, Any]], *, steps
         steps: Training steps.
 
     Returns:
-        Outcomes as of :func:`symevo.training.lockstep.train`, ``accuracy`` and ``loss`` on :data:`HELD_OUT` samples
-        of the validation split, and ``peak``, the highest accuracy of a training batch.
+        An outcome for each, accuracy and loss on :data:`HELD_OUT` samples of the validation split, with its peak.
 
     Raises:
         UserError: The task's data are no flat inputs with classes.
@@ -143,21 +143,19 @@ def suits(workload: Workload) -> None:
 
 PEAK_EVERY = 16
 """Steps between two looks at the accuracy of a training batch."""
-_POINTS = 50
 
 
-def _outcome(curve: np.ndarray, limit: float, accuracy: float, loss: float, peak: float) -> dict[str, Any]:
+def _outcome(curve: np.ndarray, limit: float, accuracy: float, loss: float, peak: float) -> Outcome:
     bad = np.flatnonzero(~(curve <= limit))
     reason = f"training loss above {limit:g} or not finite at step {bad[0] + 1}" if len(bad) else None
     if reason is None and not np.isfinite(loss):
         reason = "the trained model's loss is not finite"
     seen = curve[: bad[0]] if len(bad) else curve
-    return {
-        "status": "diverged" if reason else "ok", "reason": reason, "metric": "accuracy", "decades": 1.0,
-        "loss": plain(loss), "accuracy": accuracy, "peak": peak, "initial_loss": plain(float(curve[0])),
-        "train_loss": plain(float(seen[-_POINTS:].mean())) if len(seen) else None,
-        "curve": [plain(float(p.mean())) for p in np.array_split(seen, min(_POINTS, len(curve))) if len(p)],
-    }  # fmt: skip
+    return Outcome(
+        "diverged" if reason else "ok", reason, metric="accuracy", decades=1.0,
+        loss=plain(loss), accuracy=accuracy, peak=peak, initial_loss=plain(float(curve[0])),
+        train_loss=plain(float(seen[-WINDOW:].mean())) if len(seen) else None, curve=thinned(seen, len(curve)),
+    )  # fmt: skip
 
 
 def initial_weights(sizes: Sequence[int], seed: int) -> list[torch.Tensor]:

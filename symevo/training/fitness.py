@@ -1,7 +1,6 @@
 """From training outcomes to fitness. Higher is better, whatever the task measures.
 
-An outcome is plain data (see :func:`symevo.training.lockstep.train`): ``status``, ``metric``, ``accuracy``,
-``loss``, ``train_loss``, ``initial_loss``, ``decades``.
+Scores read an outcome as a mapping, see :class:`symevo.training.job.Outcome`.
 """
 
 from __future__ import annotations

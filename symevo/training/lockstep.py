@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ import torch
 from symevo.rules.backends.base import Update, update_for
 from symevo.rules.rule import Rule
 from symevo.tasks.workload import Rows, Scores, Workload
+from symevo.training.job import Outcome
 
 WINDOW = 50
 """Steps at the end of a training whose mean loss is reported."""
@@ -46,7 +47,7 @@ def train(
     rows: int | None = None,
     backend: str = "compiled",
     split: str = "validation",
-) -> list[dict[str, Any]]:
+) -> list[Outcome]:
     """Trains rules, each from the same initial weights on the same batches.
 
     A row whose loss is not finite or exceeds the task's limit is frozen; the others go on.
@@ -61,21 +62,25 @@ def train(
         split: The split that the trained models are evaluated on.
 
     Returns:
-        For each rule plain data: ``status`` (``"ok"`` or ``"diverged"``), ``reason``, ``metric``, ``decades``,
-        ``loss`` and ``accuracy`` on the split, ``train_loss`` (mean of the last 50 steps), ``initial_loss`` (first
-        batch), and ``curve`` (training losses, at most 50 of them, means over equal stretches).
+        An outcome for each rule, ``"ok"`` or ``"diverged"``.
     """
     count = rows or len(rules)
     stack = [*rules, *[rules[0]] * (count - len(rules))]
     session = workload.rows(count)
-    theta = session.theta
-    programs = [rule.program for rule in stack]
-    update = update_for(programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend)
+    update = update_of(session, stack, backend)
     session.start(seed)
-    slots = slot_table(update, stack, steps).to(theta)
+    slots = slot_table(update, stack, steps).to(session.theta)
     curve, died = lockstep(session, update, slots, Course(seed), limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
     return [outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
+
+
+def update_of(session: Rows, rules: Sequence[Rule], backend: str) -> Update:
+    """What makes the steps of a stack: for each row a rule, and the layout of the model's parameters."""
+    theta, workload, programs = session.theta, session.workload, [rule.program for rule in rules]
+    return update_for(
+        programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend, layout=workload.segments
+    )
 
 
 def slot_table(update: Update, rules: Sequence[Rule], steps: int) -> torch.Tensor:
@@ -132,8 +137,8 @@ def new_states(update: Update, theta: torch.Tensor) -> list[torch.Tensor]:
     return [torch.zeros_like(theta) for _ in range(update.states)]
 
 
-def outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, row: int) -> dict[str, Any]:
-    """What became of one row, as plain data; see :func:`train`."""
+def outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, row: int) -> Outcome:
+    """What became of one row."""
     task, steps, loss = workload.task, len(curve), float(scores.loss[row])
     reason = None
     if died < steps:
@@ -142,17 +147,23 @@ def outcome(workload: Workload, curve: np.ndarray, died: int, scores: Scores, ro
     elif not math.isfinite(loss):
         reason = "the trained model's loss is not finite"
     seen = curve[:died]
-    return {
-        "status": "diverged" if reason else "ok",
-        "reason": reason,
-        "metric": task.metric,
-        "decades": task.decades,
-        "loss": plain(loss),
-        "accuracy": None if scores.accuracy is None else float(scores.accuracy[row]),
-        "train_loss": plain(float(np.mean(seen[-WINDOW:]))) if died else None,
-        "initial_loss": plain(float(curve[0])),
-        "curve": [plain(float(part.mean())) for part in np.array_split(seen, min(CURVE_POINTS, steps)) if len(part)],
-    }
+    return Outcome(
+        "diverged" if reason else "ok",
+        reason,
+        metric=task.metric,
+        decades=task.decades,
+        loss=plain(loss),
+        accuracy=None if scores.accuracy is None else float(scores.accuracy[row]),
+        train_loss=plain(float(np.mean(seen[-WINDOW:]))) if died else None,
+        initial_loss=plain(float(curve[0])),
+        curve=thinned(seen, steps),
+    )
+
+
+def thinned(losses: np.ndarray, steps: int) -> tuple[float | None, ...]:
+    """A curve of at most 50 points: means over equal parts of the losses of ``steps`` steps, as far as they go."""
+    parts = np.array_split(losses, min(CURVE_POINTS, steps))
+    return tuple(plain(float(part.mean())) for part in parts if len(part))
 
 
 def plain(value: float) -> float | None:

@@ -1,73 +1,83 @@
-"""What engines call in a worker process: plain data in, plain data out.
-
-An item names everything that decides its result; nothing is taken from the worker's own state, so that an item may run
-anywhere, twice, or again after a crash.
-"""
+"""What engines call in a worker process: a job in, an outcome of each of its candidates out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from symevo.errors import UserError
+from symevo.errors import RuleError, UserError
+from symevo.rules.program import Program, is_finite
 from symevo.rules.rule import Rule
+from symevo.rules.schedule import Schedule
 from symevo.tasks import TASKS, Task, Workload
 from symevo.tasks.fingerprint import fingerprint, same
 from symevo.tasks.plugins import adopt
 from symevo.training.continued import Member, grow
+from symevo.training.job import Outcome, TrainingJob
 from symevo.training.lockstep import train
 
 
-def train_chunk(item: dict[str, Any]) -> list[dict[str, Any]]:
-    """Trains one chunk.
+def train_chunk(job: TrainingJob) -> list[Outcome]:
+    """Train one chunk.
 
     Args:
-        item: ``task``, ``seed``, ``steps``, ``candidates``, ``rows``, ``backend``, ``split`` and the keys of
-            :func:`workload_of`. Candidates are rule JSON, of one program; or, where ``weights`` names a folder of
-            snapshots, members of a population of networks, see :class:`symevo.training.continued.Member`; or
-            controllers, see :class:`symevo.training.controllers.Controlled`.
+        job: Its candidates are rules of one program, unless the backend mixes; members of a population of networks,
+            where ``weights`` names a folder of snapshots (:class:`symevo.training.continued.Member`); or controllers
+            (:class:`symevo.training.controllers.Controlled`).
 
     Returns:
-        One outcome a candidate, see :func:`symevo.training.lockstep.train`, :func:`symevo.training.continued.grow` and
-        :func:`symevo.training.controllers.score`.
+        One outcome a candidate.
     """
-    torch.set_num_threads(item["threads"])
-    if "controllers" in item["candidates"][0]:
+    torch.set_num_threads(job.threads)
+    workload = workload_of(vars(job))
+    if "controllers" in job.candidates[0].more:
         from symevo.training.controllers import score
 
-        return score(workload_of(item), item["candidates"], steps=item["steps"])
-    workload, how = workload_of(item), {name: item[name] for name in ("steps", "rows", "backend")}
-    if item["weights"] is not None:
-        members = [Member.from_json(data) for data in item["candidates"]]
-        return grow(workload, members, folder=item["weights"], seed=item["seed"], **how)
-    rules = [Rule.from_json(data) for data in item["candidates"]]
-    return train(workload, rules, seed=item["seed"], split=item["split"], **how)
+        return score(workload, [row.more for row in job.candidates], steps=job.steps)
+    rules, how = rules_of(job), {"steps": job.steps, "rows": job.rows, "backend": job.backend}
+    if job.weights is not None:
+        members = [Member.of(rule, row.more) for rule, row in zip(rules, job.candidates, strict=True)]
+        return grow(workload, members, folder=job.weights, seed=job.seed, **how)
+    return train(workload, rules, seed=job.seed, split=job.split, **how)
 
 
-def warm(items: list[dict[str, Any]]) -> None:
-    """Loads data and compiles kernels before the clock of a time limit runs: two steps of each kind of chunk.
+def rules_of(job: TrainingJob) -> list[Rule]:
+    """The rule of each candidate; each distinct program is parsed once.
 
     Raises:
-        UserError: A task is not the one of ``prints``, its fingerprints by name: its file was edited during the run.
+        RuleError: A program cannot be read, or a number is not finite.
     """
-    for item in items:
-        first = item["candidates"]
-        if item["weights"] is not None:  # a member warms up as its rule alone
-            first = [data["rule"] for data in first]
-        train_chunk({**item, "steps": 2, "candidates": first, "weights": None})
-        expected = item.get("prints", {}).get(item["task"])
-        if expected and not same(fingerprint(workload_of(item), ("train", item["split"])), expected):
+    programs = [Program.parse(lines) for lines in job.programs]
+    rules = [Rule(programs[row.program], row.hyper, Schedule.from_json(row.schedule)) for row in job.candidates]
+    if not all(map(is_finite, rules)):
+        raise RuleError("every hyperparameter of a rule must be a finite number")
+    return rules
+
+
+def warm(jobs: list[TrainingJob]) -> None:
+    """Load data and compile kernels before the clock of a time limit runs: two steps of each kind of chunk.
+
+    Raises:
+        UserError: A task does not have the fingerprint that the job expects: its file was edited during the run.
+    """
+    for job in jobs:
+        # A network that goes on warms up as its rule alone.
+        alone = [row if job.weights is None else replace(row, more={}) for row in job.candidates]
+        train_chunk(replace(job, steps=2, candidates=tuple(alone), weights=None))
+        expected = job.prints.get(job.task)
+        if expected and not same(fingerprint(workload_of(vars(job)), ("train", job.split)), expected):
             raise UserError(
-                f"task {item['task']!r} is not what the run started with: its file was changed, or gives other data "
+                f"task {job.task!r} is not what the run started with: its file was changed, or gives other data "
                 "each time it runs (seed what is random)"
             )
 
 
-def workload_of(item: dict[str, Any]) -> Workload:
-    """The workload for ``task``, ``device``, ``stacking``, ``data_dir``, ``run_seed``; kept between items.
+def workload_of(item: Mapping[str, Any]) -> Workload:
+    """The workload for ``task``, ``device``, ``stacking``, ``data_dir`` and ``run_seed``; kept between jobs.
 
     ``plugins`` names the modules of the user's files, imported already, whose tasks may be meant.
     """

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import interpret, programs, rules
 
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, fold, walk
 from symevo.rules.primitives import PRIMITIVES
@@ -100,7 +100,7 @@ def held(lines: list) -> bool:
     )
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rules(lines=4, depth=3), st.integers(0, 10**6))
 def test_sympy_evaluates_to_what_the_kernel_computes(made, seed):
     lines = equations(made)

@@ -13,6 +13,8 @@ from symevo.evolution.evaluator import Evaluator, Plan, TaskPlan, cut
 from symevo.rules.rule import rule
 from symevo.runs import Store
 from symevo.training.fitness import FAILED, FITNESS
+from symevo.training.job import Outcome as Trained
+from symevo.training.job import TrainingJob
 
 BASE = rule("theta = theta - lr*g", lr=0.1)
 PLAN = Plan((TaskPlan("a", "products", 4), TaskPlan("b", "single", 1)), (0, 1), 10, {})
@@ -22,20 +24,20 @@ class FakeEngine:
     """Scores a rule by its learning rate; a chunk that holds lr = 13 fails."""
 
     def __init__(self, status="crashed"):
-        self.items: list[dict] = []
+        self.items: list[TrainingJob] = []
         self.status, self.closed = status, False
 
     def map(self, fn, items, *, timeout, retries, on_result):
         self.items += items
         for index in reversed(range(len(items))):  # outcomes arrive in any order
-            lrs = [one["hyper"]["lr"] for one in items[index]["candidates"]]
+            lrs = [one.hyper["lr"] for one in items[index].candidates]
             if 13.0 in lrs:
                 on_result(index, Outcome(self.status, "killed by SIGSEGV", 1.0, 0, 2))
             else:
                 on_result(index, Outcome("ok", [self.row(lr) for lr in lrs], 2.0, 0, 1))
 
     def row(self, lr):
-        return {"status": "ok", "reason": None, "metric": "accuracy", "accuracy": lr, "loss": 100.0}
+        return Trained("ok", metric="accuracy", accuracy=lr, loss=100.0)
 
     def close(self):
         self.closed = True
@@ -73,7 +75,7 @@ def test_only_the_guilty_member_of_a_chunk_pays(setting):
 def test_equal_candidates_train_once_and_never_again(setting):
     first = setting.evaluator.many(people(0.1, 0.1, 0.2, 0.1))
     assert [value for (value,) in first] == pytest.approx([0.1, 0.1, 0.2, 0.1])
-    assert sum(len(item["candidates"]) for item in setting.engine.items) == 2 * 2 * 2  # 2 candidates, 2 tasks, 2 seeds
+    assert sum(len(item.candidates) for item in setting.engine.items) == 2 * 2 * 2  # 2 candidates, 2 tasks, 2 seeds
     setting.engine.items.clear()
     assert setting.evaluator.many(people(0.2, 0.1)) == [first[2], first[0]]
     assert setting.engine.items == []

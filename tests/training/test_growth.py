@@ -140,7 +140,7 @@ def test_probes_are_scored_in_order_and_the_last_counts(workload: Workload) -> N
 
 def test_a_member_survives_json() -> None:
     one = member(rule("adam"), {"seed": 1}, 4, stretch(0))
-    assert Member.from_json(json.loads(json.dumps(one.to_json()))) == one
+    assert Member.of(one.rule, json.loads(json.dumps(one.to_json()))) == one
 
 
 WEIGHTS = 200_000

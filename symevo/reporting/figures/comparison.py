@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from symevo.reporting.compared import Comparison, Entry, read_comparison
+from symevo.reporting.compared import Comparison, Entry
 from symevo.reporting.figures.lines import by_step, curves, emphasise
 from symevo.reporting.figures.sheet import (
     GREY,
@@ -153,11 +153,11 @@ _BELOW = 0.9
 """Scores are drawn down to this share of the best."""
 
 
-def draw(data: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw(found: Comparison, folder: Path) -> list[Path]:
     """Draws all figures.
 
     Args:
-        data: What :func:`symevo.comparison.session.compare` returns.
+        found: The comparison.
         folder: Is made where there is none.
 
     Returns:
@@ -166,7 +166,6 @@ def draw(data: Mapping[str, Any], folder: Path) -> list[Path]:
     Raises:
         UserError: They cannot be written.
     """
-    found = read_comparison(data, source="the comparison")
     files = profiles(folder, "profile", found, title="Performance profile")
     for task in found.tasks:
         files += budgets(folder, f"budget-{task}", found, task, title=f"Tuning budget on {task}")

@@ -34,7 +34,7 @@ from symevo.comparison.transfer import Meta, controllers_of, transfer
 from symevo.evolution import evolve as api
 from symevo.reporting.figures.sheet import PALETTE, label, legend, save, sheet, styled
 from symevo.reporting.progress import make_progress
-from symevo.reporting.text.transfer import transfer_report
+from symevo.reporting.text.controllers import transfer_report
 from symevo.runs import Store
 from symevo.statistics import paired
 

@@ -31,7 +31,7 @@ def inspect(
     The same seed gives the same text.
     """
     from symevo.comparison import inspection
-    from symevo.reporting.text.inspection import inspection_report
+    from symevo.reporting.text.controllers import inspection_report
 
     look = {"networks": networks, "steps": steps, "seed": seed}
     files = [str(path) for path in tasks_from or []]

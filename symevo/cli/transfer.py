@@ -44,7 +44,7 @@ def transfer(
     """
     from symevo.comparison.transfer import Meta
     from symevo.comparison.transfer import transfer as test_on_new_networks
-    from symevo.reporting.text.transfer import transfer_report
+    from symevo.reporting.text.controllers import transfer_report
 
     if output is not None:
         check_free(output, hint=_ELSEWHERE)

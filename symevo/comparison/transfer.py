@@ -21,7 +21,7 @@ from symevo.errors import RunFailed, UserError
 from symevo.evolution.planning import import_plugins
 from symevo.files import own_files
 from symevo.reporting.progress import Progress, SilentProgress
-from symevo.reporting.text.transfer import network_line, verdict
+from symevo.reporting.text.controllers import network_line, verdict
 from symevo.runs import Store
 from symevo.runs.run import Run, run_folder
 from symevo.seeds import seed_for

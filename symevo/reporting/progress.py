@@ -1,7 +1,4 @@
-"""What a run says while it works, always on standard error: nothing, plain lines, or a live display.
-
-How far a comparison is, and how much time is left: on standard error, now and then.
-"""
+"""What a run or a comparison says while it works, on standard error: nothing, plain lines, or a live display."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from symevo.errors import UserError
+from symevo.reporting.text.tables import count, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -65,23 +62,14 @@ class Progress(Protocol):
 class SilentProgress:
     """Says nothing."""
 
-    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
-        """See :class:`Progress`."""
-
-    def advance(self, trained: int, total: int) -> None:
-        """See :class:`Progress`."""
-
-    def generation(self, record: Mapping[str, Any]) -> None:
-        """See :class:`Progress`."""
-
-    def message(self, text: str) -> None:
-        """See :class:`Progress`."""
-
-    def close(self) -> None:
-        """See :class:`Progress`."""
+    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None: ...
+    def advance(self, trained: int, total: int) -> None: ...
+    def generation(self, record: Mapping[str, Any]) -> None: ...
+    def message(self, text: str) -> None: ...
+    def close(self) -> None: ...
 
 
-class PlainProgress:
+class PlainProgress(SilentProgress):
     """A line for each generation: for log files, pipes and terminals that cannot do more.
 
     Args:
@@ -101,18 +89,15 @@ class PlainProgress:
         return f"generation {self._next}/{self._generations}" if more else "training"
 
     def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
-        """See :class:`Progress`."""
         self._generations = settings.generations - 1
         for line in plan_lines(settings, evaluations=evaluations, trainings=trainings, steps=steps):
             self.message(line)
 
     def advance(self, trained: int, total: int) -> None:
-        """See :class:`Progress`."""
         if time.monotonic() - self._told > _QUIET_SECONDS:
             self.message(f"  {self._under_way()}: {trained} of {total} trained")
 
     def generation(self, record: Mapping[str, Any]) -> None:
-        """See :class:`Progress`."""
         self._next, self._generations = record["gen"] + 1, record["generations"]
         self.message(generation_line(record, self._clock.note(record)))
         if record.get("rule") and record["rule"] != self._rule:
@@ -120,12 +105,8 @@ class PlainProgress:
             self.message(f"    {self._rule}")
 
     def message(self, text: str) -> None:
-        """See :class:`Progress`."""
         self._told = time.monotonic()
         print(text, file=self._stream, flush=True)
-
-    def close(self) -> None:
-        """See :class:`Progress`."""
 
 
 class ToldProgress(PlainProgress):
@@ -140,7 +121,6 @@ class ToldProgress(PlainProgress):
         self._tell = tell
 
     def message(self, text: str) -> None:
-        """See :class:`Progress`."""
         self._told = time.monotonic()
         self._tell(text)
 
@@ -163,23 +143,19 @@ class LiveProgress(PlainProgress):
         self._bar: Bar | None = bar
 
     def advance(self, trained: int, total: int) -> None:
-        """See :class:`Progress`."""
         if self._bar is not None:
             self._bar.update(self._task, description=self._under_way(), completed=trained, total=total)
 
     def generation(self, record: Mapping[str, Any]) -> None:
-        """See :class:`Progress`."""
         super().generation(record)
         if self._bar is not None:
             self._bar.update(self._task, completed=0, left=self._clock.words)
 
     def message(self, text: str) -> None:
-        """See :class:`Progress`."""
         self._told = time.monotonic()
         self._console.print(text, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """See :class:`Progress`."""
         if self._bar is not None:
             bar, self._bar = self._bar, None
             bar.stop()
@@ -249,10 +225,9 @@ def as_progress(given: Any) -> Progress:
 
 def plan_lines(settings: Settings, *, evaluations: int, trainings: int, steps: int) -> list[str]:
     """What the run will train, in words."""
-    out = settings.out
-    near = out.relative_to(Path.cwd()) if out is not None and out.is_relative_to(Path.cwd()) else out
-    tasks, seeds = _count(len(settings.tasks), "task"), _count(settings.seeds, "seed")
-    workers = _count(settings.workers, "worker")
+    near = settings.out and shown(settings.out)
+    tasks, seeds = count(len(settings.tasks), "task"), count(settings.seeds, "seed")
+    workers = count(settings.workers, "worker")
     return [
         f"{settings.system}, preset {settings.preset}, on {', '.join(settings.tasks)}; seed {settings.seed}",
         f"at most {evaluations:,} candidates × {tasks} × {seeds} = {trainings:,} trainings of {steps} steps",
@@ -280,10 +255,6 @@ def clock(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 _SECONDS = 5.0

@@ -19,7 +19,7 @@ from symevo.comparison import inspection as inspecting
 from symevo.comparison.inspection import Look
 from symevo.evograd.layout import CONTROLLERS, SIZE, tensors
 from symevo.evolution import evolve as api
-from symevo.reporting.text.inspection import inspection_report
+from symevo.reporting.text.controllers import inspection_report
 from symevo.runs import Store
 from symevo.settings.resolution import resolve
 

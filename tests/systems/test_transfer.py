@@ -19,7 +19,7 @@ from symevo.errors import Interrupted, UserError
 from symevo.evograd.layout import SIZE, initial
 from symevo.evolution import evolve as api
 from symevo.reporting.progress import SilentProgress
-from symevo.reporting.text.transfer import transfer_report
+from symevo.reporting.text.controllers import transfer_report
 from symevo.rules.rule import rule
 from symevo.runs import Store
 from symevo.seeds import seed_for

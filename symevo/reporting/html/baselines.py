@@ -16,10 +16,10 @@ from symevo.reporting.html.parts import (
     Section,
     beside,
     details,
-    digits,
     table,
     text,
 )
+from symevo.reporting.text.tables import number
 
 _ARMS = (
     "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
@@ -87,7 +87,7 @@ def _pairs(task: str, one: Compared) -> Part:
 
 
 def _difference(one: Pair) -> list[str]:
-    return [one.words, digits(one.mean), f"{digits(one.low)} to {digits(one.high)}", digits(one.p_holm, 3)]
+    return [one.words, number(one.mean), f"{number(one.low)} to {number(one.high)}", number(one.p_holm, ".3f")]
 
 
 def _by_task(
@@ -111,7 +111,7 @@ def speed(context: PageContext, book: FigureWriter) -> Section | None:
     )
     ranked = sorted(found.profile.items(), key=lambda pair: -area(pair[1].ratio, pair[1].share))
     rows = [
-        [name, digits(area(one.ratio, one.share), 3), *(_percent(one.at(ratio)) for ratio in (1, 2, float("inf")))]
+        [name, number(area(one.ratio, one.share), ".3f"), *(_percent(one.at(ratio)) for ratio in (1, 2, float("inf")))]
         for name, one in ranked
     ]
     leader = f"The highest mean is that of {ranked[0][0]}, {rows[0][1]}."
@@ -130,8 +130,8 @@ def _ratios(found: Comparison) -> Part | None:
     for task, one in found.tasks.items():
         for name, ratio in one.steps_ratio.items():
             own, other = (one.contestants.get(each, Entry()).steps_to_target for each in (name, found.reference))
-            ends = " to ".join("∞" if end is None else digits(end, 2) for end in (ratio.low, ratio.high))
-            rows.append([task, name, digits(own, 0), digits(other, 0), digits(ratio.ratio, 2), ends])
+            ends = " to ".join("∞" if end is None else number(end, ".2f") for end in (ratio.low, ratio.high))
+            rows.append([task, name, number(own, ".0f"), number(other, ".0f"), number(ratio.ratio, ".2f"), ends])
     head = ["task", "", "its steps", f"{found.reference}'s", "ratio", "95 % interval"]
     words = "Median steps to the target loss; a dash where most trainings do not get there"
     return table(words, head, rows) if rows else None
@@ -176,8 +176,8 @@ def _budget_cells(entry: Entry, known: list[int]) -> Iterator[str]:
     ends = dict(zip(sorted(entry.budget_curve), figures.budget_ends(entry), strict=True))
     for budget in known:
         low, high = ends.get(budget, (float("nan"), float("nan")))
-        interval = f" ({digits(low)} to {digits(high)})" if isfinite(low) else ""
-        yield digits(entry.budget_curve.get(budget)) + interval
+        interval = f" ({number(low)} to {number(high)})" if isfinite(low) else ""
+        yield number(entry.budget_curve.get(budget)) + interval
 
 
 def sensitivity(context: PageContext, book: FigureWriter) -> Section | None:
@@ -198,4 +198,4 @@ def sensitivity(context: PageContext, book: FigureWriter) -> Section | None:
 
 def _decades(one: Compared, name: str) -> str:
     entry = one.contestants.get(name)
-    return digits(entry.lr_decades if entry else None, 2)
+    return number(entry.lr_decades if entry else None, ".2f")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -123,11 +122,6 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> P
     rows = [list(row) for row in rows]
     sides = [bool(rows) and all(_NUMBER.fullmatch(str(row[at])) for row in rows) for at in range(len(head))]
     return {"kind": "table", "caption": caption, "head": head, "rows": rows, "sides": sides}
-
-
-def digits(value: float | None, count: int = 4) -> str:
-    """A number with so many decimals; a dash for none."""
-    return "-" if value is None or not isfinite(value) else f"{value:.{count}f}"
 
 
 _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -21,12 +21,11 @@ from symevo.reporting.html.parts import (
     Section,
     code,
     details,
-    digits,
     marked,
     table,
     text,
 )
-from symevo.reporting.text.tables import shown, tree_picture
+from symevo.reporting.text.tables import number, shown, tree_picture
 
 MAX_RULES = 25
 """More rules of a front are counted, not shown."""
@@ -61,7 +60,7 @@ def _on_new_data(context: PageContext) -> Iterator[Part]:
     test = context.run.ranking[0]["test"] if context.run.ranking else None
     if test is not None:
         accuracy = "" if test["accuracy"] is None else f", accuracy {test['accuracy']:.4f}"
-        yield text(f"On the test split the best network has loss {digits(test['loss'])}{accuracy}.")
+        yield text(f"On the test split the best network has loss {number(test['loss'])}{accuracy}.")
     known = {name: [one for one in values if one is not None] for name, values in context.run.replays.items()}
     if known and all(known.values()):
         words = ", ".join(f"{name} {fmean(values):.4f}" for name, values in known.items())
@@ -242,8 +241,8 @@ def replays(context: PageContext, book: FigureWriter) -> Section | None:
     rows = []
     for name, values in found.items():
         known = [value for value in values if value is not None]
-        rows.append([name, digits(fmean(known) if known else None), digits(stdev(known) if len(known) > 1 else None),
-                     len(values) - len(known), ", ".join(map(digits, values))])  # fmt: skip
+        rows.append([name, number(fmean(known) if known else None), number(stdev(known) if len(known) > 1 else None),
+                     len(values) - len(known), ", ".join(map(number, values))])  # fmt: skip
     head = ["trained under", "mean", "standard deviation", "diverged", "each network"]
     words = text(f"What was found trained {count} networks that no generation saw.")
     caption = f"On {count} new networks: {what}"
@@ -256,7 +255,7 @@ def ranking(context: PageContext, book: FigureWriter) -> Section | None:
     if run.ranking:
         splits = [split for split in ("validation", "test") if any(one[split] for one in run.ranking)]
         rows = [
-            [rank, *(digits((one[split] or {}).get(name)) for split in splits for name in _SCORES)]
+            [rank, *(number((one[split] or {}).get(name)) for split in splits for name in _SCORES)]
             for rank, one in enumerate(run.ranking[:MAX_ROWS], 1)
         ]
         head = ["rank", *(f"{split} {name}" for split in splits for name in _SCORES)]

@@ -16,13 +16,12 @@ from symevo.reporting.html.parts import (
     Part,
     Section,
     beside,
-    digits,
     table,
     text,
 )
 from symevo.reporting.measures import operators as operator_totals
 from symevo.reporting.measures import proposals
-from symevo.reporting.text.tables import one_line, spread
+from symevo.reporting.text.tables import number, one_line, spread
 from symevo.rules.rule import Rule
 
 MAX_PEOPLE = 400
@@ -48,7 +47,7 @@ def progress(context: PageContext, book: FigureWriter) -> Section:
         by_generation, "fitness-by-generation", series, ylabel="fitness", title=f"Fitness, {context.named}", alt=alt
     )
     rows = [
-        [record["gen"], *(digits(values[at]) for values in series.values()), record["evaluations"]]
+        [record["gen"], *(number(values[at]) for values in series.values()), record["evaluations"]]
         for at, record in spread(list(enumerate(history)), MAX_ROWS)
     ]
     numbers = table("Fitness by generation", ["generation", *series, "evaluations"], rows)
@@ -139,7 +138,7 @@ def makings(context: PageContext, book: FigureWriter) -> Section | None:
     alt = f"Share of the rules evaluated in each generation that hold each of the {len(names)} most frequent "
     alt += f"{what.lower()}. The best rule holds {', '.join(winner) or 'none'}."
     figure = book.draw(shares, "makings", series, ylabel="share of rules", title=f"{what} by generation", alt=alt)
-    rows = [[name, *(digits(share, 2) for share in _ends(series[name]))] for name in names]
+    rows = [[name, *(number(share, ".2f") for share in _ends(series[name]))] for name in names]
     numbers = table(f"{what}: share of rules", ["", "first generation", "last generation"], rows)
     return Section("makings", f"{what} by generation", [figure, numbers])
 
@@ -248,7 +247,7 @@ def tree(context: PageContext, book: FigureWriter) -> Section | None:
     figure = book.draw(
         family, "family", people, parents, line, ylabel="fitness", title=f"Family tree, {context.named}", alt=alt
     )
-    rows = [[key[0], births[key]["operator"] or "-", digits(births[key]["fitness"]), _words(context, births[key])]
+    rows = [[key[0], births[key]["operator"] or "-", number(births[key]["fitness"]), _words(context, births[key])]
             for key in spread(line, MAX_LINE)]  # fmt: skip
     caption = "Line of the fitter parents, oldest first"
     return Section(

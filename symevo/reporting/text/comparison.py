@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
 
 from symevo.reporting.compared import TUNED, Compared, Comparison, Interval, Pair
-from symevo.reporting.text.tables import WIDTH
+from symevo.reporting.text.tables import WIDTH, columns, number
 
 _NAME = 17
 _NOTES = (
@@ -44,32 +43,32 @@ def _title(task: str, one: Compared) -> str:
     )
 
 
-def _scores(found: Comparison, one: Compared, name: str) -> Iterator[str]:
+def _scores(found: Comparison, one: Compared, name: str) -> list[str]:
     """Test scores of all, and what the candidate has more than each."""
     against = {pair.second: pair for pair in one.comparisons if (pair.first, pair.arm) == (name, TUNED)}
     summaries = {other: entry.summary[TUNED] for other, entry in one.contestants.items()}
-    yield f"{'':{_NAME}}  {'test':>7}  {'95 %':^14}  {name[:12] + ' −':>9}  {'95 %':^16}  p"
+    rows = []
     for other in [name, *sorted(against, key=lambda other: -(summaries[other].mean or 0.0))]:
         title = f"− {found.contestants[other].note}" if found.role(other) == "ablation" else other
-        line = f"{_cut(title)}  {summaries[other].mean:7.4f}  {_ends(summaries[other], '.4f'):14}"
+        row = [_cut(title), number(summaries[other].mean), _ends(summaries[other], ".4f")]
         if pair := against.get(other):
-            mark = {"better": " +", "worse": " -"}.get(pair.words, "")
-            line += f"  {pair.mean:+9.4f}  {_ends(pair, '+.4f'):16}  {_p(pair.p_holm or 0.0)}{mark}"
-        yield line.rstrip()
+            mark = {"better": "+", "worse": "-"}.get(pair.words, " ")
+            row += [number(pair.mean, "+.4f"), _ends(pair, "+.4f"), f"{_p(pair.p_holm or 0.0)} {mark}"]
+        rows.append(row)
+    return columns(["", "test", "95 %", f"{name[:12]} −", "95 %", "p  "], rows)
 
 
-def _further(found: Comparison, one: Compared) -> Iterator[str]:
+def _further(found: Comparison, one: Compared) -> list[str]:
     """Other arms, and what else was measured, of all but ablations."""
-    goal = "steps to -" if one.target_loss is None else f"steps to {one.target_loss:.3g}"
-    yield f"{'':{_NAME}}  {'constant':>8}  {'own':>7}  {'diverged':>8}  {'lr decades':>10}  {goal:>15}"
-    for name, entry in one.contestants.items():
-        if found.role(name) != "ablation":
-            steps = "not reached" if entry.steps_to_target is None else f"{entry.steps_to_target:g}"
-            decades = "no lr" if entry.lr_decades is None else f"{entry.lr_decades:.2f}"
-            yield (
-                f"{_cut(name)}  {entry.summary['constant'].mean:8.4f}  {entry.summary['own'].mean:7.4f}"
-                f"  {entry.diverged.trials:8.1%}  {decades:>10}  {steps:>15}"
-            )
+    rows = (
+        [_cut(name), number(entry.summary["constant"].mean), number(entry.summary["own"].mean),
+         f"{entry.diverged.trials:.1%}", number(entry.lr_decades, ".2f", none="no lr"),
+         number(entry.steps_to_target, "g", none="not reached")]
+        for name, entry in one.contestants.items()
+        if found.role(name) != "ablation"
+    )  # fmt: skip
+    goal = f"steps to {number(one.target_loss, '.3g')}"
+    return columns(["", "constant", "own", "diverged", "lr decades", goal], rows)
 
 
 def _verdict(reference: str, one: Compared, name: str) -> str:
@@ -84,12 +83,12 @@ def steps_words(reference: str, one: Compared, name: str) -> str:
     if own is None or other is None:
         reached = [f"{who} in {steps:g} steps" for who, steps in ((name, own), (reference, other)) if steps is not None]
         return f"steps to the target loss: {' and '.join(reached) or 'neither'} reaches it in most trainings"
-    low, high = ("no limit" if end is None else f"{end:.2f}" for end in (ratio.low, ratio.high))
+    low, high = (number(end, ".2f", none="no limit") for end in (ratio.low, ratio.high))
     return f"steps to the target loss: {own:g} against {other:g}, × {ratio.ratio:.2f} (95 % {low} to {high})"
 
 
 def _cut(text: str) -> str:
-    return f"{text if len(text) <= _NAME else text[: _NAME - 1] + '…':{_NAME}}"
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
 
 
 def _ends(one: Interval | Pair, form: str) -> str:

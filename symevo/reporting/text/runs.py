@@ -1,27 +1,30 @@
-"""The closing report of a search among networks.
-
-The closing report of a search for a rule's numbers.
-
-The closing report of a search for numbers that change while a rule trains.
-
-The closing report of a search among controllers.
-"""
+"""Closing reports: of a search for a rule's numbers, among networks, for a timetable, and among controllers."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
-from symevo.reporting.text.tables import MAX_ROWS, WIDTH, Reported, headline, rule_report, shown, spread, usage
+from symevo.reporting.text.tables import (
+    MAX_ROWS,
+    WIDTH,
+    Reported,
+    columns,
+    headline,
+    number,
+    rule_report,
+    shown,
+    spread,
+    usage,
+)
 
 if TYPE_CHECKING:
     from symevo.rules.rule import Rule
-from statistics import fmean, stdev
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from symevo.rules.timetable import Timetable
+
+_SCORES = ("loss", "accuracy")
 
 
 class Tried(Protocol):
@@ -76,19 +79,25 @@ def numbers_table(trials: Sequence[Tried], *, width: int = WIDTH, rows: int = MA
         rows: More trials than this are counted, not shown.
     """
     names = list(trials[0].numbers)
-    columns = sum(max(len(name), 9) + 2 for name in names) + 42 <= width
-    heads = [f"{name:>{max(len(name), 9)}}" for name in names if columns]
-    lines = ["  ".join([" #", "fitness", "val. loss", "accuracy", *heads, "first in"])]
-    for rank, one in enumerate(trials[:rows], 1):
-        values = [f"{_number(one.numbers[name]):>{max(len(name), 9)}}" for name in names if columns]
-        scores = [f"{one.fitness:>7.4f}", f"{_loss(one.loss):>9}", f"{_share(one.accuracy):>8}"]
-        lines.append("  ".join([f"{rank:>2}", *scores, *values, f"gen {one.gen:>4}"]))
-        if not columns:
-            text = ", ".join(f"{name} {_number(one.numbers[name])}" for name in names)
-            lines += textwrap.wrap(text, width, initial_indent=" " * 5, subsequent_indent=" " * 5)
+    wide = sum(max(len(name), 9) + 2 for name in names) + 42 <= width
+    first, *lines = columns(
+        [" #", "fitness", "val. loss", "accuracy", *(names if wide else []), "first in"],
+        (
+            [f"{rank:>2}", number(one.fitness), _loss(one.loss), number(one.accuracy),
+             *(number(one.numbers[name], ".4g") for name in names if wide), f"gen {one.gen:>4}"]
+            for rank, one in enumerate(trials[:rows], 1)
+        ),
+        width=width,
+    )  # fmt: skip
+    found = [first]
+    for one, line in zip(trials, lines, strict=False):
+        found.append(line)
+        if not wide:
+            text = ", ".join(f"{name} {number(one.numbers[name], '.4g')}" for name in names)
+            found += textwrap.wrap(text, width, initial_indent=" " * 5, subsequent_indent=" " * 5)
     if len(trials) > rows:
-        lines.append(f"and {len(trials) - rows} more")
-    return "\n".join(lines)
+        found.append(f"and {len(trials) - rows} more")
+    return "\n".join(found)
 
 
 def comparison(best: Tried, own: Tried | None) -> list[str]:
@@ -116,15 +125,7 @@ def _scores(loss: float | None, accuracy: float | None) -> str:
 
 
 def _loss(value: float | None) -> str:
-    return "failed" if value is None else f"{value:.5g}"
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"
+    return number(value, ".5g", none="failed")
 
 
 class Ranked(Reported, Protocol):
@@ -156,34 +157,28 @@ def generations_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_R
         history: Records of the generations.
         rows: Of more generations than this some are left out, evenly.
     """
-    lines = [
-        "       parents' loss     children's loss   children",
-        "  gen  lowest    mean    lowest    mean    adopted",
-    ]
-    for record in spread(history, rows):
-        losses = "  ".join(f"{_score(loss):>8}" for kind in ("elders", "children") for loss in record[kind])
-        lines.append(f"{record['gen']:>5}{losses}  {100 * record['adopted']:>6.0f} %")
-    return "\n".join(lines)
+    rows_ = (
+        [f"{record['gen']:>5}", *(number(loss) for kind in ("elders", "children") for loss in record[kind]),
+         f"{100 * record['adopted']:.0f} %"]
+        for record in spread(history, rows)
+    )  # fmt: skip
+    return "\n".join(columns(["  gen", "parents' lowest", "mean", "children's lowest", "mean", "adopted"], rows_))
 
 
 def ranking_table(ranking: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
     """The networks that are left, best first by the whole validation split."""
-    lines = [
-        "          validation            test",
-        "   #    loss  accuracy    loss  accuracy",
-    ]
-    for rank, one in enumerate(ranking[:rows], 1):
-        cells = [_score((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES]
-        lines.append(f"{rank:>4}{cells[0]:>8}{cells[1]:>9}{cells[2]:>8}{cells[3]:>9}")
+    lines = columns(
+        ["   #", "validation loss", "accuracy", "test loss", "accuracy"],
+        (
+            [
+                f"{rank:>4}",
+                *(number((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES),
+            ]
+            for rank, one in enumerate(ranking[:rows], 1)
+        ),
+    )
     note = "Ranked by validation; the test split was read once, for this table."
     return "\n".join([*lines, *textwrap.wrap(note, WIDTH)])
-
-
-_SCORES = ("loss", "accuracy")
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
 
 
 Losses = Sequence[float | None]
@@ -225,14 +220,12 @@ def _ranking(run: Replayed) -> str:
 
 def timetable_table(table: Timetable, losses: Losses) -> str:
     """Intervals, their numbers, and the loss at the end of each."""
-    names = list(table.numbers)
-    width = max(10, *(len(name) for name in names))
-    lines = [f"{'steps':>13}  " + "  ".join(f"{name:>{width}}" for name in names) + "  val. loss"]
-    for at, loss in enumerate(losses):
-        span = f"{table.boundaries[at]:>6}-{table.boundaries[at + 1]:<6}"
-        values = "  ".join(f"{table.numbers[name][at]:>{width}.4g}" for name in names)
-        lines.append(f"{span}  {values}  {'-' if loss is None else f'{loss:.4f}':>9}")
-    return "\n".join(lines)
+    rows = (
+        [f"{table.boundaries[at]:>6}-{table.boundaries[at + 1]}",
+         *(number(values[at], ".4g") for values in table.numbers.values()), number(loss)]
+        for at, loss in enumerate(losses)
+    )  # fmt: skip
+    return "\n".join(columns([" steps", *table.numbers, "val. loss"], rows))
 
 
 def replays_lines(replays: Mapping[str, Losses]) -> str:
@@ -270,10 +263,9 @@ def controllers_report(run: Replayed) -> str:
 
 def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
     """Fitness by generation; of more than ``rows`` some are left out, evenly. Each generation has its own network."""
-    lines = ["  gen    best    mean    Adam"]
-    for record in spread(history, rows):
-        lines.append(f"{record['gen']:>5}  {record['best']:.4f}  {record['mean']:.4f}  {record['adam']:.4f}")
-    return "\n".join(lines)
+    keys = ("best", "mean", "adam")
+    cells = ([f"{record['gen']:>5}", *(number(record[key]) for key in keys)] for record in spread(history, rows))
+    return "\n".join(columns(["  gen", "best", "mean", "Adam"], cells))
 
 
 def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:
@@ -287,7 +279,7 @@ def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:
     for name, values in replays.items():
         known = [value for value in values if value is not None]
         failed = f", {len(values) - len(known)} diverged" if len(known) < len(values) else ""
-        lines.append(f"  {name:<{width}}  {f'{fmean(known):.4f}' if known else '-'}{failed}")
+        lines.append(f"  {name:<{width}}  {number(fmean(known) if known else None)}{failed}")
     first, second = list(replays.values())[:2]
     pairs = [a - b for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     if len(pairs) > 1:

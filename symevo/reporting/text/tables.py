@@ -5,21 +5,53 @@ Forms of the grammar in words, and trees as text pictures.
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from symevo.rules.rule import Rule
-    from symevo.settings.model import Settings
-from collections.abc import Iterator
 
 from symevo.genomes.expression.grammar import OLD, Form, Number, Rate
 from symevo.rules.expression import Expr, Name, replace_names
 from symevo.rules.printing.text import Unicode, rounded
+
+if TYPE_CHECKING:
+    from symevo.rules.rule import Rule
+    from symevo.settings.model import Settings
+
+WIDTH = 80
+MAX_ROWS = 10
+_INDENT = "     "
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]], *, width: int = WIDTH) -> list[str]:
+    """Rows below their heads, in lines of at most ``width``; all columns but the first stand on the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, name in enumerate(head):
+        table.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def number(value: float | None, form: str = ".4f", *, none: str = "-") -> str:
+    """A number as text; ``none`` for what is no finite one."""
+    return none if value is None or not isfinite(value) else f"{value:{form}}"
+
+
+def count(number: int, thing: str) -> str:
+    """``1 task``, ``1,234 tasks``."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
 def tree_picture(tree: Any) -> list[str]:
@@ -88,11 +120,6 @@ def _letters(form: Form) -> Iterator[str]:
         yield _NUMBERS.get(kind) or next(signals)
 
 
-WIDTH = 80
-MAX_ROWS = 10
-_INDENT = "     "
-
-
 class Ranked(Protocol):
     """A scored rule."""
 
@@ -114,9 +141,7 @@ class Reported(Protocol):
     @property
     def best(self) -> Ranked: ...
     @property
-    def front(
-        self,
-    ) -> Any: ...  # a sequence of Ranked; the type checker sees a cached_property as no property
+    def front(self) -> Any: ...  # of Ranked; the type checker sees a cached_property as no property
     @property
     def pick(self) -> Ranked | None: ...
     @property
@@ -170,8 +195,6 @@ def candidate_report(one: Ranked, *, title: str) -> str:
     parts = ["\n".join([*textwrap.wrap(head, WIDTH), *_wrapped(scores, WIDTH)]), rule_report(one.rule, numbers=True)]
     tree = one.genome.get("tree") if isinstance(one.genome, dict) else None
     if tree is not None:
-        from symevo.reporting.text.tables import tree_picture
-
         parts[-1] += "\n" + "\n".join(["tree", *(_INDENT + line for line in tree_picture(tree))])
     return "\n\n".join(parts)
 
@@ -193,11 +216,10 @@ def operators_table(operators: Mapping[str, Mapping[str, int]]) -> str:
     """How each operator fared; empty where a loop does not judge its children one by one."""
     if set(operators) <= {"seed", "random"}:
         return ""
-    width = max(map(len, operators))
-    lines = [f"{'operator':<{width}}  {'tried':>8}  {'valid':>8}  {'improved':>8}"]
-    for name, row in operators.items():
-        lines.append(f"{name:<{width}}  " + "  ".join(f"{row[key]:>8,}" for key in ("tried", "valid", "improved")))
-    return "\n".join(lines)
+    keys = ("tried", "valid", "improved")
+    return "\n".join(
+        columns(["operator", *keys], ([name, *(f"{row[key]:,}" for key in keys)] for name, row in operators.items()))
+    )
 
 
 def spread(records: Sequence[Any], rows: int = MAX_ROWS) -> list[Any]:
@@ -228,23 +250,29 @@ def front_table(
     if not front:
         return "no rule has a score yet"
     names = list(front[0].per_task)
-    columns = sum(max(len(name), 7) + 2 for name in names) + 28 <= width
-    head = [" #", "fitness", *(f"{name:>7}" for name in names if columns), " size", "states"]
-    lines = ["  ".join(head)]
-    for rank, one in enumerate(front[:rows], 1):
-        scores = [f"{one.per_task[name]:>{max(len(name), 7)}.4f}" for name in names if columns]
-        counts = [f"{one.complexity:>5}", f"{len(one.rule.states):>6}"]
-        mark = ["*"] if one is pick else []
-        lines.append("  ".join([f"{rank:>2}", f"{one.fitness:>7.4f}", *scores, *counts, *mark]))
-        if not columns:
-            lines += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names), width)
-        lines += _wrapped(_shortest(one.rule), width)
+    wide = sum(max(len(name), 7) + 2 for name in names) + 28 <= width
+    shown = front[:rows]
+    first, *lines = columns(
+        [" #", "fitness", *(names if wide else []), "size", "states", ""],
+        (
+            [f"{rank:>2}", number(one.fitness), *(number(one.per_task[name]) for name in names if wide), one.complexity,
+             len(one.rule.states), "*" if one is pick else ""]
+            for rank, one in enumerate(shown, 1)
+        ),
+        width=width,
+    )  # fmt: skip
+    found = [first]
+    for one, line in zip(shown, lines, strict=True):
+        found.append(line)
+        if not wide:
+            found += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names), width)
+        found += _wrapped(_shortest(one.rule), width)
     if len(front) > rows:
-        lines.append(f"and {len(front) - rows} more: symevo show RUN --json")
+        found.append(f"and {len(front) - rows} more: symevo show RUN --json")
     for rank in (rank for rank, one in enumerate(front, 1) if one is pick):
-        shown = "it gains most for what it adds in size" if rank <= rows else f"symevo show RUN --rank {rank}"
-        lines.append(f" *  the pick: {shown}")
-    return "\n".join(lines)
+        what = "it gains most for what it adds in size" if rank <= rows else f"symevo show RUN --rank {rank}"
+        found.append(f" *  the pick: {what}")
+    return "\n".join(found)
 
 
 _WORTH_IT = 12

@@ -1,12 +1,11 @@
-"""What evolved controllers do: which inputs matter to them, and formulas in place of their nets.
+"""What evolved controllers react to: how much each input of their nets matters.
 
-The best controllers of a run train networks drawn anew, and what their nets see and answer is recorded. Importances
-come from all networks but the last; so do the formulas, which are then judged on the last.
+The best controllers of a run train networks drawn anew, and what their nets see is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,22 +15,14 @@ from symevo.comparison.transfer import controllers_of
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.planning import import_plugins
 from symevo.runs.run import Run, run_folder
-from symevo.search.surrogate import BUDGET, Columns, Surrogate, determination, fit, linear
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from symevo.evograd.importance import NetsImportance
-    from symevo.evograd.recording import Recorded, Recording
+    from symevo.evograd.importance import Recording
 
-EXPLAINED = 0.95
-"""An R² below which a formula may read statistics too."""
-MATTERS, MOST = 0.01, 6
-"""Statistics that it may then read: of at least this importance, and so many."""
-GAIN = 0.01
-"""Of R², for which a formula with statistics is preferred."""
 _BEYOND = 2**31
 """Searches draw networks by numbers below this."""
 Say = Callable[[str], object]
@@ -42,21 +33,18 @@ class Look:
     """How closely to look.
 
     Attributes:
-        networks: How many are recorded, besides one that judges the formulas.
+        networks: How many are recorded.
         steps: Training steps of each; None: as in the run.
-        seed: Of the draws and the searches.
-        budget: Formulas that each search evaluates at most.
+        seed: Of the draws and the permutations.
     """
 
     networks: int = 2
     steps: int | None = None
     seed: int = 0
-    budget: int = BUDGET
 
     def check(self) -> None:
-        """Raises UserError where a number is out of range."""
-        lowest = {"networks": 1, "steps": 1, "seed": 0, "budget": 1}
-        for name, least in lowest.items():
+        """Raise UserError where a number is out of range."""
+        for name, least in {"networks": 1, "steps": 1, "seed": 0}.items():
             number = getattr(self, name)
             if number is not None and number < least:
                 raise SettingError(name, f"is {number}: give {least} or more")
@@ -70,7 +58,7 @@ def inspect(
     tasks_from: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
-    """Looks into the best controllers of a run.
+    """Look into the best controllers of a run.
 
     Args:
         path: The run's folder.
@@ -81,7 +69,7 @@ def inspect(
 
     Returns:
         Plain data, the same for the same run and ``look``: ``networks``; of each type of layer in ``layers`` its
-        ``corrections`` with ``size``, ``importance`` and ``formula``; ``optimizer``.
+        ``corrections`` with ``size``, ``mean`` and ``importance``; ``optimizer``.
 
     Raises:
         UserError: No run of evograd, none of its generations is closed, or data or a number is wrong.
@@ -92,14 +80,14 @@ def inspect(
     if run.settings.system != "evograd":
         raise UserError(f"{path} is a run of {run.settings.system}: give one of evograd, which has controllers")
     about, packed = controllers_of(run)
-    from symevo.evograd.recording import joined
+    from symevo.evograd.importance import joined
     from symevo.training.controllers import unpacked
 
     controllers = unpacked(packed)
     recordings, networks = _recorded(run, controllers, look, data_dir, tasks_from, say)
-    seen, held_out = joined(recordings[:-1]), recordings[-1]
+    seen = joined(recordings)
     asked = {**asdict(look), "steps": look.steps or run.settings.steps}
-    layers = {name: _layer(controllers, name, seen, held_out, look, say) for name in seen.layers}
+    layers = {name: _layer(controllers, name, seen, look) for name in seen.layers}
     found = {"run": str(run.path), "controllers": about, "task": run.settings.tasks[0], "scale": run.settings.scale}
     return {**found, **asked, "networks": networks, "layers": layers, "optimizer": _optimizer(controllers, seen, look)}
 
@@ -107,8 +95,8 @@ def inspect(
 def _recorded(
     run: Run, controllers: np.ndarray, look: Look, data_dir: Path | None, tasks_from: Sequence[str], say: Say
 ) -> tuple[list[Recording], list[dict[str, Any]]]:
-    """Recordings of the networks, and what these are; the last one is to be held out."""
-    from symevo.evograd.recording import record
+    """Recordings of the networks, and what these are."""
+    from symevo.evograd.importance import record
     from symevo.tasks import Workload, find_task
     from symevo.training import controllers as controlled
 
@@ -120,10 +108,10 @@ def _recorded(
     train = workload.split("train")
     inputs, classes = train.x.shape[1], int(train.y.max()) + 1
     recordings, networks = [], []
-    for number in range(look.networks + 1):
+    for number in range(look.networks):
         draw = _BEYOND + seed_for(look.seed, "inspect", number) % _BEYOND
         hidden, lr = controlled.drawn_network(draw, settings.scale)
-        say(f"recording network {number + 1} of {look.networks + 1}: {'-'.join(map(str, hidden))}, lr {lr:.2g}")
+        say(f"recording network {number + 1} of {look.networks}: {'-'.join(map(str, hidden))}, lr {lr:.2g}")
         recordings.append(
             record(
                 controllers, controlled.initial_weights((inputs, *hidden, classes), draw),
@@ -132,92 +120,24 @@ def _recorded(
         )  # fmt: skip
         if not recordings[-1].layers:
             raise RunFailed(f"network {number + 1} was not finite from its first step on: nothing to look at")
-        about = {"hidden": hidden, "lr": lr, "steps": recordings[-1].steps, "held_out": number == look.networks}
-        networks.append(about)
+        networks.append({"hidden": hidden, "lr": lr, "steps": recordings[-1].steps})
     return recordings, networks
 
 
-def _layer(
-    controllers: np.ndarray, name: str, seen: Recording, held_out: Recording, look: Look, say: Say
-) -> dict[str, Any]:
+def _layer(controllers: np.ndarray, name: str, seen: Recording, look: Look) -> dict[str, Any]:
     from symevo.evograd.importance import of_nets
     from symevo.training.lockstep import plain
 
-    own, other = seen.layers[name], held_out.layers[name]
-    found = of_nets(controllers, name, own, seed=seed_for(look.seed, "importance", name))
-    count = len(found.sizes)
+    found = of_nets(controllers, name, seen.layers[name], seed=seed_for(look.seed, "importance", name))
     corrections = []
-    for index in range(count):
-        label = "Δ" if count == 1 else f"Δ{index}"
-        importance = _of_correction(found, index)
-        target = own.corrections[:, index]
+    for index, (size, mean) in enumerate(zip(found.sizes, found.means, strict=True)):
+        parts = {part: getattr(found, part) for part in ("signals", "features", "vectors", "statistics")}
+        importance = {part: {one: values[index] for one, values in known.items()} for part, known in parts.items()}
+        label = "Δ" if len(found.sizes) == 1 else f"Δ{index}"
         constant = not any(any(part.values()) for part in importance.values())
-        one = {"name": label, "size": plain(found.sizes[index]), "constant": constant, "mean": float(target.mean())}
-        if not constant:
-            say(f"looking for a formula of {label} of {name}")
-        formula = None if constant else _formula(own, other, index, importance["statistics"], look, name)
-        corrections.append({**one, "importance": importance, "formula": formula})
+        about = {"name": label, "size": plain(size), "constant": constant, "mean": mean}
+        corrections.append({**about, "importance": importance})
     return {"corrections": corrections}
-
-
-def _of_correction(found: NetsImportance, index: int) -> dict[str, dict[str, float]]:
-    parts = {name: getattr(found, name) for name in ("signals", "features", "vectors", "statistics")}
-    return {part: {name: values[index] for name, values in known.items()} for part, known in parts.items()}
-
-
-def _formula(
-    own: Recorded, other: Recorded, index: int, statistics: Mapping[str, float], look: Look, layer: str
-) -> dict[str, Any]:
-    """The better of two formulas: of the signals alone, or where these say too little, of statistics too."""
-    target = own.corrections[:, index]
-    seed = seed_for(look.seed, "formula", layer, index)
-
-    def tried(names: Sequence[str]) -> tuple[float, Surrogate, Sequence[str]]:
-        columns = _columns(own, names)
-        found = fit(columns, target, seed=seed, budget=look.budget)
-        return determination(found(columns), target), found, names
-
-    r2, found, names = tried([])
-    evaluations = found.evaluations
-    most = [name for name, value in sorted(statistics.items(), key=lambda pair: -pair[1])[:MOST] if value >= MATTERS]
-    if r2 < EXPLAINED and most:
-        second = tried(most)
-        evaluations += second[1].evaluations
-        r2, found, names = second if second[0] > r2 + GAIN else (r2, found, names)
-    columns, others, truth = _columns(own, names), _columns(other, names), other.corrections[:, index]
-    return {
-        **_described(found), "offered": list(columns), "evaluations": evaluations, "r2": r2,
-        "r2_held_out": _finite(determination(found(others), truth)),
-        "linear_r2": determination(linear(columns, target, columns), target),
-        "linear_r2_held_out": _finite(determination(linear(columns, target, others), truth)),
-    }  # fmt: skip
-
-
-def _columns(seen: Recorded, statistics: Sequence[str]) -> Columns:
-    """The signals, and some statistics by name: ``logits_mean``."""
-    from symevo.evograd.importance import STATISTIC_NAMES
-
-    found = dict(seen.signals)
-    for name in statistics:
-        vector, _, statistic = name.rpartition("_")
-        found[name] = seen.statistics[vector][:, STATISTIC_NAMES.index(statistic)]
-    return found
-
-
-def _described(found: Surrogate) -> dict[str, Any]:
-    """A formula in print, and all that it takes to compute it."""
-    from symevo.rules.expression import names_in, walk
-    from symevo.rules.printing.sympy_io import from_sympy, to_sympy
-    from symevo.rules.printing.text import Unicode
-
-    forms = [found.expr, from_sympy(to_sympy(found.expr))]
-    shortest = min(forms, key=lambda form: sum(1 for _ in walk(form)))
-    read = set(names_in(found.expr))
-    inputs = {name: {"mean": m, "deviation": d} for name, (m, d) in found.inputs.items() if name in read}
-    return {
-        "text": Unicode(found.inputs, digits=3).text(shortest), "tree": found.tree, "intercept": found.intercept,
-        "slope": found.slope, "inputs": inputs,
-    }  # fmt: skip
 
 
 def _optimizer(controllers: np.ndarray, seen: Recording, look: Look) -> dict[str, Any] | None:
@@ -228,10 +148,4 @@ def _optimizer(controllers: np.ndarray, seen: Recording, look: Look) -> dict[str
     if seen.windows is None:
         return None
     found = of_optimizer(controllers, seen.windows, seed=seed_for(look.seed, "importance", "optimizer"))
-    return {"size": plain(found.size), "steps": len(seen.windows.inputs), "importance": found.inputs}
-
-
-def _finite(value: float) -> float | None:
-    from symevo.training.lockstep import plain
-
-    return plain(value)
+    return {"size": plain(found.size), "steps": seen.windows["theta"].shape[1], "importance": found.inputs}

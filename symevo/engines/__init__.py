@@ -3,6 +3,7 @@
 from symevo.engines import inline, process  # noqa: F401  (each registers itself)
 from symevo.engines.base import ENGINES, SETUP_FAILED, Engine, Outcome, Preparation, make_engine
 from symevo.engines.resolve import load_plugin
+from symevo.engines.scoop import engine  # noqa: F401
 from symevo.engines.scoop.supervisor import inside_scoop, supervise
 
 __all__ = [

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.driver import Driver
 from symevo.evolution.evaluator import Memory
+from symevo.genomes.base import Decoded
 from symevo.runs import Store
 from symevo.runs.history import lineage, mean
 from symevo.runs.run import NETWORK
@@ -50,9 +51,10 @@ class PhasedDriver(Driver):
         """What a worker gets, in the individual's phase."""
         return self.phases.trainee(self.settings, self.genome, individual)
 
-    def identify(self, trainee: Any) -> str:
-        """Its name."""
-        return trainee.identity
+    def decode(self, individual: Any) -> Decoded:
+        """It is named as what is trained."""
+        trained = self.trainee(individual)
+        return Decoded(self.genome.to_json(individual), self.genome.express(individual), trained, trained.identity)
 
     def enough(self) -> bool:
         """Whether the system's own criterion is met."""

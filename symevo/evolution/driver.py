@@ -17,6 +17,7 @@ from symevo.engines.base import Engine
 from symevo.errors import RunFailed
 from symevo.evolution.evaluator import Evaluator, Memory, TaskPlan
 from symevo.evolution.planning import make_plan, polishing, seeded_individuals
+from symevo.genomes.base import Decoded, carried
 from symevo.reporting.progress import Progress
 from symevo.reporting.text.tables import one_line
 from symevo.runs import Store
@@ -58,17 +59,18 @@ class Driver:
         self.genome = system.genome(settings)
         self.engine = engine or settings.engine
         fitness = FITNESS.get(settings.fitness)
+        self._identities: dict[str, str] = {}
         self.evaluator = Evaluator(
-            self.trainee,
+            lambda individual: self.decoded(individual).trained,
             make_plan(settings, tasks, prints, split=fitness.split, weights=self.weights()),
             fitness=fitness,
             store=self.memory(),
             make_engine=self._make_engine,
             advance=progress.advance,
             timeout=settings.eval_timeout,
-            identify=self.identify,
+            identify=self._identify,
         )
-        self.gate = Gate(self.genome.reject, self._identity, self.evaluator.verdicts.__contains__)
+        self.gate = Gate(self.decoded, self.evaluator.verdicts.__contains__)
         self.toolbox = make_toolbox(self.genome, self.evaluator, tournament=settings.tournament)
         self.toolbox.register("accept", self.gate)
         self.toolbox.register("objectives", self._objectives)
@@ -76,16 +78,22 @@ class Driver:
             self.toolbox.register("structure", self.genome.structure)
             self.toolbox.register("numbers", self.genome.numbers)
         self.logbook = tools.Logbook()
-        self.hall = tools.HallOfFame(10, similar=lambda a, b: self._identity(a) == self._identity(b))
+        self.hall = tools.HallOfFame(10, similar=lambda a, b: self.decoded(a).identity == self.decoded(b).identity)
         self._statistics = statistics()
 
-    def trainee(self, individual: Any) -> Any:
-        """What a worker gets to train."""
-        return self.genome.candidate(individual)
+    def decoded(self, individual: Any) -> Decoded:
+        """What an individual stands for, as it carries it."""
+        found = carried(self.genome, individual, self.decode)
+        self._identities[found.trained.identity] = found.identity
+        return found
 
-    def identify(self, trainee: Any) -> str:
-        """What counts as one candidate."""
-        return self.genome.identity(trainee)
+    def _identify(self, trained: Any) -> str:
+        own: str = trained.identity
+        return self._identities.get(own, own)
+
+    def decode(self, individual: Any) -> Decoded:
+        """The same, made from its genes."""
+        return self.genome.decode(individual)
 
     def weights(self) -> str | None:
         """The folder of the networks that go on, where a system has some."""
@@ -176,7 +184,7 @@ class Driver:
             individual.birth = {"parents": evaluation["parents"], "operator": evaluation["operator"]}
             if polishing(self.settings):  # nothing else looks back
                 past[evaluation["gen"]].append(individual)
-            self.evaluator.recall(self._identity(individual), evaluation)
+            self.evaluator.recall(self.decoded(individual).identity, evaluation)
             if evaluation["status"] == "ok":
                 self.hall.update([individual])
         return [self._individual(one, one["origin"]) for one in population], past, record["elapsed"]
@@ -205,11 +213,8 @@ class Driver:
         fitness = individual.fitness.values[0]
         if fitness <= 0:
             return fitness, math.inf, math.inf
-        rule = self.genome.express(individual)
+        rule = self.decoded(individual).rule
         return fitness, rule.complexity, len(rule.states)
-
-    def _identity(self, individual: Any) -> str:
-        return self.identify(self.trainee(individual))
 
     def _close(self, generation: Generation, known: set[str], *, seconds: float, elapsed: float) -> dict[str, Any]:
         gen, population, evaluated = generation
@@ -231,13 +236,13 @@ class Driver:
         self.gate.open()
         self.logbook.record(**record)
         people = [
-            {"genome": self.genome.to_json(one), "fitness": one.fitness.values[0], "origin": one.origin}
+            {"genome": self.decoded(one).genes, "fitness": one.fitness.values[0], "origin": one.origin}
             for one in population
         ]
         self.store.close_generation(record, people, rows)
         if not self.system.equations:
             return record
-        best = one_line(self.genome.express(self.hall[0]), numbers=True) if len(self.hall) else "none yet"
+        best = one_line(self.decoded(self.hall[0]).rule, numbers=True) if len(self.hall) else "none yet"
         return record | {"rule": best}
 
     def _operators(self, evaluated: list[Any]) -> dict[str, dict[str, int]]:
@@ -250,13 +255,14 @@ class Driver:
         }
 
     def _evaluation(self, gen: int, individual: Any, known: set[str]) -> dict[str, Any]:
-        identity = self._identity(individual)
+        decoded = self.decoded(individual)
+        identity = decoded.identity
         verdict = self.evaluator.verdicts[identity]
         return {
             "gen": gen,
             "place": individual.origin[1],
-            "genome": self.genome.to_json(individual),
-            "rule": self.genome.express(individual).to_json(),
+            "genome": decoded.genes,
+            "rule": decoded.rule.to_json(),
             "identity": identity,
             "fitness": verdict.fitness,
             "status": verdict.status,

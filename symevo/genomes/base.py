@@ -11,6 +11,7 @@ import copy
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 from deap import base, creator
@@ -46,6 +47,45 @@ class Genes:
         return not self == other
 
     __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What an individual stands for. It is made once, carried on the individual, and shared with its clones.
+
+    Attributes:
+        genes: The genes in stored form. What is carried holds for these genes alone, see :func:`carried`.
+        rule: The readable rule.
+        trained: What a worker trains.
+        identity: Equal for individuals of which one training is enough.
+        reason: Why it is not worth training, in a few words; None where it is.
+    """
+
+    genes: Any
+    rule: Rule
+    trained: Any
+    identity: str
+    reason: str | None = None
+
+    def __deepcopy__(self, memo: object) -> Decoded:
+        return self  # nothing changes it
+
+
+def carried(genome: Genome, individual: Any, decode: Callable[[Any], Decoded] | None = None) -> Decoded:
+    """What an individual stands for, as it carries it; decoded anew where its genes are others by now.
+
+    The genes decide, not who changed them: whatever an operator, a loop or a user does to an individual, nothing stale
+    is found.
+
+    Args:
+        genome: The kind.
+        individual: It gets an attribute ``decoded``.
+        decode: Instead of the kind's own.
+    """
+    found = getattr(individual, "decoded", None)
+    if found is None or found.genes != genome.to_json(individual):
+        found = individual.decoded = (decode or genome.decode)(individual)
+    return found
 
 
 class Genome(ABC):
@@ -112,6 +152,11 @@ class Genome(ABC):
     def candidate(self, individual: Any) -> Rule:
         """The form that is trained; equal for individuals that express equal rules."""
         return self.express(individual)
+
+    def decode(self, individual: Any) -> Decoded:
+        """All that it stands for; a kind whose :meth:`candidate` is not what it expresses has one of its own."""
+        rule = self.express(individual)
+        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), self.reject(individual))
 
     def identity(self, candidate: Rule) -> str:
         """What counts as one candidate: equal for rules of which one training is enough."""

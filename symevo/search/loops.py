@@ -31,19 +31,16 @@ class Gate:
     """Lets an individual through if it is worth training and is not known, and keeps count.
 
     Args:
-        reject: Why an individual is not worth training, or None.
-        identify: What counts as one candidate.
-        known: Identities that were evaluated.
+        decoded: What an individual stands for; its ``reason`` and ``identity`` are read.
+        known: Whether an identity was evaluated.
 
     Attributes:
         dropped: How many were refused in this generation, by reason; ``"known"`` are those that the cache can answer.
         operators: For each operator, how many children it made, and how many of them were let through.
     """
 
-    def __init__(
-        self, reject: Callable[[Any], str | None], identify: Callable[[Any], str], known: Callable[[str], bool]
-    ) -> None:
-        self._reject, self._identify, self._known = reject, identify, known
+    def __init__(self, decoded: Callable[[Any], Any], known: Callable[[str], bool]) -> None:
+        self._decoded, self._known = decoded, known
         self.open()
 
     def open(self) -> None:
@@ -56,9 +53,10 @@ class Gate:
         """Whether to train it."""
         counts = self.operators.setdefault(individual.birth["operator"], [0, 0])
         counts[0] += 1
-        reason = self._reject(individual)
+        found = self._decoded(individual)
+        reason = found.reason
         if reason is None:
-            identity = self._identify(individual)
+            identity = found.identity
             if not self._known(identity) and identity not in self._taken:
                 self._taken.add(identity)
                 counts[1] += 1

@@ -95,7 +95,9 @@ def test_signals_during_an_ordered_end_do_not_disturb_it() -> None:
 
 def test_an_end_that_hangs_is_cut_short() -> None:
     work = "\n    try: nap()\n    finally: time.sleep(20)"
-    process = started("import symevo.cli.main; symevo.cli.main._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[]))
+    process = started(
+        "import sys, symevo.cli; sys.modules['symevo.cli.main']._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[])
+    )
     wait_for(process, "ready")
     assert "ended without waiting longer than 0.3 s" in ended(process, signal.SIGINT)
 

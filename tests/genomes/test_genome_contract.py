@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import symevo.genomes
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, clone
+from symevo.genomes.base import FITNESS, GENOMES, carried, clone
 from symevo.rules.backends.kernel import kernel_for
 from symevo.rules.rule import Rule
 
@@ -172,6 +172,43 @@ def test_equal_rules_are_equal_candidates(genome):
     for individual in population(genome):
         held = genome.from_rule(genome.express(individual))
         assert genome.candidate(held).identity == genome.candidate(individual).identity
+
+
+def same(one, other):
+    """Whether two decoded individuals are equal, the trained rule's exact numbers included."""
+    parts = [(each.genes, each.rule, each.trained, each.identity, each.reason) for each in (one, other)]
+    return parts[0] == parts[1] and one.trained.identity == other.trained.identity
+
+
+def test_what_is_carried_is_made_once_and_passed_on_to_copies(genome):
+    for individual in population(genome, 5):
+        found = carried(genome, individual)
+        assert same(found, genome.decode(individual))
+        assert carried(genome, individual) is found
+        assert carried(genome, clone(individual)) is found
+        assert same(carried(genome, pickle.loads(pickle.dumps(individual))), found)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32 - 1), steps=st.lists(st.tuples(st.integers(0, 10), st.floats(0, 1)), max_size=8))
+def test_nothing_stale_is_carried_whatever_changed_the_genes(kind, seed, steps):
+    genome = GENOMES.get(kind[0])(kind[1])
+    random.seed(seed)
+    pair = [genome.create(), genome.seeded()[0]]
+    operators = [genome.mate, genome.mutate, *genome.operators.values()]
+    mates = [genome.mate, *(f for name, f in genome.operators.items() if name.startswith("mate_"))]
+    for which, progress in steps:
+        for one in pair:
+            carried(genome, one)
+        operator = operators[which % len(operators)]
+        pair = [clone(one) for one in pair] if which % 2 else pair
+        if operator in mates:
+            operator(*pair)
+        else:
+            operator(pair[0], progress=progress)
+        for one in pair:
+            assert same(carried(genome, one), genome.decode(genome.from_json(genome.to_json(one))))
 
 
 @pytest.mark.parametrize("data", [None, [], {}, "sgd", 3, {"no": "gene"}, float("nan")])

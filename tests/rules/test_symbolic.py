@@ -100,7 +100,7 @@ def held(lines: list) -> bool:
     )
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rules(lines=4, depth=3), st.integers(0, 10**6))
 def test_sympy_evaluates_to_what_the_kernel_computes(made, seed):
     lines = equations(made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -52,7 +53,11 @@ class Score:
 def make():
     toolbox = make_toolbox(Genome(), Score(), tournament=2)
     known: set = set()
-    gate = Gate(lambda one: "far" if abs(one[1]) > 2.9 else None, str, known.__contains__)
+
+    def decoded(one):
+        return SimpleNamespace(identity=str(one), reason="far" if abs(one[1]) > 2.9 else None)
+
+    gate = Gate(decoded, known.__contains__)
     toolbox.register("accept", gate)
     toolbox.register("objectives", lambda one: (one.fitness.values[0], len(one), 0))
     toolbox.register("structure", lambda one: one[0])

@@ -17,11 +17,10 @@ def proposal(name, operator="mutate_point"):
 
 
 def gate(known=()):
-    return Gate(
-        lambda one: "climbs" if one.name.startswith("bad") else None,
-        lambda one: one.name.lower(),
-        set(known).__contains__,
-    )
+    def decoded(one):
+        return SimpleNamespace(identity=one.name.lower(), reason="climbs" if one.name.startswith("bad") else None)
+
+    return Gate(decoded, set(known).__contains__)
 
 
 def test_what_is_not_worth_training_is_dropped_with_its_reason():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from symevo.evolution.driver import Driver
+from symevo.genomes.base import carried
 from symevo.genomes.expression.genome import Expression
 from symevo.search.nsga2 import survivors
 from symevo.training.fitness import FAILED
@@ -21,7 +22,7 @@ def individual(tree, fitness):
 
 
 def objectives(one):
-    return Driver._objectives(SimpleNamespace(genome=GENOME), one)
+    return Driver._objectives(SimpleNamespace(decoded=lambda one: carried(GENOME, one)), one)
 
 
 def test_an_individual_has_its_fitness_size_and_states():

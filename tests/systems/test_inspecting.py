@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -23,7 +24,7 @@ from symevo.runs import Store
 from symevo.settings.resolution import resolve
 
 FEW = {"preset": "quick", "population": 4, "generations": 2, "steps": 20, "elites": 1}
-BRIEF = ["--budget", "60", "--steps", "12", "--networks", "1", "--quiet"]
+BRIEF = ["--steps", "12", "--networks", "1", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +43,13 @@ def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symev
     assert cli.main(["inspect", str(finished.path), "--json", *BRIEF]) == 0
     first = capsys.readouterr().out
     found = json.loads(first)
-    assert [one["held_out"] for one in found["networks"]] == [False, True]
+    assert len(found["networks"]) == 1
     assert set(found["layers"]) == {"loss", "linear", "bias", "relu"}
     for name, layer in found["layers"].items():
         assert len(layer["corrections"]) == CONTROLLERS[name].corrections
         for one in layer["corrections"]:
             assert set(one["importance"]["signals"]) == set(CONTROLLERS[name].signals)
-            assert one["constant"] == (one["formula"] is None)
+            assert not one["constant"]
     assert set(found["optimizer"]["importance"]) == {"theta", "grad1", "adam", "grad2", "memory"}
     assert cli.main(["inspect", str(finished.path), *BRIEF]) == 0
     text = capsys.readouterr().out
@@ -56,9 +57,7 @@ def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symev
     assert max(map(len, text.splitlines())) <= 80
 
 
-@pytest.mark.slow
 def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the budget that users have: 20 searches from other seeds needed a quarter of it at most."""
     controllers = np.zeros(SIZE)
     net = tensors(controllers, "bias", "gradient")
     net["first.weight"][0, 0] = 2  # of input
@@ -67,31 +66,26 @@ def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.M
     found = inspected(finished, controllers, monkeypatch)
     silent, one = found["layers"]["bias"]["corrections"]
     assert (silent["size"], silent["constant"]) == (0, True)
-    assert set(one["formula"]["inputs"]) <= {"input", "bias", "output"}  # output = input + bias
-    assert one["formula"]["r2_held_out"] > 0.99
-    assert one["formula"]["linear_r2_held_out"] < 0.5
     assert one["importance"]["signals"] == {
         name: pytest.approx(float(name == "input"), abs=0.1) for name in CONTROLLERS["bias"].signals
     }
     text = inspection_report(found)
     assert "loss: does nothing" in text
     assert "Δ0 = 0, whatever its inputs are" in text
-    assert "max(" in text
+    assert "statistics do not matter" in text
 
 
-def test_statistics_stand_in_where_signals_say_too_little(
-    finished: symevo.Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_statistics_that_matter_are_named(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     controllers = np.zeros(SIZE)
     seen, net = tensors(controllers, "relu", "statistics"), tensors(controllers, "relu", "gradient")
     seen["first.weight"][0, 3] = seen["second.weight"][0, 0] = seen["third.weight"][0, 0] = 1  # largest output
     net["first.weight"][0, len(CONTROLLERS["relu"].signals)] = 1
     net["second.weight"][0, 0] = net["third.weight"][0, 0] = 1
-    found = inspected(finished, controllers, monkeypatch, budget=1500)
+    found = inspected(finished, controllers, monkeypatch)
     (one,) = found["layers"]["relu"]["corrections"]
-    assert set(one["formula"]["inputs"]) == {"output_max"}
-    assert one["formula"]["r2_held_out"] > 0.999
     assert one["importance"]["vectors"]["output"] == pytest.approx(1, abs=0.1)
+    assert one["importance"]["statistics"]["output_max"] == pytest.approx(1, abs=0.1)
+    assert re.search(r"^    output .*  max [01]\.\d\d$", inspection_report(found), re.MULTILINE)
 
 
 def test_controllers_of_zeros_do_nothing(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +93,7 @@ def test_controllers_of_zeros_do_nothing(finished: symevo.Run, monkeypatch: pyte
     text = inspection_report(found)
     assert "These controllers do nothing" in text
     assert text.count("does nothing") == 5
-    assert all(one["formula"] is None for layer in found["layers"].values() for one in layer["corrections"])
+    assert all(one["constant"] for layer in found["layers"].values() for one in layer["corrections"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
@@ -112,10 +106,8 @@ def test_constants_are_told(finished: symevo.Run, monkeypatch: pytest.MonkeyPatc
     assert "a constant, whatever its inputs are" in text
 
 
-def test_one_step_and_one_formula_will_do(finished: symevo.Run) -> None:
-    found = inspecting.inspect(finished.path, Look(networks=1, steps=1, budget=1))
-    formulas = [one["formula"] for layer in found["layers"].values() for one in layer["corrections"]]
-    assert {one["evaluations"] for one in formulas if one} <= {1, 2}  # a second with statistics
+def test_one_step_will_do(finished: symevo.Run) -> None:
+    found = inspecting.inspect(finished.path, Look(networks=1, steps=1))
     assert "windows of 1 step" in inspection_report(found)
 
 
@@ -157,7 +149,7 @@ def test_a_run_without_a_closed_generation_is_refused(finished: symevo.Run, tmp_
         (["--networks", "0"], "--networks is 0: give 1 or more"),
         (["--steps", "0"], "--steps is 0: give 1 or more"),
         (["--seed", "-1"], "--seed is -1: give 0 or more"),
-        (["--budget", "0"], "--budget is 0: give 1 or more"),
+        (["--budget", "60"], "unknown flag '--budget'"),
         (["--net", "2"], "unknown flag '--net'"),
     ],
 )

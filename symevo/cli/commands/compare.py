@@ -16,6 +16,7 @@ from symevo.settings.resolution import import_files
 
 if TYPE_CHECKING:
     from symevo.comparison.session import Request
+    from symevo.reporting.compared import Comparison
 
 FILE = "compare.json"
 """The result's file in the folder of a run; its figures stand in a folder beside it."""
@@ -56,7 +57,7 @@ def compare(wanted: Wanted) -> int:
     part = targets[0].with_suffix(PART) if targets else None
     try:
         with contextlib.redirect_stdout(sys.stderr), hushed(wanted.quiet):  # what a user's file prints is no result
-            data = run_comparison(request, ticker or Silent(), memory=part)
+            found = run_comparison(request, ticker or Silent(), memory=part)
     except KeyboardInterrupt:
         if part is None or not part.exists():
             raise
@@ -65,15 +66,15 @@ def compare(wanted: Wanted) -> int:
         if ticker is not None:
             ticker.close()
     for path in targets:
-        data = _written(data, path)
+        found = _written(found, path)
     if part is not None:
         part.unlink(missing_ok=True)
     if wanted.as_json:
-        print_json(data)
+        print_json(found.to_json())
         return 0
     from symevo.reporting.text.comparison import comparison_report
 
-    print(comparison_report(data))
+    print(comparison_report(found))
     for path in targets:
         print(f"all scores in {path}; figures in {path.with_suffix('')}", file=sys.stderr)
     return 0
@@ -101,11 +102,12 @@ def _writable(path: Path) -> None:
         raise UserError(f"{path} cannot be written: its folder is missing or may not be written; name another (-o)")
 
 
-def _written(data: dict[str, Any], path: Path) -> dict[str, Any]:
+def _written(found: Comparison, path: Path) -> Comparison:
     from symevo.comparison.result import write
-    from symevo.reporting.comparison_figures import draw
+    from symevo.reporting.figures.comparison import draw
 
     folder = path.with_suffix("")
-    found = {**data, "figures": [f"{folder.name}/{one.name}" for one in draw(data, folder)]}
+    figures = [f"{folder.name}/{one.name}" for one in draw(found, folder)]
+    found = found.model_copy(update={"figures": figures})
     write(found, path)
     return found

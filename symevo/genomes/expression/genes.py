@@ -25,13 +25,12 @@ from symevo.genomes.expression.grammar import (
     all_forms,
     constant,
     form_of,
-    leaf,
 )
 from symevo.registry import nearest
 from symevo.settings.explain import SettingError
 
 Nested: TypeAlias = "str | float | tuple[Any, ...]"
-"""A tree as nested tuples: ``"g"`` (or another signal's name), a number, or ``(form, argument, …)``."""
+"""A tree as nested tuples: ``"g"``, a number, or ``(form, argument, …)``."""
 
 BOUNDS = {"lr": (1e-6, 10.0), "weight_decay": (0.0, 1.0), "warmup": (0.01, 0.5)}
 FLAGS = ("use_wd", "use_warmup", "cosine")
@@ -120,7 +119,7 @@ def _nested(nodes: Iterator[Any]) -> Nested:
 def flat(tree: Nested, kind: type = Signal) -> list[Any]:
     """Nested tuples as DEAP's list of nodes."""
     if isinstance(tree, str):
-        return [leaf(tree)]
+        return [G]
     if not isinstance(tree, tuple):
         return [constant(kind, tree)]
     form = form_of(tree[0])

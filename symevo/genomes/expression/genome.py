@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from deap import creator
 
-from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
 from symevo.genomes.expression.genes import (
     ExpressionGenes,
     Limits,
@@ -130,6 +130,11 @@ class Expression(Genome):
     def express(self, individual: Any) -> Rule:
         """The rule."""
         return express(individual)
+
+    def decode(self, individual: Any) -> Decoded:
+        """The rule, with what the probe has against it."""
+        rule = express(individual)
+        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), _probed(rule).reason)
 
     def identity(self, candidate: Rule) -> str:
         """The direction and the numbers that ride along, as the first equal candidate of this search had them.

@@ -131,29 +131,13 @@ def _all_forms(rows: tuple[Primitive, ...]) -> dict[str, Form]:
     return found | {form.name: form for form in _FORMULAS}
 
 
-FITTED = {
-    form.name: form
-    for form in (
-        _form("relu", "signal", "maximum(x, 0)", weight=2),
-        _form("plus", "signal signal number", "x + z*y", weight=2),
-        _form("minus", "signal signal number", "x - z*y", weight=2),
-    )
-}
-"""Forms of formulas that are fitted to given values, and of no rule: there, each more makes the others rarer."""
-
-
 def form_of(name: str) -> Form:
     """The form of a node."""
-    return all_forms().get(name) or FITTED[name]
+    return all_forms()[name]
 
 
 G = gp.Terminal("g", True, Signal)
 """The gradient."""
-
-
-def leaf(name: str) -> gp.Terminal:
-    """A signal by name."""
-    return G if name == "g" else gp.Terminal(name, True, Signal)
 
 
 class Grammar:
@@ -161,17 +145,13 @@ class Grammar:
 
     Args:
         names: Names of forms; None: all.
-        signals: What the leaves of a *formula* are, in place of the gradient: it has forms without memory only.
 
     Raises:
         SettingError: An unknown name, or nothing that a tree could be made of.
     """
 
-    def __init__(self, names: Iterable[str] | None = None, *, signals: Iterable[str] | None = None) -> None:
+    def __init__(self, names: Iterable[str] | None = None) -> None:
         known = all_forms()
-        if signals is not None:
-            known = FITTED | {name: form for name, form in known.items() if form.update is None}
-        self.leaves = tuple(map(leaf, ["g"] if signals is None else signals))
         chosen = list(known) if names is None else list(dict.fromkeys(names))
         for name in chosen:
             if name not in known:
@@ -185,8 +165,8 @@ class Grammar:
     @cached_property
     def primitive_set(self) -> gp.PrimitiveSetTyped:
         """The grammar as a DEAP primitive set, for DEAP's own tools; numbers are drawn by :meth:`number`."""
-        found = gp.PrimitiveSetTyped("rule", [Signal] * len(self.leaves), Signal)
-        found.renameArguments(**{f"ARG{index}": one.name for index, one in enumerate(self.leaves)})
+        found = gp.PrimitiveSetTyped("rule", [Signal], Signal)
+        found.renameArguments(ARG0=G.name)
         for form in self.forms.values():
             found.addPrimitive(lambda *values: values, list(form.args), Signal, name=form.name)
         return found
@@ -201,10 +181,10 @@ class Grammar:
             memory: Whether forms with memory are drawn.
         """
         if depth < 1 or size < 2 or (not full and random.random() < 0.3):
-            return [self.signal()]
+            return [G]
         fitting = [f for f in self.forms.values() if len(f.args) < size and (memory or f.update is None)]
         if not fitting:
-            return [self.signal()]
+            return [G]
         form = random.choices(fitting, [one.weight for one in fitting])[0]
         nodes: list[Any] = [form.node]
         left = size - 1 - len(form.args)  # nodes that the arguments may have beyond one each
@@ -216,10 +196,6 @@ class Grammar:
             left -= len(branch) - 1
             nodes += branch
         return nodes
-
-    def signal(self) -> gp.Terminal:
-        """A random leaf."""
-        return self.leaves[0] if len(self.leaves) == 1 else random.choice(self.leaves)
 
     def number(self, kind: type) -> gp.Terminal:
         """A random rate, 1 − β log-uniform in [1e-3, 0.5], or number, log-uniform in [1e-4, 10]."""

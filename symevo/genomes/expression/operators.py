@@ -54,18 +54,16 @@ class ExpressionOperators:
         )
 
     def mutate_point(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
-        """One form becomes another with arguments of the same types; one number, or one of several signals, another."""
-        several = len(self.grammar.leaves) > 1
+        """One form becomes another with arguments of the same types, or one number another."""
 
         def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if several or node.arity or node.ret is not Signal]
+            places = [at for at, node in enumerate(genes) if node.arity or node.ret is not Signal]
             if not places:
                 return None
             at = random.choice(places)
             node = genes[at]
             if not node.arity:
-                drawn = self.grammar.signal() if node.ret is Signal else self.grammar.number(node.ret)
-                return _swapped(genes, at, drawn)
+                return _swapped(genes, at, self.grammar.number(node.ret))
             forms = [one for one in self.grammar.forms.values() if list(one.args) == node.args]
             forms = [one for one in forms if one.name != node.name]
             return _swapped(genes, at, random.choice(forms).node) if forms else None

@@ -21,7 +21,6 @@ from typing import Any
 from symevo.genomes.expression.genes import ExpressionGenes, Nested, family, nested
 from symevo.genomes.expression.grammar import OLD, Number, Rate, form_of
 from symevo.rules.expression import Expr, Name, Num, Op, replace_names
-from symevo.rules.formula import Formula
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
@@ -46,18 +45,6 @@ def express(genes: ExpressionGenes) -> Rule:
 def direction(tree: Nested, *, decay: bool = False) -> tuple[Program, Mapping[str, float]]:
     """The program of a tree, and its numbers without lr and weight decay."""
     return _Writer(tree).program(decay)
-
-
-@lru_cache(maxsize=8192)
-def formula(tree: Nested, inputs: tuple[str, ...]) -> tuple[Formula, Mapping[str, float]]:
-    """The formula of a tree without memory, and its numbers.
-
-    Args:
-        tree: Its leaves are names of inputs.
-        inputs: All of them, in the order in which their values will be given.
-    """
-    writer = _Writer(tree)
-    return Formula((("theta", writer.expr(tree)),), inputs), writer.values
 
 
 class _Writer:

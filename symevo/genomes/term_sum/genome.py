@@ -10,12 +10,12 @@ from typing import Any
 
 from deap import creator
 
-from symevo.genomes.base import FITNESS, GENOMES, Genome
+from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
 from symevo.genomes.term_sum.genes import TermSumGenes, genes_from_json, genes_to_json
 from symevo.genomes.term_sum.match import genes_for
 from symevo.genomes.term_sum.operators import DefaultOperators
 from symevo.genomes.term_sum.paper import PaperOperators
-from symevo.genomes.term_sum.rule import candidate, express
+from symevo.genomes.term_sum.rule import Form, dense, readable
 from symevo.rules.rule import Rule
 
 creator.create("TermSumIndividual", TermSumGenes, fitness=FITNESS)
@@ -72,11 +72,17 @@ class TermSum(Genome):
 
     def express(self, individual: Any) -> Rule:
         """The readable rule."""
-        return express(individual)
+        return readable(Form.of(individual))
 
     def candidate(self, individual: Any) -> Rule:
         """The dense program that a whole search shares, with this individual's numbers."""
-        return candidate(individual)
+        return dense(Form.of(individual))
+
+    def decode(self, individual: Any) -> Decoded:
+        """Both rules of one form."""
+        form = Form.of(individual)
+        trained = dense(form)
+        return Decoded(self.to_json(individual), readable(form), trained, self.identity(trained))
 
     def from_rule(self, rule: Rule) -> Any | None:
         """The term sum that makes the same steps (probed in float64 to 1e-11), or None."""

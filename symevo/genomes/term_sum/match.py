@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from symevo.genomes.term_sum.genes import GRAD, MOMENTUM, TERMS, Limits, TermSumGenes
-from symevo.genomes.term_sum.rule import COEFFICIENTS, express
+from symevo.genomes.term_sum.rule import COEFFICIENTS, Form, readable
 from symevo.rules.backends.lowering import evaluate
 from symevo.rules.expression import Num, walk
 from symevo.rules.program import Program
@@ -48,7 +48,7 @@ def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
     if not np.isfinite(path).all():
         return None
     for genes in _proposals(rule, limits, schedule):
-        own = express(genes)
+        own = readable(Form.of(genes))
         if own.identity == rule.identity or _agrees(own, path):
             return genes
     return None

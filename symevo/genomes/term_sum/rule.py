@@ -108,12 +108,11 @@ _WITHOUT_M = {MOMENTUM: GRAD, ADAM: RMS, NESTEROV: GRAD}
 """What a term is when m = g. RMS_NORM with v = g² is not SQRT_GRAD: where g² overflows they differ."""
 
 
-def express(genes: TermSumGenes) -> Rule:
+def readable(form: Form) -> Rule:
     """The readable rule: lines, states and hyperparameters that are not in use are left out.
 
     A single term with coefficient 1 is written without it, so that the seeded Adam reads as Adam.
     """
-    form = Form.of(genes)
     values = {
         "lr": form.lr,
         "beta1": form.beta1,
@@ -158,9 +157,8 @@ def express_text(form: Form) -> str:
     return "\n".join(lines) if form.weight_decay or products else "theta = theta"
 
 
-def candidate(genes: TermSumGenes) -> Rule:
+def dense(form: Form) -> Rule:
     """The dense program with the form's numbers; what is not in use has a fixed value."""
-    form = Form.of(genes)
     hyper = {
         "lr": form.lr,
         "beta1": form.beta1,

@@ -20,8 +20,7 @@ _NOTHING = 0.005
 _TOLD = 2  # statistics of one vector
 _LEGEND = (
     "size: root mean square over that of the ∇1 it builds on. Importance of an input: mean squared change when it is "
-    "permuted among all recorded signals, over twice the variance; 0: it changes nothing, 1: nothing else does. In "
-    "formulas every input is standardised, (value - mean)/deviation."
+    "permuted among all recorded signals, over twice the variance; 0: it changes nothing, 1: nothing else does."
 )
 
 
@@ -43,9 +42,8 @@ def _head(found: Mapping[str, Any]) -> str:
         f"recorded on {found['task']}, scale {found['scale']:g}, seed {found['seed']}:",
     ]
     for one in found["networks"]:
-        what = "; formulas are judged on it" if one["held_out"] else ""
         layers = "-".join(map(str, one["hidden"]))
-        lines.append(f"  {layers:<14} lr {one['lr']:.2g}, {one['steps']:,} steps{what}")
+        lines.append(f"  {layers:<14} lr {one['lr']:.2g}, {one['steps']:,} steps")
     return "\n".join(lines)
 
 
@@ -62,8 +60,7 @@ def _layer(name: str, corrections: Sequence[Mapping[str, Any]]) -> str:
     lines.append(_row("size", [_size(one["size"]) for one in corrections]))
     if not all(one["constant"] for one in corrections):
         lines += _inputs(corrections)
-    for one in corrections:
-        lines += _formula(one)
+    lines += [f"  {one['name']} = {one['mean']:.3g}, whatever its inputs are" for one in corrections if one["constant"]]
     return "\n".join(lines)
 
 
@@ -97,20 +94,6 @@ def _most(vector: str, known: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{name} {values[name]:.2f}" for name in most if values[name] >= _NOTHING)
 
 
-def _formula(one: Mapping[str, Any]) -> list[str]:
-    if one["constant"]:
-        return [f"  {one['name']} = {one['mean']:.3g}, whatever its inputs are"]
-    formula = one["formula"]
-    text = textwrap.wrap(
-        f"{one['name']} ≈ {formula['text']}", WIDTH - 2, break_long_words=False, subsequent_indent="     "
-    )
-    held, linear = _r2(formula["r2_held_out"]), _r2(formula["linear_r2_held_out"])
-    return [f"  {line}" for line in text] + [
-        f"     R² {held} on the other network (where found {formula['r2']:.3f}), "
-        f"linear {linear} ({formula['linear_r2']:.3f})"
-    ]
-
-
 def _optimizer(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "optimizer: no network stayed finite for long enough to tell"
@@ -134,7 +117,3 @@ def _row(name: str, cells: Sequence[str]) -> str:
 
 def _size(value: float | None) -> str:
     return "∞" if value is None else f"{value:.3g}"
-
-
-def _r2(value: float | None) -> str:
-    return "below -10" if value is None or value < -10 else f"{value:.3f}"

@@ -24,13 +24,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from symevo.native.cache import array, compiled, pointer
+from symevo.rules import primitives
 from symevo.rules.primitives import PRIMITIVES
 
 MAX_ARITY = 3
 COPY = "copy"
 """A loop beside those of the table: ``out[i] = x[i]``."""
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("interpreter.py", "lanes.py", "primitives.py"))
+SOURCES = (Path(__file__), Path(__file__).with_name("interpreter.py"), Path(primitives.__file__))
 """What the machine code of these loops, and of the interpreter's, depends on."""
 
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}

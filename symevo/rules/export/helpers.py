@@ -91,7 +91,7 @@ def _is_own(row: Primitive) -> bool:
 
 
 def source_of(row: Primitive) -> str:
-    """The text of a user's function, as he wrote it.
+    """The text of a primitive's function as it was written, under the primitive's own name.
 
     Raises:
         UserError: There is none, or it needs more than torch and its arguments.
@@ -101,12 +101,13 @@ def source_of(row: Primitive) -> str:
         node = ast.parse(text).body[0]
     except (OSError, TypeError, SyntaxError, IndentationError):
         raise _cannot(row, "its text is not in a file: write it in one") from None
-    if not isinstance(node, ast.FunctionDef) or row.name in RESERVED:
+    if not isinstance(node, ast.FunctionDef) or row.name in RESERVED or not row.name.isidentifier():
         raise _cannot(row, "it is no plain function of a name of its own: write def")
     more = sorted(_free_names(node) - _MODULES - frozenset(dir(builtins)))
     if more:
         raise _cannot(row, f"it reads {', '.join(more)} from outside: write that into the function")
     lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
+    lines[0] = lines[0].replace(f"def {node.name}", f"def {row.name}", 1)
     return "\n".join(["# fmt: off", *(line.rstrip() for line in lines), "# fmt: on"])
 
 

@@ -81,7 +81,7 @@ def one(seed: int, args: Mapping[str, Any]) -> dict[str, Any]:
             trials=args["trials"], replicates=args["replicates"], steps=args["steps"],
             execution={"engine": "serial", "rows": 100},
         )  # fmt: skip
-        data = compare(request, engine="inline")
+        data = compare(request, engine="inline").to_json()
     calls = {}
     entry = data["tasks"][args["task"]]
     for name in data["candidates"]:

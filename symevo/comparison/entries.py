@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from symevo.comparison.ablation import ablations
+from symevo.comparison.space import space_of
 from symevo.errors import UserError
 from symevo.evolution.evolve import Run, load
 from symevo.registry import nearest
+from symevo.reporting import compared
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule, names_run, rule
 
@@ -35,9 +36,12 @@ class Contestant:
     of: str | None = None
     note: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain data."""
-        return {"role": self.role, "of": self.of, "note": self.note, "rule": self.rule.to_json()}
+    def described(self) -> compared.Contestant:
+        """As the result has it."""
+        tuned = space_of(self.rule).tuned
+        return compared.Contestant(
+            role=self.role, of=self.of, note=self.note, rule=self.rule.to_json(), tuned=tuned
+        )  # fmt: skip
 
 
 def run_of(source: str) -> Run | None:

@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from symevo.reporting.compared import Curve, Profile, Ratio
+
 BUDGETS = (1, 5, 20, 50)
 WITHIN = 0.01
 """A learning rate is good where its score is within this share of the best."""
@@ -77,7 +79,7 @@ def typical(values: Sequence[int | None]) -> float | None:
     return None if math.isinf(middle) else middle
 
 
-def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, seed: int) -> dict[str, float | None]:
+def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, seed: int) -> Ratio:
     """How many steps the first takes to the target for each of the second.
 
     The ratio of the two medians over pairs, where None is more than anything, with the percentile interval of pairs
@@ -90,7 +92,7 @@ def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, se
         seed: Of the resamples.
 
     Returns:
-        ``ratio`` and the ends of its 95 % interval, ``low`` and ``high``; None: infinite, or nobody gets there.
+        The ratio and the ends of its 95 % interval; None: infinite, or nobody gets there.
     """
     import numpy as np
 
@@ -104,11 +106,11 @@ def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, se
     found = float(ratios(np.median(pairs, axis=0)))
     again = ratios(np.median(pairs[drawn], axis=1))
     low, high = np.quantile(np.nan_to_num(again, nan=1.0, posinf=math.inf), (0.025, 0.975), method="nearest")
-    each = {"ratio": found, "low": float(low), "high": float(high)}
-    return {name: value if math.isfinite(value) else None for name, value in each.items()}
+    ratio, low, high = (value if math.isfinite(value) else None for value in (found, float(low), float(high)))
+    return Ratio(ratio=ratio, low=low, high=high)
 
 
-def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, dict[str, list[float]]]:
+def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, Profile]:
     """Performance profiles (Dolan and Moré 2002), as AlgoPerf draws them.
 
     The share of problems on which a method needs at most τ times the steps of the fastest::
@@ -128,13 +130,13 @@ def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, dict[str, li
         ratios = [n / f for n, f in zip(needed, fastest, strict=True) if n is not None and f is not None]
         places = sorted({1.0, *ratios})
         shares = [sum(ratio <= place for ratio in ratios) / max(len(problems), 1) for place in places]
-        found[name] = {"ratio": places, "share": shares}
+        found[name] = Profile(ratio=places, share=shares)
     return found
 
 
-def median_curve(outcomes: Sequence[Mapping[str, Any]], steps: int) -> dict[str, list[Any]]:
+def median_curve(outcomes: Sequence[Mapping[str, Any]], steps: int) -> Curve:
     """The median training loss over trainings that ended, at the ends of equal stretches."""
     curves = [one["curve"] for one in outcomes if one["status"] == "ok"]
     length = min(map(len, curves), default=0)
     losses = [statistics.median(curve[at] for curve in curves) for at in range(length)]
-    return {"step": [round((at + 1) * steps / length) for at in range(length)], "loss": losses}
+    return Curve(step=[round((at + 1) * steps / length) for at in range(length)], loss=losses)

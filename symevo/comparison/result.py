@@ -1,13 +1,12 @@
-"""The result of a comparison as plain data: every single score, what they say, and the file."""
+"""The result of a comparison: every single score, what they say, and the file."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from symevo.comparison.benchmark import ARMS, Contest, Trial
 from symevo.comparison.entries import Contestant
@@ -24,10 +23,11 @@ from symevo.comparison.metrics import (
 )
 from symevo.comparison.verdict import Finding, Question, findings, overall, too_few, verdict
 from symevo.errors import UserError
+from symevo.reporting import compared
+from symevo.reporting.compared import Compared, Comparison, Interval, Profile, Ratio
 from symevo.seeds import seed_for
 from symevo.statistics import expected_best, interval, paired
 
-SCHEMA = 1
 SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where there are no classes; tuned on validation"
 
 
@@ -39,7 +39,7 @@ def task_entry(
     held_out: bool,
     seed: int,
     reference: str,
-) -> dict[str, Any]:
+) -> Compared:
     """What the result holds of a task.
 
     Args:
@@ -62,18 +62,12 @@ def task_entry(
         for name in one.trials
         if people[name].role == "candidate"
     }
-    return {
-        "held_out": held_out,
-        "steps": one.steps,
-        "trials": one.budget.trials,
-        "replicates": one.budget.replicates,
-        "best_baseline": best,
-        "target_loss": target,
-        "contestants": entries,
-        "steps_ratio": {name: _steps_ratio(one.task.name, entries, (name, reference), seed) for name in said},
-        "comparisons": [answer.to_json() for answer in answers],
-        "verdicts": {name: found.to_json() for name, found in said.items()},
-    }
+    return Compared(
+        held_out=held_out, steps=one.steps, trials=one.budget.trials, replicates=one.budget.replicates,
+        best_baseline=best, target_loss=target, contestants=entries,
+        steps_ratio={name: _steps_ratio(one.task.name, entries, (name, reference), seed) for name in said},
+        comparisons=[answer.pair() for answer in answers], verdicts=said,
+    )  # fmt: skip
 
 
 def best_baseline(one: Contest, people: Mapping[str, Contestant]) -> str:
@@ -112,102 +106,102 @@ def answered(asked: Mapping[str, Sequence[Question]]) -> dict[str, list[Finding]
 
 
 def profiles(
-    contests: Sequence[Contest], entries: Mapping[str, Any], people: Mapping[str, Contestant]
-) -> dict[str, Any]:
+    contests: Sequence[Contest], entries: Mapping[str, Compared], people: Mapping[str, Contestant]
+) -> dict[str, Profile]:
     """Performance profiles of candidates and baselines over pairs (task, replicate)."""
     steps: dict[str, list[int | None]] = {}
     for one in contests:
         for name in one.trials:
             if people[name].role in ("candidate", "baseline"):
-                finals = entries[one.task.name]["contestants"][name]["finals"]["tuned"]
-                steps.setdefault(name, []).extend(final["steps_to_target"] for final in finals)
+                finals = entries[one.task.name].contestants[name].finals["tuned"]
+                steps.setdefault(name, []).extend(final.steps_to_target for final in finals)
     return profile(steps)
 
 
-def closing(entries: Mapping[str, Any], names: Sequence[str], reference: str) -> dict[str, str]:
+def closing(tasks: Mapping[str, Compared], names: Sequence[str], reference: str) -> dict[str, str]:
     """A sentence on each candidate; another where the comparison could not have shown anything."""
-    held_out = {task for task, entry in entries.items() if entry["held_out"]}
+    held_out = {task for task, one in tasks.items() if one.held_out}
     said = {
-        name: overall({task: entry["verdicts"][name]["gain"] for task, entry in entries.items()}, held_out, reference)
+        name: overall({task: one.verdicts[name].gain for task, one in tasks.items()}, held_out, reference)
         for name in names
     }
-    replicates = max(entry["replicates"] for entry in entries.values())
-    warning = too_few(replicates, candidates=len(names), tasks=len(entries))
+    replicates = max(one.replicates for one in tasks.values())
+    warning = too_few(replicates, candidates=len(names), tasks=len(tasks))
     return {name: f"{text}; {warning}" if warning else text for name, text in said.items()}
 
 
-def write(data: Mapping[str, Any], path: Path) -> None:
-    """Writes the result, whole from the moment that it has its name.
+def write(found: Comparison, path: Path) -> None:
+    """Writes the result atomically.
 
     Raises:
         UserError: The file cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(json.dumps(data, allow_nan=False, ensure_ascii=False))
+        part.write_text(json.dumps(found.to_json(), allow_nan=False, ensure_ascii=False))
         os.replace(part, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; name another file (-o)") from None
 
 
-def _contestant(one: Contest, name: str, target: float | None, seed: int) -> dict[str, Any]:
+def _contestant(one: Contest, name: str, target: float | None, seed: int) -> compared.Entry:
     pool = [trial for tuning in one.trials[name] for trial in tuning]
     scores = [trial.result.score for trial in pool]
     curve = lr_curve([trial.rule.lr for trial in pool], scores)
     finals = {arm: [_final(trial, target, one.steps) for trial in one.finals[arm][name]] for arm in ARMS}
-    reached = [final["steps_to_target"] for final in finals["tuned"]]
+    reached = [final.steps_to_target for final in finals["tuned"]]
     steps, seconds = typical(reached), one.step_seconds[name]
-    piloted = one.piloted[name]
-    budgets = {str(budget): expected_best(scores, budget) for budget in BUDGETS}
-    return {
-        "ranges": piloted.space.to_json(),
-        "pilot": {"rounds": piloted.rounds, "trials": piloted.trials, "at_edge": piloted.at_edge},
-        "trials": [[_trial(trial, piloted.space.ranges) for trial in tuning] for tuning in one.trials[name]],
-        "finals": finals,
-        "summary": {arm: _summary(one.scores(name, arm), seed_for(seed, one.task.name, name, arm)) for arm in ARMS},
-        "budget_curve": {budget: value for budget, value in budgets.items() if value is not None},
-        "diverged": {"trials": _share(pool), "finals": _share(one.finals["tuned"][name])},
-        "lr_decades": lr_decades(curve) if "lr" in one.trials[name][0][0].rule.program.reads else None,
-        "lr_curve": [list(point) for point in curve],
-        "steps_to_target": steps,
-        "reached": sum(at is not None for at in reached) / len(reached),
-        "seconds_per_step": seconds,
-        "seconds_to_target": None if steps is None else steps * seconds,
-        "curve": median_curve([trial.result.outcome for trial in one.finals["tuned"][name]], one.steps),
-    }
+    piloted, tuned = one.piloted[name], one.finals["tuned"][name]
+    budgets = {budget: expected_best(scores, budget) for budget in BUDGETS}
+    return compared.Entry(
+        ranges={each: (span.low, span.high, span.scale) for each, span in piloted.space.ranges.items()},
+        pilot=compared.Pilot(rounds=piloted.rounds, trials=piloted.trials, at_edge=piloted.at_edge),
+        trials=[[_trial(trial, piloted.space.ranges) for trial in tuning] for tuning in one.trials[name]],
+        finals=finals,
+        summary={arm: _summary(one.scores(name, arm), seed_for(seed, one.task.name, name, arm)) for arm in ARMS},
+        budget_curve={budget: value for budget, value in budgets.items() if value is not None},
+        diverged=compared.Diverged(trials=_share(pool), finals=_share(tuned)),
+        lr_decades=lr_decades(curve) if "lr" in pool[0].rule.program.reads else None,
+        lr_curve=list(curve),
+        steps_to_target=steps,
+        reached=sum(at is not None for at in reached) / len(reached),
+        seconds_per_step=seconds,
+        seconds_to_target=None if steps is None else steps * seconds,
+        curve=median_curve([trial.result.outcome for trial in tuned], one.steps),
+    )
 
 
-def _trial(trial: Trial, tuned: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "hyper": {name: trial.rule.hyper[name] for name in tuned},
-        "schedule": trial.rule.schedule.to_json(),
-        "score": trial.result.score,
-        "status": trial.result.outcome["status"],
-    }
+def _trial(trial: Trial, tuned: Iterable[str]) -> compared.Trial:
+    return compared.Trial(
+        hyper={name: trial.rule.hyper[name] for name in tuned},
+        schedule=trial.rule.schedule.to_json(),
+        score=trial.result.score,
+        status=trial.result.outcome["status"],
+    )
 
 
-def _final(trial: Trial, target: float | None, steps: int) -> dict[str, Any]:
+def _final(trial: Trial, target: float | None, steps: int) -> compared.Final:
     outcome = trial.result.outcome
-    return {
-        "score": trial.result.score,
-        "accuracy": outcome.get("accuracy"),
-        "loss": outcome.get("loss"),
-        "status": outcome["status"],
-        "hyper": dict(trial.rule.hyper),
-        "schedule": trial.rule.schedule.to_json(),
-        "steps_to_target": steps_to(target, outcome, steps),
-    }
+    return compared.Final(
+        score=trial.result.score,
+        accuracy=outcome.get("accuracy"),
+        loss=outcome.get("loss"),
+        status=outcome["status"],
+        hyper=dict(trial.rule.hyper),
+        schedule=trial.rule.schedule.to_json(),
+        steps_to_target=steps_to(target, outcome, steps),
+    )
 
 
-def _summary(scores: Sequence[float], seed: int) -> dict[str, float | None]:
-    low, high = interval(scores, seed=seed)
-    ends = {"low": low, "high": high}
-    return {"mean": math.fsum(scores) / len(scores), **{k: v if math.isfinite(v) else None for k, v in ends.items()}}
+def _summary(scores: Sequence[float], seed: int) -> Interval:
+    ends = interval(scores, seed=seed)
+    low, high = (end if math.isfinite(end) else None for end in ends)
+    return Interval(mean=math.fsum(scores) / len(scores), low=low, high=high)
 
 
-def _steps_ratio(task: str, entries: Mapping[str, Any], names: tuple[str, str], seed: int) -> dict[str, float | None]:
+def _steps_ratio(task: str, entries: Mapping[str, compared.Entry], names: tuple[str, str], seed: int) -> Ratio:
     """What a candidate needs of the reference's steps to the target, tuned alike."""
-    first, second = ([one["steps_to_target"] for one in entries[name]["finals"]["tuned"]] for name in names)
+    first, second = ([one.steps_to_target for one in entries[name].finals["tuned"]] for name in names)
     return steps_ratio(first, second, seed=seed_for(seed, task, *names, "steps"))
 
 

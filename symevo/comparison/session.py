@@ -16,8 +16,7 @@ from symevo.comparison.entries import RANDOM, Contestant, baselines, candidates,
 from symevo.comparison.progress import Progress, Silent
 from symevo.comparison.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.comparison.random_search import RandomSearch
-from symevo.comparison.result import SCHEMA, SCORE, answered, closing, profiles, questions, task_entry
-from symevo.comparison.space import space_of
+from symevo.comparison.result import SCORE, answered, closing, profiles, questions, task_entry
 from symevo.comparison.trainings import Memory, Trainings
 from symevo.comparison.verdict import too_few
 from symevo.errors import UserError
@@ -25,6 +24,7 @@ from symevo.evolution.evolve import Run
 from symevo.evolution.planning import Planned, import_plugins
 from symevo.files import own_files
 from symevo.registry import nearest
+from symevo.reporting.compared import Comparison, Controls, RandomControl
 from symevo.runs import versions
 from symevo.settings.model import Settings
 from symevo.settings.resolution import resolve
@@ -164,7 +164,7 @@ def _has_test(name: str, settings: Settings) -> None:
 
 def compare(
     request: Request, progress: Progress | None = None, *, engine: str | None = None, memory: Path | None = None
-) -> dict[str, Any]:
+) -> Comparison:
     """Compares rules with tuned baselines.
 
     Args:
@@ -172,9 +172,6 @@ def compare(
         progress: Who is told.
         engine: Replaces the engine of the settings; ``"inline"`` trains in this process.
         memory: File of trainings, made by an earlier call that was interrupted, or now; who calls removes it.
-
-    Returns:
-        The result, as plain data: see :mod:`symevo.comparison.result`.
 
     Raises:
         UserError: Wrong use; nothing was trained.
@@ -199,25 +196,22 @@ def compare(
         )
         for one in contests
     }  # fmt: skip
-    return {
-        "schema": SCHEMA,
-        "kind": "comparison",
-        "run": str(plan.runs[0].path.absolute()) if plan.runs else None,
-        "seed": request.seed,
-        "budget": request.budget,
-        "candidates": plan.names,
-        "reference": plan.reference,
-        "score": SCORE,
-        "contestants": {name: one.to_json() | {"tuned": space_of(one.rule).tuned} for name, one in people.items()},
-        "tasks": entries,
-        "overall": closing(entries, plan.names, plan.reference),
-        "profile": profiles(contests, entries, people),
-        "controls": {"random": control},
-        "figures": [],
-        "trainings": done,
-        "seconds": time.perf_counter() - begun,
-        "versions": versions(),
-    }
+    return Comparison(
+        run=str(plan.runs[0].path.absolute()) if plan.runs else None,
+        seed=request.seed,
+        budget=request.budget,
+        candidates=plan.names,
+        reference=plan.reference,
+        score=SCORE,
+        contestants={name: one.described() for name, one in people.items()},
+        tasks=entries,
+        overall=closing(entries, plan.names, plan.reference),
+        profile=profiles(contests, entries, people),
+        controls=Controls(random=control),
+        trainings=done,
+        seconds=time.perf_counter() - begun,
+        versions=versions(),
+    )
 
 
 def _announce(plan: Plan, progress: Progress) -> None:
@@ -229,14 +223,14 @@ def _announce(plan: Plan, progress: Progress) -> None:
     progress.more(_steps_ahead(plan))
 
 
-def _random(plan: Plan, progress: Progress, memory: Memory) -> tuple[dict[str, Contestant], dict[str, Any] | None]:
+def _random(plan: Plan, progress: Progress, memory: Memory) -> tuple[dict[str, Contestant], RandomControl | None]:
     """The best random rule as a contestant, and what the result says of the search; nothing without that control."""
     if plan.random is None:
         return {}, None
     progress.message(f"random search: {plan.random.count} random rules, scored as the run scored")
     found, fitness = plan.random.best(memory, progress)
     best = plan.runs[0].best.fitness
-    control = {"evaluations": plan.random.count, "fitness": fitness, "evolved_fitness": best}
+    control = RandomControl(evaluations=plan.random.count, fitness=fitness, evolved_fitness=best)
     return {RANDOM: Contestant(RANDOM, found, "control")}, control
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from symevo.genomes.box.ranges import Range
 from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names, signed, walk
@@ -96,10 +95,6 @@ class Space:
     def with_lr(self, one: Range) -> Space:
         """Another range for the learning rate; the others stay."""
         return replace(self, ranges={**self.ranges, "lr": one})
-
-    def to_json(self) -> dict[str, list[Any]]:
-        """The ranges as plain data."""
-        return {name: [one.low, one.high, one.scale] for name, one in self.ranges.items()}
 
 
 def space_of(rule: Rule) -> Space:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from symevo.reporting.compared import Pair, Verdict
 from symevo.statistics import Paired, holm
 
 LEVEL = 0.01
@@ -66,13 +67,11 @@ class Finding:
     p: float
     words: str
 
-    def to_json(self) -> dict[str, object]:
-        """As plain data."""
+    def pair(self) -> Pair:
+        """As the result has it."""
         one = self.question
-        return {
-            "first": one.first, "second": one.second, "arm": one.arm, **one.paired.to_json(), "p_holm": self.p,
-            "words": self.words,
-        }  # fmt: skip
+        numbers = one.paired.to_json()
+        return Pair(first=one.first, second=one.second, arm=one.arm, **numbers, p_holm=self.p, words=self.words)
 
 
 def findings(questions: Sequence[Question]) -> list[Finding]:
@@ -92,23 +91,6 @@ def called(one: Paired, p: float) -> str:
     return BETTER if one.mean > 0 else WORSE
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What is shown of a candidate on a task.
-
-    Attributes:
-        gain: Whose the gain is: ``rule``, ``schedule`` or ``learning rate``; ``none``, or ``worse``.
-        text: The same in a sentence or two.
-    """
-
-    gain: str
-    text: str
-
-    def to_json(self) -> dict[str, str]:
-        """As plain data."""
-        return {"gain": self.gain, "text": self.text}
-
-
 def verdict(answers: Sequence[Finding], reference: str, *, scheduled: bool = False) -> Verdict:
     """The verdict of the rules above.
 
@@ -124,19 +106,19 @@ def verdict(answers: Sequence[Finding], reference: str, *, scheduled: bool = Fal
     if words["tuned"] == BETTER:
         also = {BETTER: "better too", WORSE: "worse", NONE: NONE}[words["constant"]]
         text = f"the gain is the rule's: tuned alike, {numbers(tuned)} against {reference}; at a constant rate, {also}"
-        return Verdict(RULE, text)
+        return Verdict(gain=RULE, text=text)
     if words["tuned"] == WORSE:
-        return Verdict("worse", f"worse than {reference}: tuned alike, {numbers(tuned)}")
+        return Verdict(gain="worse", text=f"worse than {reference}: tuned alike, {numbers(tuned)}")
     alike = f"tuned alike, no difference to {reference} shown ({numbers(tuned)})"
     if words["constant"] == BETTER:
         text = f"the gain is the schedule's: at a constant rate {numbers(constant)}, but with schedules {alike}"
-        return Verdict(SCHEDULE, text)
+        return Verdict(gain=SCHEDULE, text=text)
     if words["own"] != BETTER:
-        return Verdict("none", alike)
+        return Verdict(gain="none", text=alike)
     untuned = f"its gain over {reference}'s default numbers ({numbers(said['own'])})"
     if scheduled and words["own/constant"] == BETTER and words["own/tuned"] != BETTER:
-        return Verdict(SCHEDULE, f"{untuned} is the schedule's: {alike}")
-    return Verdict(RATE, f"{untuned} is the learning rate's and other numbers': {alike}")
+        return Verdict(gain=SCHEDULE, text=f"{untuned} is the schedule's: {alike}")
+    return Verdict(gain=RATE, text=f"{untuned} is the learning rate's and other numbers': {alike}")
 
 
 def numbers(one: Finding) -> str:

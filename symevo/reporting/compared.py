@@ -1,4 +1,8 @@
-"""A comparison with tuned baselines, as far as figures and the page read it: checked, since it comes from a file."""
+"""The result of ``symevo compare``: what is written to ``compare.json``, and what reports, figures and pages read.
+
+Add a field here, and give it a value where the part is made, in :mod:`symevo.comparison.result`. Fields that an older
+file may lack have defaults; fields that are not known here are ignored.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from symevo.errors import UserError
 
+SCHEMA = 1
 TUNED = "tuned"
-"""The arm in which every contestant's numbers were tuned with as many trials."""
+"""The arm in which the numbers of every entry were tuned with as many trials."""
+Number = int | float
 
 
 class _Part(BaseModel):
-    """A part of the file; what is not read may be there too."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True, populate_by_name=True)
 
 
 class Interval(_Part):
@@ -34,36 +38,59 @@ class Curve(_Part):
     loss: list[float | None] = []
 
 
+class Pilot(_Part):
+    """How the range of the learning rate was found: rounds, trials in them, and whether the best stayed at an edge."""
+
+    rounds: int = 0
+    trials: int = 0
+    at_edge: bool = False
+
+
 class Trial(_Part):
     """One training of a tuning, scored on the validation split."""
 
+    hyper: dict[str, Number] = {}
+    schedule: dict[str, Any] | None = None
     score: float
+    status: str = "ok"
+
+
+class Final(_Part):
+    """One training that was scored on the test split; ``steps_to_target`` is None where it missed the target loss."""
+
+    score: float
+    accuracy: float | None = None
+    loss: float | None = None
+    status: str = "ok"
+    hyper: dict[str, Number] = {}
+    schedule: dict[str, Any] | None = None
+    steps_to_target: int | None = None
+
+
+class Diverged(_Part):
+    """Shares of trainings that did not end well."""
+
+    trials: float = 0.0
+    finals: float = 0.0
 
 
 class Entry(_Part):
-    """A contestant on a task; its trials are listed by replicate."""
+    """An entry on a task; trials are listed by replicate, finals by arm and replicate."""
 
+    ranges: dict[str, tuple[Number, Number, str]] = {}
+    pilot: Pilot = Pilot()
     trials: list[list[Trial]] = []
-    budget_curve: dict[PositiveInt, float] = {}
+    finals: dict[str, list[Final]] = {}
     summary: dict[str, Interval] = {}
+    budget_curve: dict[PositiveInt, float] = {}
+    diverged: Diverged = Diverged()
     lr_decades: float | None = None
     lr_curve: list[tuple[float, float | None]] = []
-    steps_to_target: float | None = None
+    steps_to_target: Number | None = None
     reached: float | None = None
+    seconds_per_step: float | None = None
+    seconds_to_target: float | None = None
     curve: Curve = Curve()
-
-
-class Pair(_Part):
-    """Two contestants, paired over replicates."""
-
-    first: str
-    second: str
-    arm: str = TUNED
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p_holm: float | None = None
-    words: str = ""
 
 
 class Ratio(_Part):
@@ -74,30 +101,67 @@ class Ratio(_Part):
     high: float | None = None
 
 
+class Pair(_Part):
+    """Two entries, paired over replicates, as :class:`symevo.statistics.Paired` has it; with the corrected p."""
+
+    first: str
+    second: str
+    arm: str = TUNED
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    p: float | None = None
+    effect: float | None = None
+    p_holm: float | None = None
+    words: str = ""
+
+
 class Verdict(_Part):
-    """What a candidate's gain on a task is due to."""
+    """What a candidate shows on a task.
+
+    Attributes:
+        gain: Whose the gain is: ``rule``, ``schedule`` or ``learning rate``; ``none``, or ``worse``.
+        text: The same in a sentence or two.
+    """
 
     gain: str = ""
     text: str = ""
 
 
 class Compared(_Part):
-    """A task."""
+    """A task: its budget, and what came of it."""
 
     held_out: bool = False
     steps: int = 0
     trials: int = 0
     replicates: int = 0
+    best_baseline: str = ""
+    target_loss: float | None = None
     contestants: dict[str, Entry] = {}
-    comparisons: list[Pair] = []
     steps_ratio: dict[str, Ratio] = {}
+    comparisons: list[Pair] = []
     verdicts: dict[str, Verdict] = {}
 
 
 class Contestant(_Part):
-    """Why it takes part: as a candidate, baseline, ablation or control."""
+    """Why an entry takes part, its rule, and what was tuned of it.
+
+    Attributes:
+        role: ``candidate``, ``baseline``, ``ablation`` or ``control``.
+        of: The candidate that it is an ablation of.
+        note: What an ablation leaves out.
+        rule: Rule JSON.
+        tuned: Names of the numbers that are tuned, and ``schedule``.
+    """
 
     role: str = ""
+    of: str | None = None
+    note: str = ""
+    rule: dict[str, Any] = {}
+    tuned: list[str] = []
 
 
 class Profile(_Part):
@@ -117,23 +181,53 @@ class Profile(_Part):
         return max((share for start, share in zip(self.ratio, self.share, strict=True) if start <= ratio), default=0.0)
 
 
-class Comparison(_Part):
-    """What ``symevo compare`` wrote."""
+class RandomControl(_Part):
+    """Random search: candidates that were scored, and the best fitness beside that of the run."""
 
-    score: str = "score"
+    evaluations: int
+    fitness: float
+    evolved_fitness: float
+
+
+class Controls(_Part):
+    """What was done besides the entries."""
+
+    random: RandomControl | None = None
+
+
+class Comparison(_Part):
+    """All of it."""
+
+    format: int = Field(default=SCHEMA, alias="schema")
+    kind: str = "comparison"
+    run: str | None = None
+    seed: int = 0
     budget: str = ""
     candidates: list[str] = Field(min_length=1)
     reference: str
+    score: str = "score"
     contestants: dict[str, Contestant] = {}
     tasks: dict[str, Compared]
     overall: dict[str, str] = {}
     profile: dict[str, Profile] = {}
+    controls: Controls = Controls()
+    figures: list[str] = []
+    trainings: int = 0
+    seconds: float = 0.0
+    versions: dict[str, str] = {}
 
     def drawn(self, task: str) -> Mapping[str, Entry]:
         """Those whose curves are drawn: all but ablations, which would be many."""
         known = self.tasks[task].contestants
-        roles = {name: self.contestants.get(name, Contestant()).role for name in known}
-        return {name: entry for name, entry in known.items() if roles[name] != "ablation"}
+        return {name: entry for name, entry in known.items() if self.role(name) != "ablation"}
+
+    def role(self, name: str) -> str:
+        """Why an entry takes part."""
+        return self.contestants.get(name, Contestant()).role
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, for the file."""
+        return self.model_dump(mode="json", by_alias=True)
 
 
 def read_comparison(data: Any, *, source: str) -> Comparison:
@@ -147,8 +241,8 @@ def read_comparison(data: Any, *, source: str) -> Comparison:
         UserError: It is none, or of another schema.
     """
     again = "make it anew with symevo compare, or remove it"
-    if not isinstance(data, dict) or data.get("schema") != 1 or data.get("kind") != "comparison":
-        raise UserError(f"{source} is no comparison of schema 1: {again}")
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("kind") != "comparison":
+        raise UserError(f"{source} is no comparison of schema {SCHEMA}: {again}")
     try:
         return Comparison.model_validate(data)
     except ValidationError as error:

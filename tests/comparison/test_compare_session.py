@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from symevo.cli import main
+from symevo.comparison import session
 from symevo.comparison.progress import Silent
-from symevo.comparison.session import Request, compare, prepare
+from symevo.comparison.session import Request, prepare
 from symevo.comparison.trainings import Memory
 from symevo.errors import UserError
+from symevo.reporting.compared import read_comparison
 from symevo.runs import Store
 from symevo.tasks.workload import Rows, Workload
 
@@ -27,6 +29,11 @@ def small_pilot(monkeypatch):
 
     tiny = {name: protocol.Budget(2, 3, pilot=4, rounds=2, baselines=("adamw", "lion")) for name in protocol.BUDGETS}
     monkeypatch.setattr(protocol, "BUDGETS", tiny)
+
+
+def compare(*args, **options) -> dict:
+    """The result as its file has it."""
+    return session.compare(*args, **options).to_json()
 
 
 def without_times(data: dict) -> dict:
@@ -196,6 +203,7 @@ def test_a_run_gets_its_file_and_figures(tiny_run, capsys):
     said = json.loads(capsys.readouterr().out)
     kept = json.loads((tiny_run / "compare.json").read_text())
     assert said == kept
+    assert read_comparison(kept, source="the file").to_json() == kept
     assert kept["candidates"] == ["evolved"]
     assert kept["controls"]["random"]["evaluations"] > 0
     assert "random search" in kept["tasks"]["noisy-lsq"]["contestants"]

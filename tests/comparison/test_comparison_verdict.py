@@ -17,6 +17,7 @@ from symevo.comparison.entries import Contestant
 from symevo.comparison.metrics import lr_curve, lr_decades, profile, smoothed, steps_ratio, steps_to, target_of, typical
 from symevo.comparison.result import answered, best_baseline, questions, task_entry
 from symevo.comparison.verdict import NONE, overall, too_few
+from symevo.reporting.compared import Comparison, Profile, Ratio
 from symevo.reporting.text.comparison import comparison_report
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
@@ -38,7 +39,7 @@ def entry(**gains: float) -> dict:
     scores["constant"]["adamw"] = list(np.array(scores["constant"]["adamw"]) + gains.get("untuned", 0))
     contest = made(RULES, scores)
     answers = answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)})["t"]
-    return task_entry(contest, PEOPLE, answers, held_out=False, seed=0, reference="adamw")
+    return task_entry(contest, PEOPLE, answers, held_out=False, seed=0, reference="adamw").model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -123,10 +124,10 @@ def test_the_best_baseline_is_chosen_on_validation():
 def test_the_report_has_a_line_for_each_contestant():
     data = {
         "candidates": ["evolved"], "reference": "adamw", "score": "accuracy", "seed": 0,
-        "contestants": {name: one.to_json() for name, one in PEOPLE.items()}, "tasks": {"t": entry(tuned=0.03)},
+        "contestants": {name: one.described() for name, one in PEOPLE.items()}, "tasks": {"t": entry(tuned=0.03)},
         "overall": {"evolved": overall({"t": "rule"}, set(), "adamw")}, "controls": {"random": None},
     }  # fmt: skip
-    text = comparison_report(data)
+    text = comparison_report(Comparison.model_validate(data))
     assert max(map(len, text.splitlines())) <= 80
     for word in ("evolved", "adamw", "lion", "the gain is the rule's", "better on 1 of 1 tasks"):
         assert word in text
@@ -196,10 +197,10 @@ def test_steps_are_the_candidates_over_the_references():
     people = {name: Contestant(name, RULES[name], "baseline" if name != "evolved" else "candidate") for name in RULES}
     answers = answered({"t": questions(contest, people, reference="adamw", seed=0)})["t"]
     found = task_entry(contest, people, answers, held_out=False, seed=0, reference="adamw")
-    assert found["target_loss"] == pytest.approx(0.2)
-    steps = {name: one["steps_to_target"] for name, one in found["contestants"].items()}
+    assert found.target_loss == pytest.approx(0.2)
+    steps = {name: one.steps_to_target for name, one in found.contestants.items()}
     assert steps["evolved"] < steps["adamw"] < steps["lion"]
-    assert found["steps_ratio"]["evolved"]["ratio"] == pytest.approx(steps["evolved"] / steps["adamw"])
+    assert found.steps_ratio["evolved"].ratio == pytest.approx(steps["evolved"] / steps["adamw"])
 
 
 def test_one_bad_training_does_not_set_the_target():
@@ -217,26 +218,26 @@ def test_the_ratio_of_steps_has_an_interval():
     rng = random.Random(0)
     second = [rng.randint(90, 110) for _ in range(20)]
     faster = steps_ratio([round(0.8 * steps) for steps in second], second, seed=0)
-    assert faster["ratio"] == pytest.approx(0.8, abs=0.01)
-    assert 0.7 < faster["low"] <= faster["ratio"] <= faster["high"] < 0.9
-    assert steps_ratio(second, second, seed=0) == {"ratio": 1.0, "low": 1.0, "high": 1.0}  # pairs are drawn as pairs
+    assert faster.ratio == pytest.approx(0.8, abs=0.01)
+    assert 0.7 < faster.low <= faster.ratio <= faster.high < 0.9
+    assert steps_ratio(second, second, seed=0) == Ratio(ratio=1.0, low=1.0, high=1.0)  # pairs are drawn as pairs
     shuffled = steps_ratio(rng.sample(second, 20), second, seed=0)
-    assert shuffled["low"] < 1 < shuffled["high"]
+    assert shuffled.low < 1 < shuffled.high
 
 
 def test_the_ratio_of_steps_where_the_target_is_not_reached():
     never, always = [None] * 9, [50] * 9
-    assert steps_ratio(always, never, seed=0) == {"ratio": 0.0, "low": 0.0, "high": 0.0}
-    assert steps_ratio(never, always, seed=0) == {"ratio": None, "low": None, "high": None}
-    assert steps_ratio(never, never, seed=0) == {"ratio": None, "low": 1.0, "high": 1.0}
+    assert steps_ratio(always, never, seed=0) == Ratio(ratio=0.0, low=0.0, high=0.0)
+    assert steps_ratio(never, always, seed=0) == Ratio(ratio=None, low=None, high=None)
+    assert steps_ratio(never, never, seed=0) == Ratio(ratio=None, low=1.0, high=1.0)
     half = steps_ratio([50] * 5 + [None] * 4, always, seed=0)
-    assert (half["ratio"], half["low"], half["high"]) == (1.0, 1.0, None)
+    assert (half.ratio, half.low, half.high) == (1.0, 1.0, None)
 
 
 def test_performance_profiles():
     found = profile({"a": [10, 20, None], "b": [20, 10, None]})
-    assert found["a"] == {"ratio": [1.0, 2.0], "share": [1 / 3, 2 / 3]}
-    assert math.isclose(found["b"]["share"][-1], 2 / 3)
+    assert found["a"] == Profile(ratio=[1.0, 2.0], share=[1 / 3, 2 / 3])
+    assert math.isclose(found["b"].share[-1], 2 / 3)
 
 
 def test_tunings_that_are_too_few_are_said():
@@ -255,6 +256,6 @@ def test_a_rule_without_a_learning_rate_has_no_decades_of_it():
     rules = {"evolved": rule("theta = theta - 0.01*g"), "adamw": CLASSICS.get("adamw")}
     contest = made(rules, {arm: {name: [0.9, 0.8] for name in rules} for arm in ARMS})
     people = {name: Contestant(name, one, "baseline") for name, one in rules.items()}
-    found = task_entry(contest, people, [], held_out=False, seed=0, reference="adamw")["contestants"]
-    assert found["evolved"]["lr_decades"] is None
-    assert found["adamw"]["lr_decades"] is not None
+    found = task_entry(contest, people, [], held_out=False, seed=0, reference="adamw").contestants
+    assert found["evolved"].lr_decades is None
+    assert found["adamw"].lr_decades is not None

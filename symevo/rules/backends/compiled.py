@@ -32,6 +32,7 @@ from symevo.native.inductor import (
     is_flat,
 )
 from symevo.rules.backends.graph import step_graph, torch_form
+from symevo.rules.backends.layout import Segment
 from symevo.rules.backends.lowering import Lowered, lower, with_reciprocals
 from symevo.rules.program import Program
 
@@ -102,10 +103,12 @@ class Kernel(Compiled):
     Args:
         program: What to run.
         backend: One of :data:`BACKENDS`. The eager one never compiles, the other once for a shape.
+        layout: Where each parameter lies in a row, see :class:`symevo.rules.backends.base.Update`.
     """
 
-    def __init__(self, program: Program, backend: str) -> None:
+    def __init__(self, program: Program, backend: str, layout: tuple[Segment, ...] = ()) -> None:
         super().__init__(lower(program))
+        self.layout = layout
         graph = step_graph(self.lowered)
         run = graph.forward if backend == "eager" else self.compiled(graph, optional=False)
         self._function = torch.no_grad()(run)
@@ -147,6 +150,7 @@ def kernel_for(
     dtype: torch.dtype,
     device: torch.device,
     backend: str = "compiled",
+    layout: tuple[Segment, ...] = (),
 ) -> Kernel:
     """The kernel of a program for one shape class, made once per process.
 
@@ -156,12 +160,13 @@ def kernel_for(
         dtype: Of weights, states and slots.
         device: Where it runs.
         backend: One of :data:`BACKENDS`; compiled and eager agree up to rounding, so a run keeps to one.
+        layout: Where the parameters lie in a row.
     """
     if backend not in BACKENDS:
         raise UserError(f"unknown kernel backend {backend!r}: known: {', '.join(BACKENDS)}")
-    key = (program.lines, shape, dtype, str(device), backend)
+    key = (program.lines, shape, dtype, str(device), backend, layout)
     if key not in _kernels:
-        _kernels[key] = Kernel(program, backend)
+        _kernels[key] = Kernel(program, backend, layout)
     return _kernels[key]
 
 

@@ -33,6 +33,7 @@ from numba import types
 
 from symevo.native.cache import CACHE_LINE, array, compiled, pointer
 from symevo.rules.backends import interpreter_loops as loops
+from symevo.rules.backends.layout import Segment
 from symevo.rules.backends.lowering import Lowered, Slot, lower
 from symevo.rules.expression import Name, Num
 from symevo.rules.program import Program
@@ -166,14 +167,22 @@ class Interpreter:
         programs: One a row.
         weights: W, weights of a row.
         dtype: float32 or float64.
+        layout: Where the parameters lie in a row, see :class:`symevo.rules.backends.base.Update`.
 
     Attributes:
         states: Number of state tensors ``[rows, W]`` that a call needs: the most that a program has.
         slots: Slots of a call.
     """
 
-    def __init__(self, programs: Sequence[Program], weights: int, dtype: torch.dtype = torch.float32) -> None:
-        self.weights, self.dtype = weights, dtype
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        weights: int,
+        dtype: torch.dtype = torch.float32,
+        *,
+        layout: tuple[Segment, ...] = (),
+    ) -> None:
+        self.weights, self.dtype, self.layout = weights, dtype, layout
         self._numpy_type = np.dtype(str(dtype).removeprefix("torch."))
         self._parts = [assembled(program) for program in programs]
         self.states = max(len(lowered.states) for lowered, _ in self._parts)

@@ -2,13 +2,9 @@
 
 ::
 
-    @symevo.primitive(cost=5)
+    @symevo.primitive
     def softsign(x):
         return x/(1 + abs(x))
-
-The checks themselves stand in :mod:`symevo.rules.custom_primitives`.
-
-What a new row of the primitive table must keep to; each complaint says what would be right.
 
 The same is asked of the table's own rows by ``tests/contracts``.
 """
@@ -74,8 +70,6 @@ def _wrong(row: Primitive, what: str) -> UserError:
 
 
 def _check_columns(row: Primitive) -> None:
-    if not isinstance(row.cost, int | float) or not 0 < row.cost < math.inf:
-        raise _wrong(row, f"cost is a positive number, an addition is 1, not {row.cost!r}")
     if row.commutative and row.arity != 2:
         raise _wrong(row, f"commutative is for two arguments, not {row.arity}: leave it out")
     if isinstance(row.sympy, str):
@@ -285,7 +279,7 @@ def primitive(
     sympy: str | Callable[..., Any] | None = None,
     scalar: Callable[..., Any] | None = None,
     reads: str | None = None,
-    cost: float = 4.0,
+    cost: float | None = None,
     commutative: bool = False,
     total: bool = True,
 ) -> Callable[[Form], Form]: ...
@@ -299,9 +293,9 @@ def primitive(function: Callable[..., Any] | None = None, /, **columns: Any) -> 
         function: The torch form, where the decorator is written without parentheses.
         **columns: ``numpy`` (form on float64 values), ``sympy`` (name in sympy, or form on its expressions), ``scalar``
             (form on single numbers that numba can compile; by default the numpy form), ``reads`` (what it stands for,
-            as text of the language in x, y and z: it is printed so), ``cost`` (of one application to one weight, an
-            addition is 1), ``commutative`` and ``total`` (finite arguments give a finite value, which a search needs;
-            False: for rules that are written by hand only).
+            as text of the language in x, y and z: it is printed so), ``commutative`` and ``total`` (finite arguments
+            give a finite value, which a search needs; False: for rules that are written by hand only). ``cost`` has no
+            effect; older files give it.
 
     Returns:
         The function, or a decorator.
@@ -320,9 +314,9 @@ def primitive(function: Callable[..., Any] | None = None, /, **columns: Any) -> 
     return _register(function, **columns)
 
 
-def _register(function: Any, *, numpy: Any = None, sympy: Any = None, **more: Any) -> Any:
+def _register(function: Any, *, numpy: Any = None, sympy: Any = None, cost: Any = None, **more: Any) -> Any:
     name, arity = _name_of(function), _arity_of(function)
-    row = Primitive(name, arity, function, numpy or function, sympy or function, **{"cost": 4.0, "total": True, **more})
+    row = Primitive(name, arity, function, numpy or function, sympy or function, **{"total": True, **more})
     if name in PRIMITIVES:
         if not _same(row, PRIMITIVES.get(name)):
             raise UserError(f"primitive {name!r} is registered already: choose another name")

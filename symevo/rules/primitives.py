@@ -1,8 +1,8 @@
 """The primitive table: one row gives a primitive every meaning that it has.
 
 A row holds the torch form (per-weight tensors, inside the kernel), the numpy form (float64 scalars, outside
-the kernel), the sympy form (printing, simplification), the arity and the cost. The language, the kernels, the
-symbolic view and the contract tests read this table and nothing else, so a new primitive is one row.
+the kernel), the sympy form (printing, simplification) and the arity. The language, the kernels, the symbolic view,
+exported files and the contract tests read this table and nothing else, so a new primitive is one row.
 
 The unprotected forms mean what torch means by them: ``sqrt(-1)`` and ``0/0`` are NaN, ``1/0`` is infinite.
 """
@@ -26,11 +26,10 @@ class Primitive:
     Attributes:
         name: How the language writes it: a function's name, or the operator's symbol.
         arity: Number of arguments.
-        torch: Path of the torch form, ``"torch.sqrt"``, or a callable on tensors; resolved when a kernel is
-            built, so that the language itself never needs torch.
+        torch: Path of the torch form, ``"torch.sqrt"``, or a function of tensors, which an exported file carries: it
+            reads its arguments, and imports torch itself, so that the language never needs torch.
         numpy: Form on float64 numpy values; it must agree with the torch form in float64.
         sympy: Name in ``sympy``, or a callable on sympy expressions.
-        cost: Relative cost of one application to one weight (an addition is 1).
         commutative: Whether the operands may change places without changing the value.
         kind: ``"function"``, ``"operator"`` or ``"comparison"`` (allowed only as the first argument of
             ``where``).
@@ -45,7 +44,6 @@ class Primitive:
     torch: str | Callable[..., Any]
     numpy: Callable[..., Any]
     sympy: str | Callable[..., Any]
-    cost: float = 1.0
     commutative: bool = False
     kind: str = "function"
     scalar: Callable[..., Any] | None = None
@@ -154,53 +152,43 @@ def _sympy_bounded_exp(x: Any) -> Any:
 PRIMITIVES: Registry[Primitive] = Registry("primitive")
 
 for _row in (
-    Primitive("+", 2, operator.add, operator.add, operator.add, 1, True, "operator", total=True),
-    Primitive("-", 2, operator.sub, operator.sub, operator.sub, 1, False, "operator", total=True),
-    Primitive("*", 2, operator.mul, operator.mul, operator.mul, 1, True, "operator", total=True),
-    Primitive("/", 2, operator.truediv, np.divide, operator.truediv, 4, False, "operator"),
-    Primitive("**", 2, "torch.pow", _numpy_pow, operator.pow, 8, False, "operator", _scalar_pow),
-    Primitive("neg", 1, operator.neg, operator.neg, operator.neg, 1, False, "operator", total=True),
-    Primitive("<", 2, operator.lt, operator.lt, "Lt", 1, False, "comparison"),
-    Primitive("<=", 2, operator.le, operator.le, "Le", 1, False, "comparison"),
-    Primitive(">", 2, operator.gt, operator.gt, "Gt", 1, False, "comparison"),
-    Primitive(">=", 2, operator.ge, operator.ge, "Ge", 1, False, "comparison"),
-    Primitive("==", 2, operator.eq, operator.eq, "Eq", 1, True, "comparison"),
-    Primitive("!=", 2, operator.ne, operator.ne, "Ne", 1, True, "comparison"),
-    Primitive("where", 3, "torch.where", np.where, _sympy_where, 1, scalar=_scalar_where),
-    Primitive("sign", 1, _sign, np.sign, "sign", 1, total=True),
-    Primitive("abs", 1, "torch.abs", np.abs, "Abs", 1, total=True),
-    Primitive("sqrt", 1, "torch.sqrt", np.sqrt, "sqrt", 4),
-    Primitive("exp", 1, "torch.exp", np.exp, "exp", 10),
-    Primitive("log", 1, "torch.log", np.log, "log", 10),
-    Primitive("tanh", 1, "torch.tanh", np.tanh, "tanh", 12, total=True),
-    Primitive("minimum", 2, "torch.minimum", np.minimum, "Min", 1, True, total=True),
-    Primitive("maximum", 2, "torch.maximum", np.maximum, "Max", 1, True, total=True),
-    Primitive("clip", 3, "torch.clamp", _clip, _sympy_clip, 2, total=True),
-    Primitive(
-        "ratio", 2, _ratio, _ratio, lambda x, y: x / (abs(y) + _EPSILON), 5, total=True, reads="x/(abs(y) + 1e-8)"
-    ),
-    Primitive("root", 1, _torch_root, _root, _sympy_root, 5, total=True, reads="sqrt(abs(x))"),
-    Primitive("square", 1, _square, _square, _square, 1, total=True, reads="x**2"),
+    Primitive("+", 2, operator.add, operator.add, operator.add, True, "operator", total=True),
+    Primitive("-", 2, operator.sub, operator.sub, operator.sub, False, "operator", total=True),
+    Primitive("*", 2, operator.mul, operator.mul, operator.mul, True, "operator", total=True),
+    Primitive("/", 2, operator.truediv, np.divide, operator.truediv, False, "operator"),
+    Primitive("**", 2, "torch.pow", _numpy_pow, operator.pow, False, "operator", _scalar_pow),
+    Primitive("neg", 1, operator.neg, operator.neg, operator.neg, False, "operator", total=True),
+    Primitive("<", 2, operator.lt, operator.lt, "Lt", False, "comparison"),
+    Primitive("<=", 2, operator.le, operator.le, "Le", False, "comparison"),
+    Primitive(">", 2, operator.gt, operator.gt, "Gt", False, "comparison"),
+    Primitive(">=", 2, operator.ge, operator.ge, "Ge", False, "comparison"),
+    Primitive("==", 2, operator.eq, operator.eq, "Eq", True, "comparison"),
+    Primitive("!=", 2, operator.ne, operator.ne, "Ne", True, "comparison"),
+    Primitive("where", 3, "torch.where", np.where, _sympy_where, scalar=_scalar_where),
+    Primitive("sign", 1, _sign, np.sign, "sign", total=True),
+    Primitive("abs", 1, "torch.abs", np.abs, "Abs", total=True),
+    Primitive("sqrt", 1, "torch.sqrt", np.sqrt, "sqrt"),
+    Primitive("exp", 1, "torch.exp", np.exp, "exp"),
+    Primitive("log", 1, "torch.log", np.log, "log"),
+    Primitive("tanh", 1, "torch.tanh", np.tanh, "tanh", total=True),
+    Primitive("minimum", 2, "torch.minimum", np.minimum, "Min", True, total=True),
+    Primitive("maximum", 2, "torch.maximum", np.maximum, "Max", True, total=True),
+    Primitive("clip", 3, "torch.clamp", _clip, _sympy_clip, total=True),
+    Primitive("ratio", 2, _ratio, _ratio, _ratio, total=True, reads="x/(abs(y) + 1e-8)"),
+    Primitive("root", 1, _torch_root, _root, _sympy_root, total=True, reads="sqrt(abs(x))"),
+    Primitive("square", 1, _square, _square, _square, total=True, reads="x**2"),
     Primitive(
         "signed_log",
         1,
         _torch_signed_log,
         _signed_log,
         _sympy_signed_log,
-        12,
         scalar=_scalar_signed_log,
         total=True,
         reads="sign(x)*log(1 + abs(x))",
     ),
     Primitive(
-        "bounded_exp",
-        1,
-        _torch_bounded_exp,
-        _bounded_exp,
-        _sympy_bounded_exp,
-        11,
-        total=True,
-        reads="exp(minimum(x, 20))",
+        "bounded_exp", 1, _torch_bounded_exp, _bounded_exp, _sympy_bounded_exp, total=True, reads="exp(minimum(x, 20))"
     ),
 ):
     PRIMITIVES.register(_row.name, _row)

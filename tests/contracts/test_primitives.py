@@ -80,7 +80,6 @@ def test_nan_goes_through(name):
 @pytest.mark.parametrize("name", list(PRIMITIVES))
 def test_declared_properties_hold(name):
     row = PRIMITIVES.get(name)
-    assert row.cost > 0
     assert row.kind in ("function", "operator", "comparison")
     if row.commutative:
         args = samples(name, row.arity)

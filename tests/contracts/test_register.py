@@ -76,7 +76,6 @@ def test_every_column_may_be_given():
     def length(x: Any, y: Any) -> Any:
         return torch.hypot(x, y)
 
-    assert PRIMITIVES.get("length").cost == 6
     assert "length" not in all_forms()
     assert "√(g" in symevo.rule("theta = theta - lr*length(g, theta)", lr=0.1).unicode()
     contract.test_what_a_primitive_reads_as_is_what_it_computes("length")
@@ -101,7 +100,7 @@ def test_the_same_code_may_be_registered_again_and_other_code_not():
     again()
     with pytest.raises(symevo.UserError, match="'softsign' is registered already"):
 
-        @symevo.primitive(cost=9)
+        @symevo.primitive(total=False)
         def softsign(x: Any) -> Any:
             return x / (1 + abs(x))
 
@@ -139,7 +138,6 @@ BAD: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "not commutative": (lambda x, y: x - y, {"commutative": True}, "leave commutative out"),
     "commutative alone": (lambda x: x, {"commutative": True}, "commutative is for two arguments"),
-    "cost": (lambda x: x, {"cost": -1}, "cost is a positive number"),
     "reads": (lambda x: x, {"reads": "2*x"}, "what it reads as gives"),
     "reads badly": (lambda x: x, {"reads": "2*q"}, "write it in x, y and z"),
     "numba": (lambda x: x, {"scalar": lambda x: vars(x)}, "numba cannot compile .*give scalar="),

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import sympy
 import torch
 from export_files import module_of
 from optimizer_models import model, same, train, weight
 from torch.optim import lr_scheduler as schedules
 
+from symevo.rules.backends.base import BACKENDS, update_for
+from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
 from symevo.rules.export.writer import source
+from symevo.rules.primitives import PRIMITIVES, Primitive
 from symevo.rules.program import Program
-from symevo.rules.rule import Rule
+from symevo.rules.rule import Rule, rule
 from symevo.rules.schedule import Schedule
 
 
@@ -145,3 +152,71 @@ def test_distributed_data_parallel(tmp_path: Path):
             one.kill()
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _torch_cube_root(x: Any) -> Any:
+    import torch
+
+    return torch.where(x < 0, -1.0, 1.0) * torch.pow(torch.abs(x), 1 / 3)
+
+
+def _sympy_cube_root(x: Any) -> Any:
+    return sympy.sign(x) * sympy.Abs(x) ** sympy.Float(1 / 3)
+
+
+CUBE_ROOT = Primitive("cube_root", 1, _torch_cube_root, np.cbrt, _sympy_cube_root, total=True)
+
+_WITHOUT_SYMEVO = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("symevo", "numba", "deap"):
+            raise ImportError(name + " is blocked")
+
+sys.meta_path.insert(0, Block())
+sys.path.insert(0, sys.argv[1])
+import torch
+from found import Found
+
+weight = torch.nn.Parameter(torch.tensor([1.0, -8.0]))
+for foreach in (False, True):
+    optimizer = Found([weight], lr=0.25, foreach=foreach, compile=False)
+    weight.grad = torch.tensor([8.0, -27.0])
+    optimizer.step()
+print(weight.tolist())
+"""
+
+
+def test_a_primitive_whose_torch_form_is_a_helper_is_one_row(tmp_path: Path):
+    """Trained by every backend, printed, exported, and imported where there is no symevo."""
+    PRIMITIVES.register(CUBE_ROOT.name, CUBE_ROOT)
+    one = rule("m = b*m + cube_root(g); theta = theta - lr*m - lr*cube_root(b)*theta", lr=0.25, b=0.0, name="Found")
+    grads, states = torch.tensor([[8.0, -27.0]]), [torch.zeros(1, 2)]
+    for backend in BACKENDS:
+        theta = torch.tensor([[1.0, -8.0]])
+        update = update_for([one.program], 2, dtype=torch.float32, device=torch.device("cpu"), backend=backend)
+        slots = update.table([one.hyper], [np.array([0.25])], 1).float()
+        update(theta, grads, states, slots[0], torch.ones(1, 1, dtype=torch.bool))
+        torch.testing.assert_close(theta, torch.tensor([[0.5, -7.25]]))
+    net, losses = model(), []
+    optimizer = Optimizer(net.parameters(), one, lr=0.01)
+    for _ in range(20):
+        loss = (net(torch.ones(3, 4)) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert "cube_root(g_t)" in one.unicode()
+    assert r"\operatorname{cube\_root}" in one.latex()
+    text = source(one)
+    assert "def cube_root(x" in text
+    assert "_torch_cube_root" not in text
+    (tmp_path / "found.py").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _WITHOUT_SYMEVO, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), [0.0, -6.5], atol=1e-6)

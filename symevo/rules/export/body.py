@@ -9,10 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from symevo.errors import UserError
-from symevo.rules.export.helpers import Helpers
 from symevo.rules.export.names import Names, called, indented
 from symevo.rules.export.parts import Parts, Statement
-from symevo.rules.export.text import Code, ListCode, ScalarCode, TensorCode, is_literal, scalar_text
+from symevo.rules.export.text import Code, Helpers, ListCode, ScalarCode, TensorCode, is_literal, scalar_text
 from symevo.rules.expression import Expr, Name, Op, names_in, walk
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Rule

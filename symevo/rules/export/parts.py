@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from symevo.rules.backends.lowering import Lowered, Slot, lower, with_reciprocals
-from symevo.rules.export.helpers import written_out
 from symevo.rules.export.names import Names, scalar_name, spelled
+from symevo.rules.export.text import written_out
 from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names
 from symevo.rules.primitives import PRIMITIVES
 from symevo.rules.program import Program

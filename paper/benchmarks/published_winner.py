@@ -159,8 +159,9 @@ def main() -> None:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found["table"][-1]), file=sys.stderr, flush=True)
 
-    with Trainings(plan.settings, plan.planned, steps=plan.steps, memory=Memory(None), progress=Silent()) as trainings:
-        for task in plan.planned.plans:
+    how = {"steps": plan.steps, "memory": Memory(None), "progress": Silent()}
+    with Trainings(plan.execution, plan.tasks, plan.prints, **how) as trainings:
+        for task in plan.tasks:
             for number in range(args.replicates):
                 row = next((row for row in rows if (row["task"], row["replicate"]) == (task.name, number)), None)
                 if row is None:

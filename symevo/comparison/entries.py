@@ -19,7 +19,7 @@ RANDOM = "random search"
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Entry:
     """Who takes part.
 
     Attributes:
@@ -59,7 +59,7 @@ def run_of(source: str) -> Run | None:
     return run
 
 
-def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Iterable[str]) -> list[Contestant]:
+def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Iterable[str]) -> list[Entry]:
     """The rules that were given; of a run the best one.
 
     Args:
@@ -70,7 +70,7 @@ def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Ite
     Raises:
         UserError: One is no rule, or its run has no finished candidate.
     """
-    found: dict[str, Contestant] = {}
+    found: dict[str, Entry] = {}
     used = set(taken)
     for source, run in zip(sources, runs, strict=True):
         own = rule(source if run is None else run)
@@ -80,11 +80,11 @@ def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Ite
             count += 1
             name = f"{plain} (given)" if count == 2 else f"{plain} (given {count - 1})"
         used.add(name)
-        found[name] = Contestant(name, own, "candidate")
+        found[name] = Entry(name, own, "candidate")
     return list(found.values())
 
 
-def baselines(names: Sequence[str], reference: str | None, usual: str) -> tuple[list[Contestant], str]:
+def baselines(names: Sequence[str], reference: str | None, usual: str) -> tuple[list[Entry], str]:
     """The baselines, and the one that verdicts are about.
 
     Args:
@@ -105,13 +105,13 @@ def baselines(names: Sequence[str], reference: str | None, usual: str) -> tuple[
     if reference is not None and reference not in names:
         raise UserError(f"--reference {reference!r} is no baseline here: {nearest(reference, list(names))}")
     chosen = reference or (usual if usual in names else names[0])
-    return [Contestant(name, CLASSICS.get(name), "baseline") for name in names], chosen
+    return [Entry(name, CLASSICS.get(name), "baseline") for name in names], chosen
 
 
-def lesser(candidate: Contestant) -> list[Contestant]:
+def ablated(candidate: Entry) -> list[Entry]:
     """A candidate's ablations."""
     parts = ablations(candidate.rule)
     return [
-        Contestant(f"{candidate.name} without {part.what}", part.rule, "ablation", candidate.name, part.what)
+        Entry(f"{candidate.name} without {part.what}", part.rule, "ablation", candidate.name, part.what)
         for part in parts
     ]

@@ -2,23 +2,23 @@
 
 The unit of replication is *one whole tuning*. For each task, in each of R replicates r:
 
-1. T trials of every contestant: points u₁ … u_T of a scrambled Sobol sequence over learning rate, weight decay,
+1. T trials of every entry: points u₁ … u_T of a scrambled Sobol sequence over learning rate, weight decay,
    schedule and momenta, each trained from one training seed and scored on the *validation* split. Scramble and seed
-   are hashes of (seed, task, r), and the same for all contestants (common random numbers).
+   are hashes of (seed, task, r), and the same for all entries (common random numbers).
 2. The best trial's numbers train a new network, from another training seed, which is scored once on the *test* split.
 
-The R differences of two contestants' test scores are paired by what they share, and tested.
+The R differences of two entries' test scores are paired by what they share, and tested.
 
 Why this is valid, and why nothing less is. Two tunings of the *same* optimizer end at different numbers, and one
 network's luck is small beside that. Had the winner of one tuning been trained with R seeds, the R scores would all
 carry the one luck of that tuning, and a test over them would find a difference between an optimizer and itself. Here
 every replicate draws that luck anew, so that the R pairs are independent, given the data and the ranges. Between
-contestants that are equal, a difference is as likely as its negative, which is all that a signed-rank test asks for.
+entries that are equal, a difference is as likely as its negative, which is all that a signed-rank test asks for.
 Common random numbers shrink the differences and leave that as it is. One final training a replicate is enough: more
 would average out the smaller luck alone, at the cost of replicates. All R·T trials also serve the curve over budgets
 and the sensitivity to the learning rate, so nothing is trained for these.
 
-Ranges are found before, once for a task, by a pilot of the same size for all contestants; a learning rate's range is
+Ranges are found before, once for a task, by a pilot of the same size for all entries; a learning rate's range is
 widened while the best of the pilot lies at its edge, and then cut to three decades around where it was best. What is
 left to luck there is small, as the middle half of such a range costs nothing.
 
@@ -49,7 +49,7 @@ class Budget:
 
     Attributes:
         trials: T, trials of a tuning.
-        replicates: R, tunings of every contestant on every task.
+        replicates: R, tunings of every entry on every task.
         pilot: Trials of one round of the pilot.
         rounds: At most so many of these.
         ablations: Whether terms and states of a candidate are left out in turn.

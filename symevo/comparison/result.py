@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from symevo.comparison.benchmark import ARMS, Contest, Trial
-from symevo.comparison.entries import Contestant
+from symevo.comparison.benchmark import ARMS, Benchmark, Trial
+from symevo.comparison.entries import Entry
 from symevo.comparison.metrics import (
     BUDGETS,
     lr_curve,
@@ -32,8 +32,8 @@ SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where ther
 
 
 def task_entry(
-    one: Contest,
-    people: Mapping[str, Contestant],
+    one: Benchmark,
+    entries: Mapping[str, Entry],
     answers: Sequence[Finding],
     *,
     held_out: bool,
@@ -44,39 +44,39 @@ def task_entry(
 
     Args:
         one: What was trained.
-        people: All contestants, by name.
+        entries: All of them, by name.
         answers: Findings on this task.
         held_out: Whether no search saw it.
         seed: Of the comparison.
         reference: The baseline that verdicts are about.
     """
-    best = best_baseline(one, people)
+    best = best_baseline(one, entries)
     target = target_of([trial.result.outcome for trial in one.finals["tuned"][best]])
-    entries = {name: _contestant(one, name, target, seed) for name in one.trials}
+    measured = {name: _measured(one, name, target, seed) for name in one.trials}
     said = {
         name: verdict(
             [a for a in answers if a.question.first == name and a.question.family.startswith("reference")],
             reference,
-            scheduled=not people[name].rule.schedule.is_constant,
+            scheduled=not entries[name].rule.schedule.is_constant,
         )
         for name in one.trials
-        if people[name].role == "candidate"
+        if entries[name].role == "candidate"
     }
     return Compared(
         held_out=held_out, steps=one.steps, trials=one.budget.trials, replicates=one.budget.replicates,
-        best_baseline=best, target_loss=target, contestants=entries,
-        steps_ratio={name: _steps_ratio(one.task.name, entries, (name, reference), seed) for name in said},
+        best_baseline=best, target_loss=target, contestants=measured,
+        steps_ratio={name: _steps_ratio(one.task.name, measured, (name, reference), seed) for name in said},
         comparisons=[answer.pair() for answer in answers], verdicts=said,
     )  # fmt: skip
 
 
-def best_baseline(one: Contest, people: Mapping[str, Contestant]) -> str:
+def best_baseline(one: Benchmark, entries: Mapping[str, Entry]) -> str:
     """The baseline whose tunings were best on the validation split: the test split has no say."""
-    names = [name for name in one.trials if people[name].role == "baseline"]
+    names = [name for name in one.trials if entries[name].role == "baseline"]
     return max(names, key=one.validated)
 
 
-def questions(one: Contest, people: Mapping[str, Contestant], *, reference: str, seed: int) -> list[Question]:
+def questions(one: Benchmark, entries: Mapping[str, Entry], *, reference: str, seed: int) -> list[Question]:
     """All comparisons on a task: each candidate against the reference in every arm, and against all others tuned."""
     task, found = one.task.name, []
 
@@ -87,13 +87,13 @@ def questions(one: Contest, people: Mapping[str, Contestant], *, reference: str,
         found.append(Question(first, second, name, family, compared))
 
     for name in one.trials:
-        if people[name].role != "candidate":
+        if entries[name].role != "candidate":
             continue
         for arm, other in (("tuned", None), ("constant", None), ("own", None), ("own", "constant"), ("own", "tuned")):
             ask(name, reference, arm, "reference, as it came" if arm == "own" else "reference, tuned alike", other)
         for second in one.trials:
-            role = people[second].role
-            if second in (name, reference) or role == "candidate" or people[second].of not in (None, name):
+            role = entries[second].role
+            if second in (name, reference) or role == "candidate" or entries[second].of not in (None, name):
                 continue
             ask(name, second, "tuned", role)
     return found
@@ -106,14 +106,14 @@ def answered(asked: Mapping[str, Sequence[Question]]) -> dict[str, list[Finding]
 
 
 def profiles(
-    contests: Sequence[Contest], entries: Mapping[str, Compared], people: Mapping[str, Contestant]
+    benchmarks: Sequence[Benchmark], tasks: Mapping[str, Compared], entries: Mapping[str, Entry]
 ) -> dict[str, Profile]:
     """Performance profiles of candidates and baselines over pairs (task, replicate)."""
     steps: dict[str, list[int | None]] = {}
-    for one in contests:
+    for one in benchmarks:
         for name in one.trials:
-            if people[name].role in ("candidate", "baseline"):
-                finals = entries[one.task.name].contestants[name].finals["tuned"]
+            if entries[name].role in ("candidate", "baseline"):
+                finals = tasks[one.task.name].contestants[name].finals["tuned"]
                 steps.setdefault(name, []).extend(final.steps_to_target for final in finals)
     return profile(steps)
 
@@ -144,7 +144,7 @@ def write(found: Comparison, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}; name another file (-o)") from None
 
 
-def _contestant(one: Contest, name: str, target: float | None, seed: int) -> compared.Entry:
+def _measured(one: Benchmark, name: str, target: float | None, seed: int) -> compared.Entry:
     pool = [trial for tuning in one.trials[name] for trial in tuning]
     scores = [trial.result.score for trial in pool]
     curve = lr_curve([trial.rule.lr for trial in pool], scores)

@@ -13,7 +13,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +23,12 @@ from symevo.comparison.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
 from symevo.errors import RunFailed, UserError
-from symevo.evolution.evaluator import WARM, Evaluator, TaskPlan
-from symevo.evolution.planning import Planned, make_plan
+from symevo.evolution.evaluator import WARM, Evaluator, Plan, TaskPlan
+from symevo.evolution.planning import common_of
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.runs import versions
 from symevo.runs.checks import check_outcomes
-from symevo.settings.model import Settings
 from symevo.training.fitness import FITNESS, judge
 from symevo.training.job import OutcomeKey
 
@@ -141,31 +140,50 @@ class Result(NamedTuple):
     outcome: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Execution:
+    """Where and how trainings of a comparison run; see :class:`symevo.settings.model.Settings`."""
+
+    tasks_from: tuple[str, ...]
+    data_dir: Path | None
+    seed: int
+    engine: str
+    workers: int
+    eval_timeout: float
+    threads: int
+    rows: int | None
+    stacking: str | None
+    device: str = "cpu"
+    backend: str = "interpreter"
+
+
 class Trainings(AbstractContextManager["Trainings"]):
     """The engine of a comparison.
 
     Args:
-        settings: Where and how trainings run.
-        planned: The tasks.
+        how: Where and how trainings run.
+        tasks: How each task is stacked.
+        prints: What each task is.
         steps: Of a training, by task.
         memory: Where outcomes are kept.
         progress: Who is told of the effort of training steps.
-        engine: Replaces the engine of the settings.
+        engine: Replaces the engine of ``how``.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        planned: Planned,
+        how: Execution,
+        tasks: Sequence[TaskPlan],
+        prints: Mapping[str, Any],
         *,
         steps: dict[str, int],
         memory: Memory,
         progress: Progress,
         engine: str | None = None,
     ) -> None:
-        self._settings, self._planned, self._steps = settings, planned, steps
+        self._how, self._tasks, self._prints, self._steps = how, tasks, prints, steps
         self._memory, self._progress = memory, progress
-        self._name = engine or settings.engine
+        self._name = engine or how.engine
         self._engine: Engine | None = None
         self.done = 0
 
@@ -206,28 +224,22 @@ class Trainings(AbstractContextManager["Trainings"]):
     ) -> Evaluator:
         together = max((sum(seed == other for _, other in jobs) for seed in {seed for _, seed in jobs}), default=1)
         rows = ceil(together / ceil(together / task.rows))  # even shares: a stack that is not full is padded
-        settings = self._settings.model_copy(update={"steps": self._steps[task.name]})
-        plan = make_plan(settings, (replace(task, rows=rows),), {}, split=split, weights=None)
-        decisive = {**plan.common, "steps": plan.steps, "prints": self._planned.prints}
+        how, steps = self._how, self._steps[task.name]
+        plan = Plan((replace(task, rows=rows),), (0,), steps, common_of(how, {}, split=split))
+        decisive = {**plan.common, "steps": steps, "prints": self._prints}
         return Evaluator(
-            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, settings.tasks_from)),
-            make_engine=lambda setup: self._made(), advance=advance, timeout=self._settings.eval_timeout,
+            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, how.tasks_from)),
+            make_engine=lambda setup: self._made(), advance=advance, timeout=how.eval_timeout,
         )  # fmt: skip
 
     def _made(self) -> Engine:
         """The one engine of all tasks."""
         if self._engine is None:
-            settings, warm = self._settings, []
-            for task in self._planned.plans:
-                plan = make_plan(settings, (task,), self._planned.prints, split="validation", weights=None)
-                warm.append(plan.job(task, 0, [_warmer()]))
-            workers = settings.workers if self._name == settings.engine else None
+            how, common = self._how, common_of(self._how, self._prints, split="validation")
+            first: Any = CLASSICS.get("sgd")
+            warm = [Plan((task,), (0,), 2, common).job(task, 0, [first]) for task in self._tasks]
+            workers = how.workers if self._name == how.engine else None
             self._engine = make_engine(
-                self._name, workers=workers, setup=(WARM, warm), threads=settings.threads, imports=settings.tasks_from
+                self._name, workers=workers, setup=(WARM, warm), threads=how.threads, imports=how.tasks_from
             )
         return self._engine
-
-
-def _warmer() -> Any:
-    """The rule that workers get ready with."""
-    return CLASSICS.get("sgd")

@@ -216,7 +216,7 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
         more = advance = message = lambda self, *args: None
 
     plan = prepare(Request((str(tiny_run),), held_out=("quadratic",), trials=2), Quiet())
-    assert plan.settings.tasks == ("noisy-lsq", "quadratic")
+    assert [task.name for task in plan.tasks] == ["noisy-lsq", "quadratic"]
     assert plan.held_out == {"quadratic"}
     assert plan.steps == {"noisy-lsq": 5, "quadratic": 300}
 

@@ -30,10 +30,9 @@ from typing import Any
 from machine import about
 
 from symevo.comparison.benchmark import points, winner
-from symevo.comparison.progress import Silent
 from symevo.comparison.session import Plan, Request, prepare
 from symevo.comparison.space import space_of
-from symevo.comparison.trainings import Memory, Result, Trainings
+from symevo.comparison.trainings import Memory, Result, Silent, Trainings
 from symevo.evolution.evaluator import TaskPlan
 from symevo.genomes.term_sum.genes import PUBLISHED
 from symevo.genomes.term_sum.genome import TermSum

@@ -11,10 +11,9 @@ from typing import Any
 
 from symevo.comparison.benchmark import ARMS, TIMED, Benchmark, benchmark
 from symevo.comparison.entries import RANDOM, Entry, ablated, baselines, candidates, run_of
-from symevo.comparison.progress import Count, Progress, Silent
 from symevo.comparison.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.comparison.result import SCORE, answered, closing, profiles, questions, task_entry
-from symevo.comparison.trainings import Execution, Memory, Trainings, scope
+from symevo.comparison.trainings import Count, Execution, Memory, Progress, Silent, Trainings, scope
 from symevo.comparison.verdict import too_few
 from symevo.engines import make_engine
 from symevo.errors import UserError

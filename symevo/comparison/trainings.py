@@ -1,6 +1,4 @@
-"""Trains what a comparison asks for: side by side, in guarded worker processes, as a search does.
-
-Trainings of a comparison that has not ended, kept on disk, so that the same command goes on where it was stopped.
+"""Trainings of a comparison: side by side in guarded worker processes, as a search's, and kept on disk until it ends.
 
 An outcome depends on the rule, the task, the training seed and what :func:`scope` hashes, and on nothing else; so what
 is found here is what would be trained again.
@@ -16,9 +14,8 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from symevo.comparison.progress import Count, Progress
 from symevo.comparison.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
@@ -35,6 +32,44 @@ from symevo.training.job import OutcomeKey
 _TABLE = """CREATE TABLE IF NOT EXISTS trainings (
     scope TEXT, identity TEXT, task TEXT, seed TEXT, outcome TEXT, PRIMARY KEY (scope, identity, task, seed))"""
 _WAIT = 60  # seconds that another comparison of the same run may write
+
+
+class Progress(Protocol):
+    """What a comparison reports to."""
+
+    def more(self, steps: int) -> object:
+        """So many more training steps are to be made."""
+
+    def advance(self, steps: int) -> object:
+        """So many were made."""
+
+    def message(self, text: str) -> object:
+        """One line for the user."""
+
+
+class Silent:
+    """Says nothing; see :class:`Progress`."""
+
+    def more(self, steps: int) -> None: ...
+    def advance(self, steps: int) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
+class Count:
+    """Turns trainings that are made into training steps, for an evaluator's ``advance``.
+
+    Args:
+        progress: Who is told.
+        steps: Of a training.
+    """
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self._progress, self._steps, self._made = progress, steps, 0
+
+    def __call__(self, made: int, total: int) -> None:
+        """So many of ``total`` trainings are made."""
+        self._progress.advance((made - self._made) * self._steps)
+        self._made = made
 
 
 class Memory(AbstractContextManager["Memory"]):

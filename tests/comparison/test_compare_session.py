@@ -11,9 +11,8 @@ import pytest
 
 from symevo.cli import main
 from symevo.comparison import session
-from symevo.comparison.progress import Silent
 from symevo.comparison.session import Request, prepare
-from symevo.comparison.trainings import Memory
+from symevo.comparison.trainings import Memory, Silent
 from symevo.errors import UserError
 from symevo.reporting.compared import read_comparison
 from symevo.runs import Store

@@ -14,8 +14,20 @@ from scipy.stats import wilcoxon
 
 from symevo.comparison.benchmark import ARMS
 from symevo.comparison.entries import Entry
-from symevo.comparison.metrics import lr_curve, lr_decades, profile, smoothed, steps_ratio, steps_to, target_of, typical
-from symevo.comparison.result import answered, best_baseline, questions, task_entry
+from symevo.comparison.result import (
+    answered,
+    best_baseline,
+    lr_curve,
+    lr_decades,
+    profile,
+    questions,
+    smoothed,
+    steps_ratio,
+    steps_to,
+    target_of,
+    task_entry,
+    typical,
+)
 from symevo.comparison.verdict import NONE, overall, too_few
 from symevo.reporting.compared import Comparison, Profile, Ratio
 from symevo.reporting.text.comparison import comparison_report

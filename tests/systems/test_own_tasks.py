@@ -264,8 +264,8 @@ def test_a_lazy_model_is_refused_by_name(tmp_path):
 
 
 def test_one_file_by_many_spellings_is_one(tmp_path, monkeypatch):
-    from symevo.comparison.progress import Silent
     from symevo.comparison.session import Request, prepare
+    from symevo.comparison.trainings import Silent
     from symevo.evolution.planning import import_plugins
 
     body = 'mine = make("mine", test=(x, y))'

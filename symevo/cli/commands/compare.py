@@ -44,9 +44,9 @@ class Wanted:
 def compare(wanted: Wanted) -> int:
     """Compares, prints the result, and writes it with its figures."""
     import_files([Path(path) for path in wanted.request["execution"].get("tasks_from") or ()])
-    from symevo.comparison.progress import Silent
     from symevo.comparison.session import Request
     from symevo.comparison.session import compare as run_comparison
+    from symevo.comparison.trainings import Silent
     from symevo.reporting.progress import Ticker
 
     request = Request(**wanted.request)

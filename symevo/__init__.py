@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from symevo.about import __version__, opens_runs
 
 if TYPE_CHECKING:
     from symevo.errors import UserError
@@ -51,3 +51,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'symevo' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+opens_runs(lambda path: __getattr__("load")(path))

@@ -42,8 +42,7 @@ from machine import about
 
 from symevo.evograd.layout import initial
 from symevo.evograd.learner import Learner
-from symevo.evograd.supported import Model
-from symevo.evograd.trainer import EvoGrad
+from symevo.evograd.trainer import EvoGrad, Model
 
 SECONDS = 0.4
 """Rough length of a slice."""

@@ -43,7 +43,8 @@ from symevo.genomes.base import Genome
 from symevo.genomes.expression.genome import Expression
 from symevo.genomes.term_sum.genome import TermSum
 from symevo.rules.backends.base import Update, update_for
-from symevo.rules.backends.kernel import kernel_for, step_graph
+from symevo.rules.backends.compiled import kernel_for
+from symevo.rules.backends.graph import step_graph
 from symevo.rules.backends.lowering import lower
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload

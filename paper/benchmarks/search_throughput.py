@@ -38,7 +38,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from symevo.engines import make_engine
 from symevo.errors import UserError
 from symevo.genomes.term_sum.genome import TermSum
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.rule import Rule
 from symevo.tasks import TASKS, Workload
 from symevo.training.lockstep import Course, lockstep, slot_table

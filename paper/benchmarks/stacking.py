@@ -1,4 +1,4 @@
-"""Which way of stacking is fastest, by kinds and sizes of models: what `symevo.tasks.stacked.choice` is chosen by.
+"""Which way of stacking is fastest, by kinds and sizes of models: what `symevo.tasks.stacked.checks` is chosen by.
 
 Every model of the tests' zoo (`tests/tasks/model_zoo.py`) and families of growing size. For each, in one process and
 one thread: the time of a row-step (forward and backward pass of one candidate on a batch of 64) one model at a time,

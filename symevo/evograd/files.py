@@ -1,4 +1,4 @@
-"""Evolved controllers as a file: one tensor in safetensors, and in its metadata what they were evolved with.
+"""Controllers as they are given, checked, and as a safetensors file that says what they were evolved with.
 
 The metadata have one key, ``symevo``, with JSON text: ``format`` (1), Adam's ``betas`` and ``eps``, and of the search
 ``task``, ``scale``, ``seed`` and ``fitness``. A file without them is read too.
@@ -7,6 +7,7 @@ The metadata have one key, ``symevo``, with JSON text: ``format`` (1), Adam's ``
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from symevo.errors import UserError
-from symevo.evograd import checks
 from symevo.evograd.layout import SIZE
 
 FORMAT = 1
@@ -87,7 +87,7 @@ def read(path: Path) -> Found:
             raise ValueError("it is a folder" if path.is_dir() else "it is no regular file")
         with safe_open(path, framework="pt") as file:
             tensor, text = _only(file), (file.metadata() or {}).get(_KEY)
-        checks.numbers(tensor, torch.float64)
+        numbers(tensor, torch.float64)
         return Found(tensor) if text is None else Found(tensor, *_known(text))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -124,4 +124,63 @@ def _known(text: str) -> tuple[tuple[float, float], float, dict[str, Any]]:
         raise ValueError(f"it has format {found}, this version of symevo reads {FORMAT}")
     if not {"betas", "eps"} <= about.keys():
         raise ValueError("its metadata need two betas and eps")
-    return checks.decay_rates(about["betas"]), checks.epsilon(about["eps"]), about
+    return decay_rates(about["betas"]), epsilon(about["eps"]), about
+
+
+def decay_rates(betas: Any) -> tuple[float, float]:
+    """β1 and β2."""
+    try:
+        beta1, beta2 = betas
+    except (TypeError, ValueError):
+        raise UserError(f"betas must be two numbers, not {brief(betas)}") from None
+    return number("the first of betas", beta1, below=1), number("the second of betas", beta2, below=1)
+
+
+def epsilon(eps: Any) -> float:
+    """ε."""
+    return number("eps", eps)
+
+
+def number(name: str, value: Any, *, below: float = math.inf) -> float:
+    """A setting as a number from 0 to ``below``."""
+    right = f"at least 0 and {'finite' if below == math.inf else f'below {below}'}"
+    try:
+        # float() would take these too, and mean something that nobody asked for.
+        found = math.nan if isinstance(value, bool | str | bytes | complex) else float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        found = math.nan
+    if not 0 <= found < below:
+        raise UserError(f"{name} must be a number, {right}, not {brief(value)}")
+    return found
+
+
+def brief(value: Any) -> str:
+    """What was given, in 40 characters."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def numbers(controllers: Any, dtype: torch.dtype) -> Tensor:
+    """Controllers as a tensor ``[1, 3375]`` of their own, float64.
+
+    Args:
+        controllers: Numbers in whatever torch makes a tensor of.
+        dtype: In which they are to be used.
+
+    Raises:
+        UserError: They are no such numbers, or not finite in that dtype.
+    """
+    try:
+        given = torch.as_tensor(controllers).detach()
+        if given.is_complex():
+            raise TypeError  # torch would drop the imaginary parts
+        found = given.to("cpu", torch.float64, copy=True)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        kind = getattr(controllers, "dtype", None)
+        what = type(controllers).__name__ + (f" of {kind}" if kind else "")
+        raise UserError(f"controllers are {SIZE} numbers or a safetensors file, not {what}") from None
+    if found.shape not in ((SIZE,), (1, SIZE)):
+        raise UserError(f"controllers of one individual are {SIZE} numbers, not of shape {list(found.shape)}")
+    if wrong := int((~found.to(dtype).isfinite()).sum()):
+        raise UserError(f"controllers must be finite in {dtype}: {wrong} of {SIZE} numbers are not")
+    return found.reshape(1, SIZE)

@@ -23,8 +23,7 @@ from torch import Tensor
 
 from symevo.errors import UserError
 from symevo.evograd.controllers import Nets
-from symevo.evograd.image_layers import Conv2d, Pool2d
-from symevo.evograd.layers import Bias, Layer, Linear, Loss, Parameter, ReLU, losses
+from symevo.evograd.layers import Bias, Conv2d, Layer, Linear, Loss, Parameter, Pool2d, ReLU, losses
 from symevo.evograd.layout import CONTROLLERS, MEMORY, SIZE
 from symevo.evograd.lstm import NeuralAdam
 from symevo.evograd.network import Convolution, Part, Pool, Rectifier, Shape, parts_of, sample_shapes

@@ -11,8 +11,7 @@ Adding one is one entry here; ``tests/rules/test_classic.py`` then asks for its 
 from __future__ import annotations
 
 from symevo.registry import Registry
-from symevo.rules.program import Program
-from symevo.rules.rule import Rule
+from symevo.rules.program import Program, Rule
 
 CLASSICS: Registry[Rule] = Registry("rule")
 """Published optimizers by name."""

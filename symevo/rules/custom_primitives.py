@@ -29,6 +29,7 @@ import torch
 from symevo.errors import UserError
 from symevo.files import announce
 from symevo.rules.backends.lowering import evaluate
+from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Name, Op, names_in
 from symevo.rules.parser import parse_statements
 from symevo.rules.primitives import PRIMITIVES, RESERVED_FUNCTIONS, Primitive
@@ -217,7 +218,7 @@ def _check_closure(row: Primitive) -> None:
 
 
 def _check_round_trip(row: Primitive) -> None:
-    from symevo.rules.printing.sympy_io import from_sympy, to_sympy
+    from symevo.rules.printing.symbolic import from_sympy, to_sympy
 
     expr = Op(row.name, tuple(Name(f"x{place}") for place in range(row.arity)))
     advice = "write it with functions of the language, or give the name of one sympy function"
@@ -326,8 +327,6 @@ def _register(function: Any, *, numpy: Any = None, sympy: Any = None, **more: An
         if not _same(row, PRIMITIVES.get(name)):
             raise UserError(f"primitive {name!r} is registered already: choose another name")
         return _told(row)  # a notebook's cell that ran before, or a file that is imported under two names
-    from symevo.rules.custom_primitives import check_alone, check_in_place
-
     check_alone(row)
     PRIMITIVES.register(name, row)
     try:
@@ -358,8 +357,6 @@ def _name_of(function: Any) -> str:
 @cache
 def _classic_names() -> frozenset[str]:
     """Names that the known optimizers use, which could not be read any more if they were functions."""
-    from symevo.rules.classic import CLASSICS
-
     programs = [CLASSICS.get(name).program for name in CLASSICS]
     return frozenset(name for one in programs for target, expr in one.statements for name in (target, *names_in(expr)))
 

@@ -14,7 +14,7 @@ import warnings
 
 from symevo.errors import RuleError
 from symevo.registry import nearest
-from symevo.rules.expression import Expr, Name, Num, Op, computed, to_text
+from symevo.rules.expression import Expr, Name, Num, Op, computed, replace_names, to_text
 from symevo.rules.primitives import PRIMITIVES, RESERVED_FUNCTIONS
 
 MAX_CHARACTERS = 20_000
@@ -60,6 +60,15 @@ def parse_statements(text: str, *, finite: bool = False) -> tuple[tuple[str, Exp
         raise RuleError("the program is empty; write assignments such as theta = theta - lr*g")
     _check_canonical(statements)
     return tuple(statements)
+
+
+def written_out(op: Op) -> Expr | None:
+    """The formula that a protected form stands for, such as ``x/(abs(y) + 1e-8)``; None for what has none."""
+    text = PRIMITIVES.get(op.name).reads
+    if text is None:
+        return None
+    ((_, body),) = parse_statements(f"value = {text}")
+    return replace_names(body, dict(zip("xyz", op.args, strict=False)))
 
 
 def _check_canonical(statements: list[tuple[str, Expr]]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from symevo.errors import UserError
 from symevo.files import read_json
-from symevo.rules.rule import Rule
+from symevo.rules.program import Rule
 
 SCHEMA = 1
 

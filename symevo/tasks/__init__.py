@@ -3,13 +3,9 @@
 from symevo.tasks.stacked.layers import Segment
 from symevo.tasks.task import TASKS, DataRequest, Pair, Splits, Task, find_task
 from symevo.tasks.workload import Rows, Scores, Workload
-from symevo.tasks.zoo import flat_images as evograd_zoo
-from symevo.tasks.zoo import gadam as gadam_zoo
-from symevo.tasks.zoo import held_out as held_out_zoo
-from symevo.tasks.zoo import images as zoo
-from symevo.tasks.zoo import synthetic
+from symevo.tasks.zoo import images, synthetic, tables, text
 
 __all__ = [
     "TASKS", "DataRequest", "Pair", "Rows", "Scores", "Segment", "Splits", "Task", "Workload",
-    "evograd_zoo", "find_task", "gadam_zoo", "held_out_zoo", "synthetic", "zoo",
+    "find_task", "images", "synthetic", "tables", "text",
 ]  # fmt: skip

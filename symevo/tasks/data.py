@@ -5,7 +5,7 @@ directory, ``/usr/share/datasets`` (where Debian's ``dataset-fashion-mnist`` lie
 into the cache directory, unless ``$SYMEVO_OFFLINE`` is set. In each place the folders of torchvision
 (``FashionMNIST/raw``), of Debian (``fashion-mnist``) and the place itself are looked at.
 
-Nothing downloads the ORL faces, nor the tables of `symevo.tasks.zoo.gadam`: they must lie in one of the places itself.
+Nothing downloads the ORL faces, nor the tables of `symevo.tasks.zoo.tables`: they must lie in one of the places itself.
 
 Nothing here unpickles: images are IDX or npz files. The one exception is the full CIFAR-10, which
 torchvision's own loader reads after it has checked the files' MD5 sums.

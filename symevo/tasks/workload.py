@@ -16,8 +16,7 @@ from torch.nn.parameter import UninitializedParameter
 from symevo.errors import UserError
 from symevo.seeds import seed_for
 from symevo.tasks.augment import AUGMENTS
-from symevo.tasks.stacked.checks import look_through
-from symevo.tasks.stacked.choice import choose
+from symevo.tasks.stacked.checks import choose, look_through
 from symevo.tasks.stacked.layers import Segment, segments_of, width_of
 from symevo.tasks.stacked.losses import LOSSES, Loss, custom
 from symevo.tasks.stacked.stacking import STACKINGS, Stack, hooked

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from symevo.errors import RunFailed, UserError
-from symevo.rules.backends.base import Update, update_for
+from symevo.rules.backends.base import Update
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.tasks.stacked.layers import views
 from symevo.tasks.workload import Rows, Scores, Workload
 from symevo.training import snapshots
 from symevo.training.job import Outcome
-from symevo.training.lockstep import Course, lockstep, new_states, outcome, plain
+from symevo.training.lockstep import Course, lockstep, new_states, outcome, plain, update_of
 from symevo.training.snapshots import Snapshot
 from symevo.training.weight_crossover import begin
 
@@ -124,9 +124,7 @@ def grow(
     stack = [*members, *[members[0]] * (count - len(members))]
     session = workload.rows(count)
     theta = session.theta
-    update = update_for(
-        [member.program for member in stack], workload.width, dtype=theta.dtype, device=theta.device, backend=backend
-    )
+    update = update_of(session, [member.rule for member in stack], backend)
     session.start(0)
     states = new_states(update, theta)
     starts = [_begun(workload, member, folder, seed) for member in members]

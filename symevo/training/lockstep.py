@@ -67,14 +67,20 @@ def train(
     count = rows or len(rules)
     stack = [*rules, *[rules[0]] * (count - len(rules))]
     session = workload.rows(count)
-    theta = session.theta
-    programs = [rule.program for rule in stack]
-    update = update_for(programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend)
+    update = update_of(session, stack, backend)
     session.start(seed)
-    slots = slot_table(update, stack, steps).to(theta)
+    slots = slot_table(update, stack, steps).to(session.theta)
     curve, died = lockstep(session, update, slots, Course(seed), limit=workload.task.diverged_above, live=len(rules))
     scores = session.evaluate(split)
     return [outcome(workload, curve[:, row], int(died[row]), scores, row) for row in range(len(rules))]
+
+
+def update_of(session: Rows, rules: Sequence[Rule], backend: str) -> Update:
+    """What makes the steps of a stack: for each row a rule, and the layout of the model's parameters."""
+    theta, workload, programs = session.theta, session.workload, [rule.program for rule in rules]
+    return update_for(
+        programs, workload.width, dtype=theta.dtype, device=theta.device, backend=backend, layout=workload.segments
+    )
 
 
 def slot_table(update: Update, rules: Sequence[Rule], steps: int) -> torch.Tensor:

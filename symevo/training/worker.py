@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from symevo.errors import RuleError, UserError
-from symevo.rules.program import Program
-from symevo.rules.rule import Rule, is_finite
+from symevo.rules.program import Program, is_finite
+from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
 from symevo.tasks import TASKS, Task, Workload
 from symevo.tasks.fingerprint import fingerprint, same

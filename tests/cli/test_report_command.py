@@ -14,12 +14,12 @@ from cli_doubles import FakeApi, refused
 from page_reader import Page
 
 from symevo import cli
-from symevo.cli.commands.report import read_subject
+from symevo.cli.commands.report import read_context
 from symevo.evolution import evolve as api
 from symevo.evolution.evolve import start as start_run
-from symevo.reporting.html import baselines, layout, rules, search, verdict
-from symevo.reporting.html.markup import Sketchbook, element
-from symevo.reporting.html.record import again
+from symevo.reporting.html import baselines, layout, result, search
+from symevo.reporting.html.layout import again
+from symevo.reporting.html.parts import FigureWriter, text
 from symevo.runs.run import Run
 from symevo.settings.resolution import resolve
 
@@ -74,13 +74,13 @@ def run(runs: dict[str, Path], folder: Path) -> Path:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sections without their figures, which take most of the time."""
-    monkeypatch.setattr(Sketchbook, "draw", lambda self, plot, name, *data, alt, **how: element("p", alt))
+    monkeypatch.setattr(FigureWriter, "draw", lambda self, plot, name, *data, alt, **how: text(alt))
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of few sections, with one figure."""
-    monkeypatch.setattr(layout, "SECTIONS", (rules.best, search.progress))
+    monkeypatch.setattr(layout, "SECTIONS", (result.best, search.progress))
 
 
 def reported(path: Path, *flags: str) -> Page:
@@ -207,7 +207,7 @@ def test_a_comparison_is_the_verdict(run: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         layout,
         "SECTIONS",
-        (verdict.verdict, rules.best, baselines.scores, baselines.speed, baselines.tuning, baselines.sensitivity),
+        (result.verdict, result.best, baselines.scores, baselines.speed, baselines.tuning, baselines.sensitivity),
     )
     assert cli.main(["report", "run"]) == 0
     assert "symevo compare run" in (run / "report.html").read_text(encoding="utf-8")
@@ -280,11 +280,11 @@ def test_a_run_without_a_closed_generation_is_refused(run: Path, capsys: pytest.
 
 def test_what_is_read_of_a_run(runs: dict[str, Path]) -> None:
     run = api.load(runs["term-sum"])
-    subject = read_subject(run)
-    winner = subject.winner()
+    context = read_context(run)
+    winner = context.winner()
     assert (winner["identity"], winner["gen"]) == (run.best.identity, run.best.gen)
-    assert winner["fitness"] == max(one["fitness"] for one in subject.evaluations)
-    assert not subject.unfinished
-    loss = subject.loss(run.best.identity)
-    rows = [rows[0]["loss"] for rows in subject.outcomes[run.best.identity].values()]
+    assert winner["fitness"] == max(one["fitness"] for one in context.evaluations)
+    assert not context.unfinished
+    loss = context.loss(run.best.identity)
+    rows = [rows[0]["loss"] for rows in context.outcomes[run.best.identity].values()]
     assert loss == pytest.approx(sum(rows) / 2)

@@ -10,8 +10,8 @@ import pytest
 import sympy
 import torch
 
-from symevo.rules.backends import interpreter_loops as lanes
-from symevo.rules.backends.kernel import torch_form
+from symevo.rules.backends import interpreter_loops as loops
+from symevo.rules.backends.graph import torch_form
 from symevo.rules.backends.lowering import evaluate
 from symevo.rules.expression import Name, Op, to_text
 from symevo.rules.parser import parse_statements
@@ -141,9 +141,9 @@ def interpreted(name: str, args: list[np.ndarray]) -> np.ndarray:
     """What the interpreter's loop computes, from its machine code."""
     blocks = [np.ascontiguousarray(a, dtype=float) for a in args]
     out = np.empty_like(blocks[0])
-    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * (lanes.MAX_ARITY + 2))(
-        lanes.address(name, (True,) * len(args), np.dtype(np.float64))
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * (loops.MAX_ARITY + 2))(
+        loops.address(name, (True,) * len(args), np.dtype(np.float64))
     )
     places = [block.ctypes.data for block in (out, *blocks, *blocks, *blocks)]
-    function(*places[: lanes.MAX_ARITY + 1], len(out))
+    function(*places[: loops.MAX_ARITY + 1], len(out))
     return out

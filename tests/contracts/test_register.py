@@ -22,7 +22,7 @@ from symevo.rules.classic import CLASSICS
 from symevo.rules.custom_primitives import FORMS, SESSION, _name_of
 from symevo.rules.expression import Name, Op, names_in
 from symevo.rules.primitives import PRIMITIVES
-from symevo.rules.printing.sympy_io import from_sympy
+from symevo.rules.printing.symbolic import from_sympy
 from symevo.rules.program import Program
 
 

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from symevo.errors import UserError
 from symevo.evograd.layout import MEMORY, SIZE, initial
 from symevo.evograd.learner import Learner
-from symevo.evograd.supported import Model
-from symevo.evograd.trainer import EvoGrad
+from symevo.evograd.trainer import EvoGrad, Model
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-6}
 CONTROLLERS = initial(3) * 3

@@ -8,8 +8,7 @@ import torch
 
 from symevo.evograd import lstm as memory
 from symevo.evograd.layout import MEMORY, SIZE
-from symevo.evograd.lstm import NeuralAdam
-from symevo.evograd.lstm_loops import NUMBERS
+from symevo.evograd.lstm import NUMBERS, NeuralAdam
 
 FORMS = [pytest.param(True, id="machine"), pytest.param(False, id="torch")]
 RATES = torch.tensor([1e-3, 3e-2, 1e-1], dtype=torch.float64)

@@ -13,7 +13,7 @@ import torch
 from symevo.genomes.expression.genome import Expression
 from symevo.genomes.expression.grammar import all_forms
 from symevo.rules.backends.base import update_for
-from symevo.rules.printing.sympy_io import to_sympy
+from symevo.rules.printing.symbolic import to_sympy
 
 STEPS, WEIGHTS = 4, 37
 CPU = torch.device("cpu")

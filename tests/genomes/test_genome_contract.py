@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import symevo.genomes
 from symevo.errors import UserError
 from symevo.genomes.base import FITNESS, GENOMES, carried, clone
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.rule import Rule
 
 KINDS = [(name, preset) for name in GENOMES for preset in GENOMES.get(name).presets]

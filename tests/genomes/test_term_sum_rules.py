@@ -13,7 +13,7 @@ from symevo.genomes.base import clone
 from symevo.genomes.term_sum.genes import PUBLISHED, TERMS
 from symevo.genomes.term_sum.genome import TermSum
 from symevo.genomes.term_sum.rule import DENSE
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.schedule import Schedule
 
 GENOME = TermSum("paper")

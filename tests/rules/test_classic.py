@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import renamed
 
-from symevo.rules.backends.compiled import FusedUpdate
+from symevo.rules.backends.compiled import TensorUpdate
 from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS
 from symevo.rules.program import Program
@@ -240,7 +240,7 @@ def test_compiled_agrees_with_eager_for_the_others(name):
 
 
 def test_a_classic_compiles_once_whatever_its_numbers():
-    update = FusedUpdate(CLASSICS.get("sgd").program)
+    update = TensorUpdate(CLASSICS.get("sgd").program)
     param, grad = torch.ones(3), torch.ones(3)
     for lr in (0.1, 0.2, 0.3):
         update([([param, grad], torch.tensor([lr, 0.0]))])

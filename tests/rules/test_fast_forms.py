@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from symevo.rules.backends.compiled import fast_form, flat_kernel
-from symevo.rules.backends.kernel import step_graph, torch_form
+from symevo.native.inductor import flat_kernel
+from symevo.rules.backends.compiled import fast_form
+from symevo.rules.backends.graph import step_graph, torch_form
 from symevo.rules.backends.lowering import lower
 from symevo.rules.backends.optimizer import Optimizer
 from symevo.rules.classic import CLASSICS

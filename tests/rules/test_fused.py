@@ -11,13 +11,13 @@ from optimizer_models import model, same, train, weight
 from torch import nn
 from torch.optim import lr_scheduler
 
-from symevo.rules.backends import compiled as flat
+from symevo.native import inductor
+from symevo.native.inductor import ShapeGuard
 from symevo.rules.backends import compiled as fused
-from symevo.rules.backends.compiled import Checked, FusedUpdate, fused_update
-from symevo.rules.backends.kernel import step_graph
-from symevo.rules.backends.lowering import lower
+from symevo.rules.backends.compiled import TensorUpdate, tensor_update
+from symevo.rules.backends.graph import step_graph
+from symevo.rules.backends.lowering import Scalars, lower, with_reciprocals
 from symevo.rules.backends.optimizer import Optimizer
-from symevo.rules.backends.scalars import Scalars, with_reciprocals
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
 
@@ -83,7 +83,7 @@ def test_numbers_change_and_nothing_is_compiled_again():
     train(net, optimizer, 5, scheduler=scheduler)
     again = model()
     train(again, Optimizer(again.parameters(), program.text, 0.5, b=0.1, wd=1e-4), 5)
-    assert fused_update(program).compilations == 1  # for all four parameters, all numbers, both optimizers
+    assert tensor_update(program).compilations == 1  # for all four parameters, all numbers, both optimizers
 
 
 def test_compiled_agrees_with_eager():
@@ -99,9 +99,9 @@ def broken(*_):
 
 
 def test_runs_eagerly_with_one_warning_where_nothing_compiles(monkeypatch):
-    import torch._inductor.compile_fx as inductor
+    import torch._inductor.compile_fx as torchs
 
-    monkeypatch.setattr(inductor, "compile_fx", broken)
+    monkeypatch.setattr(torchs, "compile_fx", broken)
     monkeypatch.setattr(fused, "_warned", set())
     nets = model(), model()
     text = "theta = theta - lr*g*abs(g)"
@@ -130,7 +130,7 @@ def test_one_compilation_serves_all_shapes_and_changing_sets():
             train(net, optimizer, 2)
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(a, b, rtol=1e-6, atol=1e-7)
-    assert fused_update(rule(text).program).compilations == 1
+    assert tensor_update(rule(text).program).compilations == 1
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_changes_between_steps_is_noticed(change):
 
 
 def test_checked_holds_for_tensors_alike_and_for_no_others():
-    checked, tensors = Checked(), [torch.ones(4, 3), torch.ones(4, 3)]
+    checked, tensors = ShapeGuard(), [torch.ones(4, 3), torch.ones(4, 3)]
     assert not checked.holds(tensors, 1)
     checked.keep(tensors, 1, "found")
     assert checked.holds([torch.zeros(4, 3), torch.zeros(5, 3)[1:]], 1)
@@ -171,8 +171,8 @@ def test_checked_holds_for_tensors_alike_and_for_no_others():
 
 
 def test_without_torchs_guards_every_step_looks_anew(monkeypatch):
-    monkeypatch.setattr(flat, "import_module", broken_import)
-    checked, tensors = Checked(), [torch.ones(3)]
+    monkeypatch.setattr(inductor, "import_module", broken_import)
+    checked, tensors = ShapeGuard(), [torch.ones(3)]
     checked.keep(tensors, 1, "found")
     assert not checked.holds(tensors, 1)
     assert checked.found == "found"
@@ -212,7 +212,7 @@ def test_one_function_for_a_set_of_shapes(monkeypatch):
     """What other devices take; it needs none of them to be right."""
     monkeypatch.setattr(fused, "MAX_LAYOUTS", 1)
     monkeypatch.setattr(fused, "_warned", set())
-    update, slots = FusedUpdate(CLASSICS.get("sgd").program), torch.tensor([0.5, 0.0])
+    update, slots = TensorUpdate(CLASSICS.get("sgd").program), torch.tensor([0.5, 0.0])
     bucket = [([torch.ones(shape), torch.ones(shape)], slots) for shape in [(), (2,), (3, 2)]]
     with torch.no_grad():
         update._update_layout(bucket)

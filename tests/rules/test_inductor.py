@@ -13,8 +13,8 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch._inductor import compile_fx, config, cpu_vec_isa, utils
 
-from symevo.rules.backends.compiled import FusedUpdate, flat_kernel
-from symevo.rules.backends.kernel import _build
+from symevo.native.inductor import flat_kernel
+from symevo.rules.backends.compiled import Kernel, TensorUpdate
 from symevo.rules.classic import CLASSICS
 from symevo.rules.export.writer import source
 
@@ -27,12 +27,12 @@ def flat() -> None:
 
 def layout() -> None:
     with torch.no_grad():
-        FusedUpdate(PROGRAM)._update_layout([([torch.ones(3), torch.ones(3)], torch.ones(2))])
+        TensorUpdate(PROGRAM)._update_layout([([torch.ones(3), torch.ones(3)], torch.ones(2))])
 
 
 def rows() -> None:
     theta = torch.ones(2, 3)
-    _build(PROGRAM, "compiled")(theta, theta.clone(), [], torch.ones(2, 2, 1), torch.ones(2, 1, dtype=torch.bool))
+    Kernel(PROGRAM, "compiled")(theta, theta.clone(), [], torch.ones(2, 2, 1), torch.ones(2, 1, dtype=torch.bool))
 
 
 def exported() -> None:

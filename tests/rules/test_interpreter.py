@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from strategies import programs
 
 from symevo.errors import UserError
-from symevo.rules.backends import interpreter_loops as lanes
+from symevo.rules.backends import interpreter_loops as loops
 from symevo.rules.backends.base import MIXING, update_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.backends.interpreter import BLOCK, Interpreter, assemble
-from symevo.rules.backends.kernel import kernel_for
 from symevo.rules.backends.lowering import lower
 from symevo.rules.classic import CLASSICS
 from symevo.rules.primitives import PRIMITIVES
@@ -140,4 +140,4 @@ def test_the_table_names_the_backends_that_mix():
 
 def test_every_primitive_has_a_loop():
     for name in PRIMITIVES:
-        assert lanes.address(name, (True,) * PRIMITIVES.get(name).arity, np.dtype(np.float64))
+        assert loops.address(name, (True,) * PRIMITIVES.get(name).arity, np.dtype(np.float64))

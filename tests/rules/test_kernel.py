@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from strategies import HYPER, STATES, TEMPORARIES, interpret, programs
 
 from symevo.errors import UserError
-from symevo.rules.backends import kernel as kernels
-from symevo.rules.backends.kernel import compilations, kernel_for
+from symevo.rules.backends import graph as graphs
+from symevo.rules.backends.compiled import compilations, kernel_for
 from symevo.rules.backends.lowering import lower
 from symevo.rules.classic import CLASSICS
 from symevo.rules.program import Program
@@ -195,7 +195,7 @@ def test_table_of_a_classic_is_the_step_by_step_scalars(name):
 
 def test_hyperparameters_are_no_constants_of_a_kernel():
     lowered = lower(CLASSICS.get("adam").program)
-    graph = kernels.step_graph(lowered)
+    graph = graphs.step_graph(lowered)
     numbers = {a for node in graph.graph.nodes for a in node.args if isinstance(a, float)}
     assert numbers == set()
     assert lowered.slots == 9

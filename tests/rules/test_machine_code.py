@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from symevo.native import cache as machine_code
-from symevo.rules.backends import interpreter_loops as lanes
+from symevo.rules.backends import interpreter_loops as loops
 from symevo.rules.primitives import PRIMITIVES, Primitive
 
 PROGRAM = """
@@ -66,13 +66,13 @@ def test_the_next_process_compiles_nothing_and_gets_the_same_bits(tmp_path):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(machine_code, "folder", lambda: tmp_path / "cache")
-    lanes._address.cache_clear()
+    loops._address.cache_clear()
     return tmp_path / "cache"
 
 
 def address(name="abs"):
-    lanes._address.cache_clear()
-    return lanes.address(name, (True,), np.dtype(np.float32))
+    loops._address.cache_clear()
+    return loops.address(name, (True,), np.dtype(np.float32))
 
 
 def test_a_damaged_file_is_made_anew(folder):
@@ -110,6 +110,6 @@ def test_a_form_of_the_users_own_is_not_kept(folder, monkeypatch):
 
 def test_other_sources_are_another_place(folder, monkeypatch):
     address()
-    monkeypatch.setattr(lanes, "SOURCES", lanes.SOURCES[:1])
+    monkeypatch.setattr(loops, "SOURCES", loops.SOURCES[:1])
     address()
     assert len(list(folder.iterdir())) == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.backends.lowering import lower
 from symevo.rules.program import Program
 from symevo.rules.rule import RuleWarning, rule

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import interpret, programs, rules
 
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.classic import CLASSICS
 from symevo.rules.expression import Expr, fold, walk
 from symevo.rules.primitives import PRIMITIVES

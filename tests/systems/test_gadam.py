@@ -19,7 +19,7 @@ from symevo.reporting.progress import SilentProgress
 from symevo.settings.resolution import resolve
 from symevo.systems import gadam
 from symevo.tasks import DataRequest, find_task
-from symevo.tasks.zoo.models import mlp
+from symevo.tasks.zoo import mlp
 from symevo.training import snapshots
 
 FEW = {"preset": "quick", "backend": "eager", "population": 4, "generations": 4, "steps": 10, "threads": 1}

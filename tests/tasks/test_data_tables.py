@@ -12,8 +12,8 @@ import torch
 
 from symevo.errors import UserError
 from symevo.tasks import DataRequest, Splits, data, find_task
-from symevo.tasks.zoo import gadam as gadam_zoo
-from symevo.tasks.zoo.gadam import ADULT, LETTER, YEAST, Table, dealt, read_table, standardised
+from symevo.tasks.zoo import images, tables
+from symevo.tasks.zoo.tables import ADULT, LETTER, YEAST, Table, dealt, read_table, standardised
 
 needs_data = pytest.mark.skipif(not os.environ.get("SYMEVO_DATA"), reason="$SYMEVO_DATA is not set")
 SMALL = Table(
@@ -134,7 +134,7 @@ def test_every_image_of_a_person_has_one_part(bare: Path) -> None:
     found: dict[int, list[set[tuple[int, int]]]] = {}
     for count, name in ((5, "orl-cnn"), (7, "orl-cnn-7"), (9, "orl-cnn-9")):
         splits = find_task(name).splits(DataRequest(data_dir=bare, run_seed=count))
-        pixels = gadam_zoo.orl_splits(count)(DataRequest(data_dir=bare)).train.x
+        pixels = images.orl_splits(count)(DataRequest(data_dir=bare)).train.x
         assert abs(float(pixels.mean())) < 1e-4
         assert abs(float(pixels.std()) - 1) < 1e-2
         raw = torch.from_numpy(faces()["x"])[:, 0, 0].float()
@@ -182,7 +182,7 @@ def test_numbers_are_standardised_by_the_training_split(bare: Path, monkeypatch:
         f"{h},{w:.3f},{k},7" for h, w, k in zip(["shed", "?"] * 50, rng.randn(100), ["dog", "cat"] * 50, strict=True)
     ]
     (bare / "pets.csv").write_text("\n".join(["home,weight,kind,age", *rows[:-1], rows[-1].replace("?", "house")]))
-    train, validation, test = all_of(gadam_zoo.table_splits(table)(DataRequest(data_dir=bare)))
+    train, validation, test = all_of(tables.table_splits(table)(DataRequest(data_dir=bare)))
     assert [len(pair.x) for pair in (train, validation, test)] == [64, 16, 20]
     assert abs(float(train.x[:, 0].mean())) < 1e-6
     assert abs(float(train.x[:, 0].std(correction=0)) - 1) < 1e-5

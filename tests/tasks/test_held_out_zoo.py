@@ -14,9 +14,12 @@ from torch.nn import functional
 
 from symevo.errors import UserError
 from symevo.tasks import DataRequest, Pair, Splits, Task, Workload, find_task
+from symevo.tasks.zoo.images import Mixer
 from symevo.tasks.zoo.text import (
     ALPHABET,
     GRAMMAR,
+    Attention,
+    Transformer,
     entropy,
     floor,
     length,
@@ -26,7 +29,6 @@ from symevo.tasks.zoo.text import (
     windows,
     written,
 )
-from symevo.tasks.zoo.token_models import Attention, Mixer, Transformer
 from symevo.training.controllers import suits
 
 needs_data = pytest.mark.skipif(not os.environ.get("SYMEVO_DATA"), reason="$SYMEVO_DATA is not set")

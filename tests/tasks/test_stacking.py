@@ -14,7 +14,8 @@ from symevo.errors import UserError
 from symevo.tasks.stacked.layers import LAYERS, segments_of, width_of
 from symevo.tasks.stacked.losses import LOSSES, custom
 from symevo.tasks.stacked.stacking import STACKINGS
-from symevo.tasks.zoo.models import cifar_cnn, digits_cnn, mlp, small_cnn
+from symevo.tasks.zoo import mlp
+from symevo.tasks.zoo.images import cifar_cnn, digits_cnn, small_cnn
 
 torch.set_num_threads(1)
 SEED = 1234

@@ -10,7 +10,7 @@ from torch import nn
 
 from symevo.errors import UserError
 from symevo.tasks import TASKS, DataRequest, Pair, Splits, Task, Workload, find_task
-from symevo.tasks.stacked.choice import MEASURED
+from symevo.tasks.stacked.checks import MEASURED
 from symevo.tasks.task import BUILT_IN
 
 X, Y = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 3

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from symevo.tasks import TASKS, Pair, Splits, Task, Workload, find_task
 from symevo.tasks.augment import FlipCrop
-from symevo.tasks.zoo.models import mlp, small_cnn
+from symevo.tasks.zoo import mlp
+from symevo.tasks.zoo.images import small_cnn
 
 torch.set_num_threads(1)
 EMBEDDED = (

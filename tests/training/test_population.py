@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from symevo.genomes.term_sum.genome import TermSum
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.base import BACKENDS
+from symevo.rules.backends.compiled import kernel_for
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
 from symevo.tasks import TASKS, Workload
-from symevo.training.lockstep import slot_table, train
+from symevo.training.lockstep import slot_table, train, update_of
 
 STEPS = 60
 FAULTY = "theta = theta - lr*where(t < when, g, g*scale)"
@@ -121,3 +122,11 @@ def test_the_schedule_enters_the_slots_in_float64():
 def test_rules_of_two_programs_do_not_train_together(digits):
     with pytest.raises(ValueError, match="same program"):
         train(digits, [rule("adam"), rule("sgd")], seed=0, steps=1, backend="eager")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_update_knows_where_each_parameter_lies(digits, backend):
+    update = update_of(digits.rows(2), [rule("adam")] * 2, backend)
+    own = {name: tuple(parameter.shape) for name, parameter in digits.built(0).named_parameters()}
+    assert {one.name: tuple(one.shape) for one in update.layout} == own
+    assert all(one.stop - one.start == math.prod(one.shape) for one in update.layout)

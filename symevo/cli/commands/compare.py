@@ -104,7 +104,7 @@ def _writable(path: Path) -> None:
 
 def _written(found: Comparison, path: Path) -> Comparison:
     from symevo.comparison.result import write
-    from symevo.reporting.comparison_figures import draw
+    from symevo.reporting.figures.comparison import draw
 
     folder = path.with_suffix("")
     figures = [f"{folder.name}/{one.name}" for one in draw(found, folder)]

@@ -16,7 +16,7 @@ from symevo.errors import UserError
 from symevo.settings.resolution import import_files
 
 if TYPE_CHECKING:
-    from symevo.reporting.html import Subject
+    from symevo.reporting.html import PageContext
 
 COMPARISON = "compare.json"
 """What ``symevo compare`` writes into a run's folder."""
@@ -49,7 +49,7 @@ def report(
     target, folder = output or run.path / PAGE, figures or run.path / FIGURES
     _free(target, force=force)
     with tempfile.TemporaryDirectory(prefix="symevo-report-") as scratch:
-        text, drawn = page(read_subject(run), Path(scratch))
+        text, drawn = page(read_context(run), Path(scratch))
         goals = {one: folder / one.name for one in drawn}
         if figures is not None:
             for goal in goals.values():
@@ -61,9 +61,9 @@ def report(
     return 0
 
 
-def read_subject(run: Any) -> Subject:
+def read_context(run: Any) -> PageContext:
     """All that a page says of a run, read from its folder."""
-    from symevo.reporting.html import Subject
+    from symevo.reporting.html import PageContext
     from symevo.runs import Store
     from symevo.systems import SYSTEMS
 
@@ -83,7 +83,7 @@ def read_subject(run: Any) -> Subject:
         store.close()
     tuned = settings.system == "hyperparameters"
     phases = system.phases(settings)
-    return Subject(
+    return PageContext(
         run, evaluations, outcomes, versions, str(run),
         scales={name: one.scale for name, one in system.genome(settings).ranges.items()} if tuned else {},
         descent=_descent(run) if phases and phases.networks else None,

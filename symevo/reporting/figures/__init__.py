@@ -6,6 +6,6 @@ Each draws into a folder, which is made where there is none, and returns its fil
 
 from symevo.reporting.figures.comparison import forest, profile
 from symevo.reporting.figures.lines import by_generation, by_step, curves, shares
-from symevo.reporting.figures.panels import scatter_numbers, schedule_steps
+from symevo.reporting.figures.points import scatter_numbers, schedule_steps
 
 __all__ = ["by_generation", "by_step", "curves", "forest", "profile", "scatter_numbers", "schedule_steps", "shares"]

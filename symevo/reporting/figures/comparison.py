@@ -1,30 +1,33 @@
-"""Performance profiles: on which share of the problems a method is nearly as fast as the fastest.
-
-Means with their intervals, one below the other for each task.
-"""
+"""The figures of a comparison, which the page has too: means, profiles, budgets, learning rates, learning curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from symevo.reporting.figures.lines import emphasise
-from symevo.reporting.figures.sheet import Labels, colours, one_panel, say_empty
+from symevo.reporting.compared import Comparison, Entry
+from symevo.reporting.figures.lines import by_step, curves, emphasise
+from symevo.reporting.figures.sheet import (
+    GREY,
+    PALETTE,
+    WIDTH,
+    colours,
+    drawable,
+    panel,
+    save,
+    say_empty,
+    sheet,
+    styled,
+    wrapped,
+)
+from symevo.statistics import expected_best_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-    from typing_extensions import Unpack
-from itertools import accumulate
-from math import isfinite
-from typing import TYPE_CHECKING
-
-from symevo.reporting.figures.sheet import GREY, PALETTE, WIDTH, drawable, save, sheet, styled, wrapped
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 
 Mean = tuple[float | None, float | None, float | None]
 """A mean, and the low and the high end of its interval; None or not finite where there is none."""
@@ -100,44 +103,32 @@ UPTO = 4.0
 """Where profiles end, as AlgoPerf's do: who needs more than four times the steps counts as not there."""
 
 
+@panel("steps, as a multiple of the fastest's")
 def profile(
-    folder: Path,
-    name: str,
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    *,
-    xlabel: str,
-    highlight: str | None = None,
-    **labels: Unpack[Labels],
-) -> list[Path]:
+    axes: Axes, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, highlight: str | None = None
+) -> dict[str, Line2D]:
     """A staircase for each method, over ratios from 1 to 4.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
+        axes: The panel.
         series: Ratios at which a method's share grows, rising from 1, and the shares from there on.
         highlight: The method that is drawn on top.
-        xlabel: What is on the horizontal axis.
-        labels: Title and name of the vertical axis.
 
     References:
         Dahl et al., "Benchmarking Neural Network Training Algorithms", 2023 (AlgoPerf).
     """
-
-    def draw(axes: Axes) -> dict[str, Line2D]:
-        drawn: dict[str, Line2D] = {}
-        looks = colours(sorted(series, key=lambda method: method != highlight))
-        for method, (ratios, shares) in series.items():
-            if ratios:
-                stairs = [*ratios, max(UPTO, ratios[-1])], [*shares, shares[-1]]
-                (drawn[method],) = axes.plot(*stairs, drawstyle="steps-post", **looks[method])
-        emphasise(drawn, highlight)
-        if drawn:
-            axes.set(xlim=(0.97, UPTO), ylim=(-0.02, 1.02))
-        else:
-            say_empty(axes)
-        return drawn
-
-    return one_panel(folder, name, draw, xlabel=xlabel, **labels)
+    drawn: dict[str, Line2D] = {}
+    looks = colours(sorted(series, key=lambda method: method != highlight))
+    for method, (ratios, shares) in series.items():
+        if ratios:
+            stairs = [*ratios, max(UPTO, ratios[-1])], [*shares, shares[-1]]
+            (drawn[method],) = axes.plot(*stairs, drawstyle="steps-post", **looks[method])
+    emphasise(drawn, highlight)
+    if drawn:
+        axes.set(xlim=(0.97, UPTO), ylim=(-0.02, 1.02))
+    else:
+        say_empty(axes)
+    return drawn
 
 
 def area(ratios: Sequence[float], shares: Sequence[float]) -> float:
@@ -156,3 +147,86 @@ def area(ratios: Sequence[float], shares: Sequence[float]) -> float:
     """
     steps = zip(ratios, shares, [0.0, *shares], strict=False)
     return sum((share - before) * max(UPTO - ratio, 0.0) for ratio, share, before in steps) / (UPTO - 1)
+
+
+_BELOW = 0.9
+"""Scores are drawn down to this share of the best."""
+
+
+def draw(found: Comparison, folder: Path) -> list[Path]:
+    """Draws all figures.
+
+    Args:
+        found: The comparison.
+        folder: Is made where there is none.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: They cannot be written.
+    """
+    files = profiles(folder, "profile", found, title="Performance profile")
+    for task in found.tasks:
+        files += budgets(folder, f"budget-{task}", found, task, title=f"Tuning budget on {task}")
+        files += rates(folder, f"lr-{task}", found, task, title=f"Sensitivity to the learning rate on {task}")
+        files += losses(folder, f"loss-{task}", found, task, title=f"Tuned on {task}")
+    return files
+
+
+def profiles(folder: Path, name: str, found: Comparison, *, title: str) -> list[Path]:
+    """How often each is nearly as fast as the fastest, over all tasks and replicates."""
+    return profile(
+        folder, name, {method: (one.ratio, one.share) for method, one in found.profile.items()}, title=title,
+        ylabel="share of trainings", highlight=found.candidates[0],
+    )  # fmt: skip
+
+
+def budgets(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """The score that so many trials of a tuning are expected to reach, with its interval."""
+    series = {method: _budget(entry) for method, entry in found.drawn(task).items() if entry.budget_curve}
+    return curves(
+        folder, name, series, title=title, xlabel="trials of a tuning", ylabel="expected best validation score",
+        lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
+        intervals={method: budget_ends(entry) for method, entry in found.drawn(task).items() if entry.budget_curve},
+    )  # fmt: skip
+
+
+def _budget(entry: Entry) -> tuple[list[int], list[float]]:
+    return sorted(entry.budget_curve), [entry.budget_curve[budget] for budget in sorted(entry.budget_curve)]
+
+
+def budget_ends(entry: Entry) -> list[tuple[float, float]]:
+    """The 95 % interval over replicates at each budget of a contestant, in rising order; NaN where there is none."""
+    groups = [[trial.score for trial in trials] for trials in entry.trials]
+    return [expected_best_interval(groups, budget) for budget in sorted(entry.budget_curve)]
+
+
+def rates(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """The best score near each learning rate."""
+    known = {method: [pair for pair in one.lr_curve if pair[0] > 0] for method, one in found.drawn(task).items()}
+    series = {
+        method: ([lr for lr, _ in pairs], [score for _, score in pairs]) for method, pairs in known.items() if pairs
+    }
+    return curves(
+        folder, name, series, title=title, xlabel="learning rate", ylabel="best validation score near it",
+        lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
+    )  # fmt: skip
+
+
+def losses(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
+    """Median training losses, tuned."""
+    series = {
+        method: (one.curve.step, one.curve.loss)
+        for method, one in found.drawn(task).items()
+        if one.curve.step and len(one.curve.step) == len(one.curve.loss)
+    }
+    return by_step(
+        folder, name, series, title=title, ylabel="training loss, median", highlight=found.candidates[0]
+    )  # fmt: skip
+
+
+def _lowest(lines: Iterable[Iterable[float | None]]) -> float | None:
+    """Where the axis ends below: what learned nothing would press all others flat."""
+    best = max((score for scores in lines for score in scores if score is not None), default=0.0)
+    return _BELOW * best if best > 0 else None

@@ -1,25 +1,20 @@
-"""Lines: what changes from generation to generation, and learning curves.
-
-Curves over what spans decades: budgets and learning rates.
-"""
+"""Lines: what changes from generation to generation, learning curves, and curves over what spans decades."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, nan
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from symevo.reporting.figures.sheet import (
     GREY,
     PALETTE,
-    Labels,
     any_place,
     colours,
     drawable,
     label,
-    one_panel,
+    panel,
     say_empty,
     set_scale,
     thinned,
@@ -28,14 +23,6 @@ from symevo.reporting.figures.sheet import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
-    from typing_extensions import Unpack
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-    from typing_extensions import Unpack
-
 
 _MARKED = 30
 """Up to so many points of a line are marked one by one."""
@@ -45,76 +32,70 @@ _POINTS = 40_000
 """More than these are drawn of no figure: their SVG would be slow to open, and the eye cannot tell."""
 _ABOVE = 10.0
 """A learning curve is followed up to so many times the loss at which curves begin."""
+Points = tuple[Sequence[float], Sequence[float | None]]
+"""Places, which are above 0, and values; where one is None or not finite, its curve has a gap."""
+Ends = Sequence[tuple[float, float]]
+"""The low and the high end of the interval of each value of a curve; NaN where there is none."""
+_APART = 1.025
+"""Curves with intervals are this factor apart, lest the intervals hide each other."""
+_TICKS = 6
+"""Up to so many places have ticks of their own."""
 
 
+@panel("generation")
 def by_generation(
-    folder: Path,
-    name: str,
+    axes: Axes,
     series: Mapping[str, Sequence[float | None]],
     *,
     logy: bool = False,
     bands: Mapping[str, tuple[Sequence[float | None], Sequence[float | None]]] | None = None,
-    **labels: Unpack[Labels],
-) -> list[Path]:
+) -> dict[str, Line2D]:
     """One line for each series, over generations 0, 1, ….
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
+        axes: The panel.
         series: Values by generation; where one is None or not finite, its line has a gap.
         logy: A logarithmic axis; it leaves out what is not above 0, and is linear if that is everything.
         bands: Low and high ends by generation, drawn behind the series of the same name.
-        labels: Title and name of the vertical axis.
     """
     scale = _scale(logy, series.values())
-
-    def draw(axes: Axes) -> dict[str, Line2D]:
-        drawn = plot(axes, _over_generations(series, scale))
-        for key, (low, high) in (bands or {}).items():
-            if key in drawn:
-                ends = drawable(low, scale), drawable(high, scale)
-                color = drawn[key].get_color()
-                axes.fill_between(range(len(low)), *ends, color=color, alpha=0.18, linewidth=0)
-        _finish(axes, drawn, scale)
-        return drawn
-
-    return one_panel(folder, name, draw, xlabel="generation", **labels)
+    drawn = plot(axes, {key: (range(len(values)), drawable(values, scale)) for key, values in series.items()})
+    for key, (low, high) in (bands or {}).items():
+        if key in drawn:
+            ends = drawable(low, scale), drawable(high, scale)
+            axes.fill_between(range(len(low)), *ends, color=drawn[key].get_color(), alpha=0.18, linewidth=0)
+    _finish(axes, drawn, scale)
+    return drawn
 
 
-def shares(
-    folder: Path, name: str, series: Mapping[str, Sequence[float | None]], **labels: Unpack[Labels]
-) -> list[Path]:
+@panel("generation")
+def shares(axes: Axes, series: Mapping[str, Sequence[float | None]]) -> dict[str, Line2D]:
     """As :func:`by_generation`, for values in [0, 1]: the axis shows all of that range."""
-
-    def draw(axes: Axes) -> dict[str, Line2D]:
-        drawn = plot(axes, _over_generations(series, "linear"))
-        _finish(axes, drawn, "linear")
-        if drawn:
-            axes.set_ylim(-0.02, 1.02)
-        return drawn
-
-    return one_panel(folder, name, draw, xlabel="generation", **labels)
+    drawn = plot(axes, {key: (range(len(values)), drawable(values)) for key, values in series.items()})
+    _finish(axes, drawn, "linear")
+    if drawn:
+        axes.set_ylim(-0.02, 1.02)
+    return drawn
 
 
+@panel("training step")
 def by_step(
-    folder: Path,
-    name: str,
+    axes: Axes,
     series: Mapping[str, tuple[Sequence[int], Sequence[float | None]]],
     *,
     logy: bool = True,
     highlight: str | None = None,
-    **labels: Unpack[Labels],
-) -> list[Path]:
+) -> dict[str, Line2D]:
     """Learning curves, which may be many: then they are grey, and only the highlighted one has a name.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
+        axes: The panel.
         series: Steps of training, and the loss at each; where it is None or not finite, the curve has a gap.
         logy: As of :func:`by_generation`. The axis ends a little above where curves begin: one that diverges leaves it.
         highlight: The series that is drawn on top.
-        labels: Title and name of the vertical axis.
     """
+    from matplotlib.lines import Line2D
+
     scale = _scale(logy, (losses for _, losses in series.values()))
     curves = {
         key: thinned(steps, drawable(losses, scale), max(_POINTS // len(series), 100))
@@ -122,29 +103,59 @@ def by_step(
     }
     top = {key: curve for key, curve in curves.items() if key == highlight}
     rest = {key: curve for key, curve in curves.items() if key != highlight}
-
-    def draw(axes: Axes) -> dict[str, Line2D]:
-        from matplotlib.lines import Line2D
-
-        drawn = plot(axes, {**top, **rest}, many=len(rest) > _COLOURED)
-        emphasise(drawn, highlight)
-        _finish(axes, drawn, scale)
-        left = _end_above_the_starts(axes, curves, highlight) if scale == "log" else 0
-        set_scale(axes, "y", scale)
-        if left:
-            label(axes, x=f"training step ({left} leave at the top)", y=labels["ylabel"])
-        if len(rest) <= _COLOURED:
-            return drawn
-        others = f"{len(rest)} {'others' if top else 'curves'}"
-        return {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
-
-    return one_panel(folder, name, draw, xlabel="training step", **labels)
+    drawn = plot(axes, {**top, **rest}, many=len(rest) > _COLOURED)
+    emphasise(drawn, highlight)
+    _finish(axes, drawn, scale)
+    left = _end_above_the_starts(axes, curves, highlight) if scale == "log" else 0
+    set_scale(axes, "y", scale)
+    if left:
+        label(axes, x=f"training step ({left} leave at the top)")
+    if len(rest) <= _COLOURED:
+        return drawn
+    others = f"{len(rest)} {'others' if top else 'curves'}"
+    return {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
 
 
-def _over_generations(
-    series: Mapping[str, Sequence[float | None]], scale: str
-) -> dict[str, tuple[Sequence[int], list[float]]]:
-    return {key: (range(len(values)), drawable(values, scale)) for key, values in series.items()}
+@panel()
+def curves(
+    axes: Axes,
+    series: Mapping[str, Points],
+    *,
+    lowest: float | None = None,
+    intervals: Mapping[str, Ends] | None = None,
+    highlight: str | None = None,
+) -> dict[str, Line2D]:
+    """One curve for each series, over a logarithmic axis.
+
+    Args:
+        axes: The panel.
+        series: Curves by name.
+        lowest: The axis of values starts no lower than this: what is worse by far leaves it.
+        intervals: Of the values of the series of the same name.
+        highlight: The series that is drawn on top.
+    """
+    names = sorted(series, key=lambda key: key != highlight)
+    lines = {key: (series[key][0], drawable(series[key][1])) for key in names}
+    if intervals:
+        shift = {key: _APART ** (at - (len(names) - 1) / 2) for at, key in enumerate(names)}
+        lines = {key: ([shift[key] * place for place in places], values) for key, (places, values) in lines.items()}
+    drawn = plot(axes, lines)
+    emphasise(drawn, highlight)
+    for key, ends in (intervals or {}).items():
+        _mark(axes, drawn[key], lines[key], ends)
+    finite = [value for _, values in lines.values() for value in values if isfinite(value)]
+    if not finite:
+        say_empty(axes)
+        return drawn
+    set_scale(axes, "x", "log")
+    own = sorted({place for places, _ in series.values() for place in places})
+    if len(own) <= _TICKS:
+        axes.set_xticks(own, [f"{place:g}" for place in own])
+        axes.set_xticks([], minor=True)
+    top = max([*finite, *(high for ends in (intervals or {}).values() for _, high in ends if isfinite(high))])
+    if lowest is not None and min(finite) < lowest < top:
+        axes.set_ylim(lowest, top + 0.05 * (top - lowest))
+    return drawn
 
 
 def _scale(logy: bool, values: Iterable[Iterable[float | None]]) -> str:
@@ -212,68 +223,6 @@ def _end_above_the_starts(
     low = min(map(min, finite.values()))
     axes.set_ylim(low / (top / low) ** 0.05, top)
     return left
-
-
-Points = tuple[Sequence[float], Sequence[float | None]]
-"""Places, which are above 0, and values; where one is None or not finite, its curve has a gap."""
-Ends = Sequence[tuple[float, float]]
-"""The low and the high end of the interval of each value of a curve; NaN where there is none."""
-_APART = 1.025
-"""Curves with intervals are this factor apart, lest the intervals hide each other."""
-_TICKS = 6
-"""Up to so many places have ticks of their own."""
-
-
-def curves(
-    folder: Path,
-    name: str,
-    series: Mapping[str, Points],
-    *,
-    xlabel: str,
-    lowest: float | None = None,
-    intervals: Mapping[str, Ends] | None = None,
-    highlight: str | None = None,
-    **labels: Unpack[Labels],
-) -> list[Path]:
-    """One curve for each series, over a logarithmic axis.
-
-    Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
-        series: Curves by name.
-        xlabel: What is on the horizontal axis.
-        lowest: The axis of values starts no lower than this: what is worse by far leaves it.
-        intervals: Of the values of the series of the same name.
-        highlight: The series that is drawn on top.
-        labels: Title and name of the vertical axis.
-    """
-    names = sorted(series, key=lambda key: key != highlight)
-    lines = {key: (series[key][0], drawable(series[key][1])) for key in names}
-    if intervals:
-        shift = {key: _APART ** (at - (len(names) - 1) / 2) for at, key in enumerate(names)}
-        lines = {key: ([shift[key] * place for place in places], values) for key, (places, values) in lines.items()}
-    highs = [high for ends in (intervals or {}).values() for _, high in ends]
-    finite = [value for _, values in lines.values() for value in values if isfinite(value)]
-    top = max([*finite, *filter(isfinite, highs)], default=0.0)
-
-    def draw(axes: Axes) -> dict[str, Line2D]:
-        drawn = plot(axes, lines)
-        emphasise(drawn, highlight)
-        for key, ends in (intervals or {}).items():
-            _mark(axes, drawn[key], lines[key], ends)
-        if not finite:
-            say_empty(axes)
-            return drawn
-        set_scale(axes, "x", "log")
-        own = sorted({place for places, _ in series.values() for place in places})
-        if len(own) <= _TICKS:
-            axes.set_xticks(own, [f"{place:g}" for place in own])
-            axes.set_xticks([], minor=True)
-        if lowest is not None and min(finite) < lowest < top:
-            axes.set_ylim(lowest, top + 0.05 * (top - lowest))
-        return drawn
-
-    return one_panel(folder, name, draw, xlabel=xlabel, **labels)
 
 
 def _mark(axes: Axes, line: Line2D, points: tuple[Sequence[float], Sequence[float]], ends: Ends) -> None:

@@ -12,30 +12,23 @@ as suits decay rates. A complement axis is drawn as a logarithmic one of 1 − x
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import textwrap
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from math import ceil
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from symevo.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from typing_extensions import Unpack
-import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-
+    from matplotlib.figure import Figure
 
 _LARGEST = 1e150
 """Beyond it margins overflow; a number so large is as good as infinite."""
@@ -157,18 +150,6 @@ _STYLE: dict[str, Any] = {
 _NAME_LENGTH = 100
 
 
-class Labels(TypedDict):
-    """Words around a panel.
-
-    Attributes:
-        title: Of the figure.
-        ylabel: What is on the vertical axis.
-    """
-
-    title: str
-    ylabel: str
-
-
 @contextmanager
 def styled() -> Iterator[None]:
     """The style of all figures, whatever the user's own matplotlib is set to; drawing and saving happen in here."""
@@ -205,34 +186,31 @@ def sheet(
     return figure, panels
 
 
-def one_panel(
-    folder: Path,
-    name: str,
-    draw: Callable[[Axes], Mapping[str, Any]],
-    *,
-    xlabel: str,
-    **labels: Unpack[Labels],
-) -> list[Path]:
-    """A figure of one panel, as all of them are framed: title, names of the axes, and a legend.
+def panel(across: str = "") -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., list[Path]]]:
+    """Make a figure of one panel out of a function that draws into it, as all of them are framed.
+
+    The function takes the panel first, draws into it or says that it is empty, and returns what the legend names. In
+    place of the panel the figure takes ``folder`` and ``name`` of its files, and by keyword also ``title``, ``ylabel``
+    and ``xlabel``; it returns the files, PNG and SVG, and raises UserError where they cannot be written.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
-        draw: Draws into the panel, or says that it is empty; returns what the legend names.
-        xlabel: What is on the horizontal axis.
-        labels: Title and name of the vertical axis.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
+        across: What is on the horizontal axis, unless ``xlabel`` says it.
     """
-    with styled():
-        figure, (axes,) = sheet(labels["title"])
-        label(axes, x=xlabel, y=labels["ylabel"])
-        legend(figure, draw(axes))
-        return save(figure, folder, name)
+
+    def framed(draw: Callable[..., Mapping[str, Any]]) -> Callable[..., list[Path]]:
+        @wraps(draw)
+        def made(
+            folder: Path, name: str, *data: Any, title: str, ylabel: str, xlabel: str = across, **how: Any
+        ) -> list[Path]:
+            with styled():
+                figure, (axes,) = sheet(title)
+                label(axes, x=xlabel, y=ylabel)
+                legend(figure, draw(axes, *data, **how))
+                return save(figure, folder, name)
+
+        return made
+
+    return framed
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
@@ -248,11 +226,12 @@ def wrapped(text: str, width: int, lines: int = 3) -> str:
     return "\n".join(rows if len(rows) <= lines else [*rows[: lines - 2], rows[lines - 2][:-2] + " …", rows[-1]])
 
 
-def label(axes: Axes, *, x: str, y: str) -> None:
-    """Names the axes; long names are wrapped."""
+def label(axes: Axes, *, x: str, y: str | None = None) -> None:
+    """Name the axes; long names are wrapped."""
     inches = axes.get_figure().get_size_inches()  # type: ignore[union-attr]
     axes.set_xlabel(wrapped(x, int(inches[0] * 9)))
-    axes.set_ylabel(wrapped(y, int(inches[1] * 9)))
+    if y is not None:
+        axes.set_ylabel(wrapped(y, int(inches[1] * 9)))
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
@@ -273,7 +252,7 @@ def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
     longest = max(len(line) for name in names for line in name.split("\n"))
     columns = max(min(int((figure.get_figwidth() - 0.2) / (0.54 + 0.07 * longest)), len(names)), 1)
     high = max(1 + name.count("\n") for name in names)
-    figure.set_figheight(figure.get_figheight() + 0.15 + 0.19 * high * ceil(len(names) / columns))
+    figure.set_figheight(figure.get_figheight() + 0.15 + 0.19 * high * math.ceil(len(names) / columns))
     figure.legend(handles, names, loc="outside lower left", ncols=columns, columnspacing=1.5)
 
 

@@ -6,12 +6,20 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any
 
-from symevo.reporting import comparison_figures as figures
 from symevo.reporting.compared import TUNED, Compared, Comparison, Entry, Pair
-from symevo.reporting.figures import forest
-from symevo.reporting.figures.comparison import area
-from symevo.reporting.html.markup import Html, Section, Sketchbook, beside, details, digits, element, join, table
-from symevo.reporting.html.subject import Subject
+from symevo.reporting.figures import comparison as figures
+from symevo.reporting.figures.comparison import area, forest
+from symevo.reporting.html.parts import (
+    FigureWriter,
+    PageContext,
+    Part,
+    Section,
+    beside,
+    details,
+    digits,
+    table,
+    text,
+)
 
 _ARMS = (
     "Numbers: tuned are those of the best trial, constant those of the best at a constant learning rate, own those "
@@ -21,16 +29,16 @@ _ARMS = (
 _FINDING = ("finding", "difference", "95 % interval", "corrected p")
 
 
-def scores(subject: Subject, book: Sketchbook) -> Section | None:
+def scores(context: PageContext, book: FigureWriter) -> Section | None:
     """Scores with intervals, paired differences, and learning curves."""
-    found = subject.comparison
+    found = context.comparison
     if found is None:
         return None
     facts = [(task, str(one.trials), str(one.replicates), f"{one.steps:,}") for task, one in found.tasks.items()]
     groups = {task: dict(_means(one)) for task, one in found.tasks.items()}
     best = "; ".join(f"{task}: {_leader(one)}" for task, one in found.tasks.items())
     parts = [
-        element("p", f"Score: {found.score}. Intervals are 95 % bootstrap intervals over replicates."),
+        text(f"Score: {found.score}. Intervals are 95 % bootstrap intervals over replicates."),
         table("How it was compared", ["task", "trials each", "replicates", "steps"], facts),
         book.draw(
             forest, "baselines", groups, title="Every contestant, tuned", xlabel="score on the test split",
@@ -48,13 +56,13 @@ def scores(subject: Subject, book: Sketchbook) -> Section | None:
             ],
         ),
         *(_pairs(task, one) for task, one in found.tasks.items() if one.comparisons),
-        element("p", _ARMS),
+        text(_ARMS),
         beside(_by_task(
             book, found, figures.losses, "curves", title="Learning curves on {}",
             alt="Median training loss by step on {}, each with its tuned numbers.",
         )),
     ]  # fmt: skip
-    return Section("baselines", "Against tuned baselines", join(*parts))
+    return Section("baselines", "Against tuned baselines", parts)
 
 
 def _means(one: Compared) -> Iterator[tuple[str, tuple[float | None, float | None, float | None]]]:
@@ -70,7 +78,7 @@ def _leader(one: Compared) -> str:
     return "none" if name is None else f"{name} with {known[name]:.4f}"
 
 
-def _pairs(task: str, one: Compared) -> Html:
+def _pairs(task: str, one: Compared) -> Part:
     """All differences on a task, shown when asked for."""
     head = ["of", "against", "numbers", *_FINDING]
     rows = [[pair.first, pair.second, pair.arm, *_difference(pair)] for pair in one.comparisons]
@@ -83,16 +91,16 @@ def _difference(one: Pair) -> list[str]:
 
 
 def _by_task(
-    book: Sketchbook, found: Comparison, plot: Callable[..., Any], name: str, *, title: str, alt: str
-) -> Iterator[Html]:
+    book: FigureWriter, found: Comparison, plot: Callable[..., Any], name: str, *, title: str, alt: str
+) -> Iterator[Part]:
     """A figure for each task, named in its title and its words."""
     for at, task in enumerate(found.tasks):
         yield book.draw(plot, f"{name}-{at}", found, task, title=title.format(task), alt=alt.format(task))
 
 
-def speed(subject: Subject, book: Sketchbook) -> Section | None:
+def speed(context: PageContext, book: FigureWriter) -> Section | None:
     """Performance profiles over tasks."""
-    found = subject.comparison
+    found = context.comparison
     if found is None or not found.profile:
         return None
     words = (
@@ -112,11 +120,11 @@ def speed(subject: Subject, book: Sketchbook) -> Section | None:
         alt=f"Share of trainings in which each needs at most so many times the steps of the fastest. {leader}",
     )  # fmt: skip
     head = ["", "mean height", "is the fastest", "within twice its steps", "gets there at all"]
-    parts = [element("p", words), figure, table("Profiles", head, rows), _ratios(found)]
-    return Section("speed", "Speed over all tasks", join(*parts))
+    parts = [text(words), figure, table("Profiles", head, rows), _ratios(found)]
+    return Section("speed", "Speed over all tasks", parts)
 
 
-def _ratios(found: Comparison) -> Html | None:
+def _ratios(found: Comparison) -> Part | None:
     """Steps to the target of candidates for each of the reference's, task by task."""
     rows = []
     for task, one in found.tasks.items():
@@ -133,9 +141,9 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def tuning(subject: Subject, book: Sketchbook) -> Section | None:
+def tuning(context: PageContext, book: FigureWriter) -> Section | None:
     """The best score of so many trials."""
-    found = subject.comparison
+    found = context.comparison
     if found is None or not any(
         entry.budget_curve for one in found.tasks.values() for entry in one.contestants.values()
     ):
@@ -153,8 +161,8 @@ def tuning(subject: Subject, book: Sketchbook) -> Section | None:
         details(f"Numbers on {task}", table(f"Expected best validation score on {task}", *_budgets(one)))
         for task, one in found.tasks.items()
     ]
-    parts = (element("div", *pair) for pair in zip(plots, tables, strict=True))
-    return Section("tuning", "What tuning costs", join(element("p", words), beside(parts)))
+    parts = ({"kind": "pair", "parts": pair} for pair in zip(plots, tables, strict=True))
+    return Section("tuning", "What tuning costs", [text(words), beside(parts)])
 
 
 def _budgets(one: Compared) -> tuple[list[str], list[list[str]]]:
@@ -172,9 +180,9 @@ def _budget_cells(entry: Entry, known: list[int]) -> Iterator[str]:
         yield digits(entry.budget_curve.get(budget)) + interval
 
 
-def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
+def sensitivity(context: PageContext, book: FigureWriter) -> Section | None:
     """How much a score depends on the learning rate."""
-    found = subject.comparison
+    found = context.comparison
     if found is None:
         return None
     plots = _by_task(
@@ -185,7 +193,7 @@ def sensitivity(subject: Subject, book: Sketchbook) -> Section | None:
     rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
     caption = "Decades of the learning rate whose score is within 1 % of the best"
     parts = beside(plots), table(caption, ["", *found.tasks], rows)
-    return Section("learning-rate", "Learning-rate sensitivity", join(*parts))
+    return Section("learning-rate", "Learning-rate sensitivity", parts)
 
 
 def _decades(one: Compared, name: str) -> str:

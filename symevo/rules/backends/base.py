@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from symevo.errors import UserError
-from symevo.rules.backends.kernel import BACKENDS as KERNELS
-from symevo.rules.backends.kernel import kernel_for
+from symevo.rules.backends.compiled import BACKENDS as KERNELS
+from symevo.rules.backends.compiled import kernel_for
+from symevo.rules.backends.layout import Segment
 from symevo.rules.program import Program
 
 BACKENDS = (*KERNELS, "interpreter")
@@ -32,10 +33,13 @@ class Update(Protocol):
 
     Attributes:
         states: Number of state tensors that a call needs.
+        layout: Where each parameter of the model lies in a row, with name and shape; empty where there is no model.
     """
 
     @property
     def states(self) -> int: ...
+    @property
+    def layout(self) -> tuple[Segment, ...]: ...
 
     def table(self, hypers: Sequence[Mapping[str, float]], lrs: Sequence[np.ndarray], total: int) -> torch.Tensor:
         """The scalars of a whole training, float64 ``[steps, slots, rows, 1]``.
@@ -55,12 +59,18 @@ class Update(Protocol):
         slots: torch.Tensor,
         alive: torch.Tensor,
     ) -> None:
-        """One step, in place; see :meth:`symevo.rules.backends.kernel.Kernel.__call__`."""
+        """One step, in place; see :meth:`symevo.rules.backends.compiled.Kernel.__call__`."""
         ...
 
 
 def update_for(
-    programs: Sequence[Program], weights: int, *, dtype: torch.dtype, device: torch.device, backend: str
+    programs: Sequence[Program],
+    weights: int,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    backend: str,
+    layout: tuple[Segment, ...] = (),
 ) -> Update:
     """The update of a stack.
 
@@ -70,6 +80,7 @@ def update_for(
         dtype: Of weights, states and slots.
         device: Where it runs.
         backend: One of :data:`BACKENDS`.
+        layout: Where the parameters lie in a row.
 
     Raises:
         UserError: The interpreter is asked for on another device than a CPU.
@@ -80,7 +91,8 @@ def update_for(
             raise UserError(f"the interpreter runs on a CPU, not on {device.type}: use another backend")
         from symevo.rules.backends.interpreter import Interpreter
 
-        return Interpreter(programs, weights, dtype)
+        return Interpreter(programs, weights, dtype, layout=layout)
     if any(program.lines != programs[0].lines for program in programs):
         raise ValueError(f"rows of backend {backend!r} must have the same program")
-    return kernel_for(programs[0], (len(programs), weights), dtype=dtype, device=device, backend=backend)
+    shape = len(programs), weights
+    return kernel_for(programs[0], shape, dtype=dtype, device=device, backend=backend, layout=layout)

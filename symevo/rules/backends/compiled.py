@@ -1,70 +1,187 @@
-"""A program over many tensors, each with scalars of its own.
+"""A program's graph, compiled by torch's inductor.
 
 Scalars enter as tensors, so compiled code belongs to a program and to no number: a new learning rate, weight decay or
-step count compiles nothing. On a CPU it does not belong to shapes either, see :mod:`symevo.rules.backends.compiled`:
-one function serves every tensor, now and later, of a type. Elsewhere one function updates all tensors of a set of
-shapes.
+step count compiles nothing. How the tensors lie is a layout of its own:
 
-Machine code for an update of n weights in a row, n being free: compiled once, for tensors of every shape.
-
-An update is element-wise. So one function serves all tensors whose weights, gradients and states lie in memory in the
-same order and without gaps: it sees where they begin and how many they are, never their shapes. torch's inductor
-writes it (one loop, every buffer read once and written once), and it is called directly, which takes less than a
-microsecond: there are no guards of dynamo and no wrappers of AOTAutograd between. So who calls must have asked
-:func:`is_flat` first, and must count the change in place (``torch.autograd.graph.increment_version``).
-
-What inductor makes is kept on disk, in ``$TORCHINDUCTOR_CACHE_DIR`` or ``torchinductor_USER`` in the folder of
-temporary files, and read from there by later processes; see :mod:`symevo.rules.backends.inductor`.
-
-float32 forms of tanh and logarithms that compilers write into a loop: multiplications, additions, one division.
-
-torch's inductor calls a function of the Sleef library for each vector of weights there, which can take longer than all
-else that a step does. Here powers of two go through the bits of a number, and what is left is a polynomial, by fused
-multiply-adds.
-
-What comes out is right to 2.5 units of the last place (tanh) and to 1 (logarithms) for all float32 numbers, where Sleef
-promises 1. Zeros, subnormals, infinities and NaN give what torch gives.
+- :class:`Kernel`, for searches: rows of weights, ``[rows, weights]``, compiled for that shape.
+- :class:`TensorUpdate`, for optimizers: any list of tensors. On a CPU compiled code belongs to no shape either: one
+  loop serves every tensor, now and later, of a type (:mod:`symevo.native.inductor`). Elsewhere one function updates
+  all tensors of a set of shapes.
 """
 
 from __future__ import annotations
 
-import math
+import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
+import numpy as np
 import torch
-from torch._dynamo.exc import TorchDynamoException
 
-from symevo.rules.backends.inductor import compile_graph
-from symevo.rules.backends.kernel import step_graph, torch_form
-from symevo.rules.backends.lowering import Lowered, lower
-from symevo.rules.backends.scalars import with_reciprocals
+from symevo.errors import UserError
+from symevo.native.fast_math import FAST
+from symevo.native.inductor import (
+    CompileError,
+    ShapeGuard,
+    compile_graph,
+    flat_kernel,
+    fused_multiply_add,
+    is_flat,
+)
+from symevo.rules.backends.graph import step_graph, torch_form
+from symevo.rules.backends.layout import Segment
+from symevo.rules.backends.lowering import Lowered, lower, with_reciprocals
 from symevo.rules.program import Program
 
-_EXP = (
-    5.0000001201e-1, 1.6666665459e-1, 4.1665795894e-2, 8.3334519073e-3, 1.3981999507e-3, 1.9875691500e-4,
-)  # fmt: skip
-_LOG = (
-    3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1, -1.2420140846e-1,
-    1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2,
-)  # fmt: skip
-_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
-"""ln 2 as a sum, the first part so short that its products with an exponent are exact."""
-_HALF_ROOT_BITS = 0x3F3504F3
-"""√½ as float32, read as int32."""
-_EXPONENT_BITS, _SIGN_BIT = -0x800000, -0x80000000
-_SMALLEST_NORMAL = 2.0**-126
-_INFINITY = float("inf")
+# torch warns on standard error where it finds a CUDA toolkit but no CUDA device, at every first compilation.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+BACKENDS = ("compiled", "eager")
+MAX_LAYOUTS = 64
+"""Sets of shapes that one program is compiled for; where parameters take turns, further sets run eagerly."""
+
+_NO_COMPILER = "torch.compile does not work here; the optimizer runs without it"
+_SHARED_FROM = 1 << 15
+"""Minimum number of weights for several threads."""
+_HALF = frozenset({torch.float16, torch.bfloat16})
+
+Item = tuple[list[torch.Tensor], torch.Tensor]
+"""Weights, gradient and states, of one shape; and the program's slots, ``[slots]``, of the type of its arithmetic."""
+
+Loop = tuple[int, Callable[[list[Any]], Any] | None]
+"""A number of weights, and the function that updates as many; None where they do not lie as it expects."""
+
+_kernels: dict[Any, Kernel] = {}
+_updates: dict[tuple[str, ...], TensorUpdate] = {}
+_warned: set[str] = set()
+
+
+class Compiled:
+    """A program that torch compiles.
+
+    Attributes:
+        lowered: The program's scalars and per-weight statements.
+        compilations: How often this process compiled it.
+        seconds: How long that took; little where the disk holds what was compiled before.
+    """
+
+    def __init__(self, lowered: Lowered) -> None:
+        self.lowered = lowered
+        self.compilations = 0
+        self.seconds = 0.0
+
+    def compiled(self, function: Callable[..., Any], *, optional: bool) -> Callable[..., Any]:
+        """Compile a function when it is first called.
+
+        Args:
+            function: What to compile.
+            optional: Whether it runs as it is, with a warning, where there is no compiler.
+        """
+
+        def backend(graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., Any]:
+            begin = time.perf_counter()
+            try:
+                found = compile_graph(graph, example)
+            except Exception as error:  # no compiler, no Triton, an unknown device: no common class
+                if not optional:
+                    raise
+                _warn_once(_NO_COMPILER, error)
+                return graph.forward
+            self.compilations += 1
+            self.seconds += time.perf_counter() - begin
+            return found
+
+        return torch.compile(function, backend=backend, dynamic=False, fullgraph=True)
+
+
+class Kernel(Compiled):
+    """A program on rows of weights, ``[rows, weights]``, each with numbers of its own.
+
+    Args:
+        program: What to run.
+        backend: One of :data:`BACKENDS`. The eager one never compiles, the other once for a shape.
+        layout: Where each parameter lies in a row, see :class:`symevo.rules.backends.base.Update`.
+    """
+
+    def __init__(self, program: Program, backend: str, layout: tuple[Segment, ...] = ()) -> None:
+        super().__init__(lower(program))
+        self.layout = layout
+        graph = step_graph(self.lowered)
+        run = graph.forward if backend == "eager" else self.compiled(graph, optional=False)
+        self._function = torch.no_grad()(run)
+
+    @property
+    def states(self) -> int:
+        """Number of state tensors that a call needs."""
+        return len(self.lowered.states)
+
+    def table(self, hypers: Sequence[Mapping[str, float]], lrs: Sequence[np.ndarray], total: int) -> torch.Tensor:
+        """The scalars of every step, ``[steps, slots, rows, 1]``; see :class:`symevo.rules.backends.base.Update`."""
+        values = {name: np.array([hyper[name] for hyper in hypers]) for name in hypers[0] if name != "lr"}
+        return torch.from_numpy(self.lowered.table(values, np.stack(lrs, axis=1), total)).unsqueeze(-1)
+
+    def __call__(
+        self,
+        theta: torch.Tensor,
+        grad: torch.Tensor,
+        states: Sequence[torch.Tensor],
+        slots: torch.Tensor,
+        alive: torch.Tensor,
+    ) -> None:
+        """One step, in place.
+
+        Args:
+            theta: Weights, ``[rows, weights]``.
+            grad: Gradients, the same shape; not changed.
+            states: One tensor of that shape for each of ``lowered.states``; zeros before the first step.
+            slots: ``[slots, rows, 1]``, this step's scalars.
+            alive: bool ``[rows, 1]``; rows that are not alive keep their weights.
+        """
+        self._function(theta, grad, *states, slots, alive)
+
+
+def kernel_for(
+    program: Program,
+    shape: tuple[int, int],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    backend: str = "compiled",
+    layout: tuple[Segment, ...] = (),
+) -> Kernel:
+    """The kernel of a program for one shape class, made once per process.
+
+    Args:
+        program: What to run.
+        shape: (rows, weights).
+        dtype: Of weights, states and slots.
+        device: Where it runs.
+        backend: One of :data:`BACKENDS`; compiled and eager agree up to rounding, so a run keeps to one.
+        layout: Where the parameters lie in a row.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f"unknown kernel backend {backend!r}: known: {', '.join(BACKENDS)}")
+    key = (program.lines, shape, dtype, str(device), backend, layout)
+    if key not in _kernels:
+        _kernels[key] = Kernel(program, backend, layout)
+    return _kernels[key]
+
+
+def compilations() -> dict[tuple[int, int], int]:
+    """How often this process compiled a kernel, by shape class (rows, weights)."""
+    counts: dict[tuple[int, int], int] = {}
+    for (_, shape, *_), kernel in _kernels.items():
+        counts[shape] = counts.get(shape, 0) + kernel.compilations
+    return {shape: count for shape, count in counts.items() if count}
 
 
 def fast_form(name: str) -> Callable[..., Any]:
-    """The torch form of a primitive; in float32 the one of this module, if there is one."""
-    plain, fast = torch_form(name), _FAST.get(name)
-    if fast is None or _prims_fma() is None:
+    """The torch form of a primitive; in float32 a fast one, if there is one."""
+    plain, fast = torch_form(name), FAST[name].torch if name in FAST else None
+    if fast is None or fused_multiply_add() is None:
         return plain
 
     @wraps(fast)
@@ -74,211 +191,21 @@ def fast_form(name: str) -> Callable[..., Any]:
     return form
 
 
-def _tanh(x: torch.Tensor) -> torch.Tensor:
-    """sign(x)·s/(s + 2) with s = exp(2|x|) - 1, which no rounding lifts above 1; from |x| = 10 on it is 1.
-
-    exp(2|x|) = 2ᵏ(1 + q) with q = exp(r) - 1, |r| ≤ ½ ln 2, so s = 2ᵏq + (2ᵏ - 1), right where it is small too.
-    q = r + r²P(r), with P from expf of the Cephes library.
-    """
-    double = 2.0 * x.abs().clamp(max=10.0)
-    k = (double * (1 / math.log(2))).round()
-    r = _fma(k, -_LN2_LOW, _fma(k, -_LN2_HIGH, double))
-    power = ((k + 127.0) * 2.0**23).int().view(torch.float32)
-    s = _fma(power, _fma(r * r, _polynomial(_EXP, r), r), power - 1.0)
-    sign = x.view(torch.int32) & _SIGN_BIT
-    return ((s / (s + 2.0)).view(torch.int32) | sign).view(torch.float32)
-
-
-def _log(x: torch.Tensor) -> torch.Tensor:
-    """The logarithm: subnormal numbers times 2²³, and what has none apart."""
-    tiny = x < _SMALLEST_NORMAL
-    found = _log_of_normal(torch.where(tiny, x * 2.0**23, x)) - torch.where(tiny, 23 * (_LN2_HIGH + _LN2_LOW), 0.0)
-    edge = torch.where(x == 0, -_INFINITY, float("nan"))
-    return torch.where(x < _INFINITY, torch.where(x > 0, found, edge), x)
-
-
-def _signed_log(x: torch.Tensor) -> torch.Tensor:
-    """sign(x)·ln(1 + |x|), whose logarithm is of nothing below 1."""
-    y = 1.0 + x.abs()
-    return torch.where(x < 0, -1.0, 1.0) * torch.where(y < _INFINITY, _log_of_normal(y), y)
-
-
-def _log_of_normal(x: torch.Tensor) -> torch.Tensor:
-    """Positive, finite and normal: ln x = k·ln 2 + ln(1 + f) with x = 2ᵏ(1 + f) and √½ ≤ 1 + f < √2.
-
-    ln(1 + f) = f - f²/2 + f³P(f), with P from logf of the Cephes library (S. L. Moshier, 1992). The bits of a float32
-    are k·2²³ and those of 1 + f, so a subtraction of whole numbers brings k to the front, as k·2²³, and another one
-    takes it away.
-    """
-    bits = x.view(torch.int32)
-    shifted = (bits - _HALF_ROOT_BITS) & _EXPONENT_BITS
-    k = shifted.float()
-    f = (bits - shifted).view(torch.float32) - 1.0
-    square = f * f
-    rest = _fma(k, _LN2_LOW * 2.0**-23, f * square * _polynomial(_LOG, f))
-    return _fma(k, _LN2_HIGH * 2.0**-23, f + _fma(square, -0.5, rest))
-
-
-def _polynomial(coefficients: Sequence[float], x: torch.Tensor) -> torch.Tensor:
-    """c₀ + c₁x + c₂x² + … by Horner's scheme."""
-    *rest, highest = coefficients
-    value = torch.full_like(x, highest)
-    for coefficient in reversed(rest):
-        value = _fma(x, value, coefficient)
-    return value
-
-
-def _fma(a: torch.Tensor, b: torch.Tensor | float, c: torch.Tensor | float) -> torch.Tensor:
-    """a·b + c, rounded once."""
-    fma: Any = _prims_fma()
-    return fma(a, *(part if isinstance(part, torch.Tensor) else torch.full_like(a, part) for part in (b, c)))
-
-
-def _prims_fma() -> Callable[..., Any] | None:
-    """Inductor's fused multiply-add, which it does not promise to anybody; None in a torch that has none."""
-    from torch._inductor import inductor_prims
-
-    return getattr(inductor_prims, "fma", None)
-
-
-_FAST = {"tanh": _tanh, "log": _log, "signed_log": _signed_log}
-
-
-_EXAMPLE = 1 << 16
-"""The n that inductor sees: large enough that it makes use of several threads, where it may."""
-
-_PLAIN = (torch.nn.Parameter, torch.Tensor)
-
-
-def flat_kernel(
-    update: Callable[..., Any], dtypes: Sequence[torch.dtype], slots: torch.Tensor, *, threads: int
-) -> Callable[[list[Any]], Any]:
-    """Compiles an update.
-
-    Args:
-        update: Function of tensors of types ``dtypes`` and equal shape, and of the scalars, that changes tensors in
-            place by torch's operations.
-        dtypes: Types of weights, gradients, and states.
-        slots: Scalars as they will be: one-dimensional, their number and type count.
-        threads: How many threads share the work of a call.
-
-    Returns:
-        Function of one list ``[n, *tensors, slots]``, which it empties. It checks nothing.
-    """
-    from torch._functorch import config as functorch
-    from torch._inductor.compile_fx import compile_fx_inner
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    tensors = [torch.zeros(_EXAMPLE, dtype=dtype) for dtype in dtypes]
-    found: list[Any] = []
-
-    def keep(*args: Any, **options: Any) -> Any:
-        found.append(compile_fx_inner(*args, **options))
-        return found[-1]
-
-    with torch.no_grad(), functorch.patch(enable_autograd_cache=False):  # whose hits would pass by `keep`
-        graph = make_fx(lambda n, *inputs: update(*inputs), tracing_mode="symbolic")(_EXAMPLE, *tensors, slots)
-        inputs = [node.meta["val"] for node in graph.graph.nodes if node.op == "placeholder"]
-        compile_graph(graph, inputs, keep, {"size_asserts": False, "cpp.threads": threads})
-    return found[0].current_callable
-
-
-def is_flat(tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether tensors of one shape are plain, in a CPU's memory, in one order and without gaps."""
-    first = tensors[0]
-    count, strides = first.numel(), first.stride()
-    for x in tensors:
-        if type(x) not in _PLAIN or not x.is_cpu or x.is_neg() or x._is_zerotensor():
-            return False  # not in memory as the numbers that they are
-        if x.numel() != count or x.stride() != strides:
-            return False
-    return first.is_contiguous() or _has_no_gaps(first.shape, strides)
-
-
-class Checked:
-    """Tensors that have been looked at, and what was found.
-
-    As long as every tensor has the class, device, type, shape and strides that it had, which torch's own guards tell in
-    0.1 µs a tensor, what was found holds. It does not matter which tensors they are, or where they lie: gradients are
-    new at every step, and weights may have been moved. A parameter more or less, such as one without gradient, or one
-    that got another type or layout, does matter.
-
-    Attributes:
-        found: Whatever :meth:`keep` was given.
-    """
-
-    def __init__(self) -> None:
-        self.found: Any = None
-        self._threads = 0
-        self._count = 0
-        self._same: Callable[..., bool] | None = None
-
-    def holds(self, tensors: Sequence[torch.Tensor], threads: int) -> bool:
-        """Whether ``tensors`` and ``threads`` are as they were."""
-        alike = self._same is not None and self._count == len(tensors) and self._threads == threads
-        return alike and self._same(*tensors)  # type: ignore[misc]
-
-    def keep(self, tensors: Sequence[torch.Tensor], threads: int, found: Any) -> None:
-        """Remembers what was found; for one step only, where this torch has no such guards."""
-        self.found, self._threads, self._count = found, threads, len(tensors)
-        sizes, strides = [list(x.shape) for x in tensors], [list(x.stride()) for x in tensors]
-        try:
-            guards = import_module("torch._C._dynamo.guards").TensorGuards
-            self._same = guards(*tensors, dynamic_dims_sizes=sizes, dynamic_dims_strides=strides).check
-        except (ImportError, AttributeError, TypeError, ValueError, RuntimeError):
-            self._same = None
-
-
-@lru_cache(maxsize=4096)
-def _has_no_gaps(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
-
-
-MAX_LAYOUTS = 64
-"""Sets of shapes that one program is compiled for; where parameters take turns, further sets run eagerly."""
-
-_NO_COMPILER = "torch.compile does not work here; the optimizer runs without it"
-_SHARED_FROM = 1 << 15
-"""So many weights are worth the start of several threads."""
-_HALF = frozenset({torch.float16, torch.bfloat16})
-
-Item = tuple[list[torch.Tensor], torch.Tensor]
-"""Weights, gradient and states, of one shape; and the program's slots, ``[slots]``, of the type of its arithmetic."""
-
-Lane = tuple[int, Callable[[list[Any]], Any] | None]
-
-_cache: dict[tuple[str, ...], FusedUpdate] = {}
-_warned: set[str] = set()
-
-
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The type of a parameter's states and arithmetic: float32 for half precision, else its own."""
     return torch.float32 if dtype in _HALF else dtype
 
 
-class FusedUpdate:
-    """A program over lists of tensors.
-
-    Attributes:
-        lowered: The program's scalars and per-weight statements.
-        compilations: How often this process compiled it.
-        seconds: How long that took; little where the disk holds what was compiled before.
-    """
+class TensorUpdate(Compiled):
+    """A program over lists of tensors."""
 
     def __init__(self, program: Program) -> None:
-        self.lowered: Lowered = with_reciprocals(lower(program))
-        self.compilations = 0
-        self.seconds = 0.0
+        super().__init__(with_reciprocals(lower(program)))
         self._one = _widened(step_graph(self.lowered, masked=False))
         self._flat: dict[Any, Callable[[list[Any]], Any] | None] = {}
         self._compiled: dict[Any, Callable[..., None]] = {}
 
-    def __call__(self, work: Sequence[Item], *, compile: bool = True, checked: Checked | None = None) -> None:
+    def __call__(self, work: Sequence[Item], *, compile: bool = True, checked: ShapeGuard | None = None) -> None:
         """One step, in place.
 
         Args:
@@ -291,17 +218,17 @@ class FusedUpdate:
                 for tensors, slots in work:
                     self._one(*tensors, slots)
         elif all(slots.is_cpu for _, slots in work):
-            self._flatly(work, checked or Checked())
+            self._run_loops(work, checked or ShapeGuard())
         else:
             with torch.no_grad():
                 for bucket in _buckets([item for item in work if item[0][0].numel()]):
                     self._update_layout(bucket)
 
-    def _flatly(self, work: Sequence[Item], checked: Checked) -> None:
+    def _run_loops(self, work: Sequence[Item], checked: ShapeGuard) -> None:
         threads = torch.get_num_threads()
         everything = [x for tensors, _ in work for x in tensors]
         if not checked.holds(everything, threads):
-            checked.keep(everything, threads, [self._lane(*item, threads) for item in work])
+            checked.keep(everything, threads, [self._loop(*item, threads) for item in work])
         for (tensors, slots), (count, kernel) in zip(work, checked.found, strict=True):
             if kernel:
                 kernel([count, *tensors, slots])
@@ -309,8 +236,7 @@ class FusedUpdate:
                 self._apart(tensors, slots, threads)
         torch.autograd.graph.increment_version([tensors[0] for tensors, _ in work])
 
-    def _lane(self, tensors: list[Any], slots: torch.Tensor, threads: int) -> Lane:
-        """How many weights, and the function that updates them; None if they do not lie as it expects."""
+    def _loop(self, tensors: list[Any], slots: torch.Tensor, threads: int) -> Loop:
         count = tensors[0].numel()
         if not is_flat(tensors):
             return count, None
@@ -321,7 +247,7 @@ class FusedUpdate:
     def _apart(self, tensors: list[Any], slots: torch.Tensor, threads: int) -> None:
         """Updates copies without gaps, where that is the reason, and copies back."""
         copies = [x.contiguous() for x in tensors]
-        count, kernel = self._lane(copies, slots, threads)
+        count, kernel = self._loop(copies, slots, threads)
         if kernel is None:
             self._one(*tensors, slots)
             return
@@ -355,7 +281,7 @@ class FusedUpdate:
         run = self._compiled.get(key) or self._new_layout(key)
         try:
             run(work, table)
-        except TorchDynamoException as error:  # raised while tracing, before anything has run
+        except CompileError as error:  # raised while tracing, before anything has run
             _warn_once(_NO_COMPILER, error)
             self._compiled[key] = self._update
             self._update(work, table)
@@ -368,35 +294,23 @@ class FusedUpdate:
         return self._compiled[key]
 
     def _compile(self) -> Callable[..., None]:
-        def backend(graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., Any]:
-            try:
-                self.compilations += 1
-                begin = time.perf_counter()
-                compiled = compile_graph(graph, example)
-                self.seconds += time.perf_counter() - begin
-                return compiled
-            except Exception as error:  # noqa: BLE001 - no compiler, no Triton, an unknown device: no common class
-                self.compilations -= 1
-                _warn_once(_NO_COMPILER, error)
-                return graph.forward
-
         def update(work: Any, table: torch.Tensor) -> None:
             self._update(work, table)
 
         # a code object of its own for each layout, so that layouts share no recompile limit
         update.__code__ = update.__code__.replace(co_name=f"update_{len(self._compiled)}")
         try:
-            return torch.compile(update, backend=backend, dynamic=False, fullgraph=True)
+            return self.compiled(update, optional=True)
         except RuntimeError as error:  # this Python version is not supported
             _warn_once(_NO_COMPILER, error)
             return self._update
 
 
-def fused_update(program: Program) -> FusedUpdate:
+def tensor_update(program: Program) -> TensorUpdate:
     """The update function of a program, made once per process."""
-    if program.lines not in _cache:
-        _cache[program.lines] = FusedUpdate(program)
-    return _cache[program.lines]
+    if program.lines not in _updates:
+        _updates[program.lines] = TensorUpdate(program)
+    return _updates[program.lines]
 
 
 def _widened(step: Callable[..., Any]) -> Callable[..., None]:

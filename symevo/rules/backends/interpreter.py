@@ -32,7 +32,8 @@ import torch
 from numba import types
 
 from symevo.native.cache import CACHE_LINE, array, compiled, pointer
-from symevo.rules.backends import interpreter_loops as lanes
+from symevo.rules.backends import interpreter_loops as loops
+from symevo.rules.backends.layout import Segment
 from symevo.rules.backends.lowering import Lowered, Slot, lower
 from symevo.rules.expression import Name, Num
 from symevo.rules.program import Program
@@ -166,14 +167,22 @@ class Interpreter:
         programs: One a row.
         weights: W, weights of a row.
         dtype: float32 or float64.
+        layout: Where the parameters lie in a row, see :class:`symevo.rules.backends.base.Update`.
 
     Attributes:
         states: Number of state tensors ``[rows, W]`` that a call needs: the most that a program has.
         slots: Slots of a call.
     """
 
-    def __init__(self, programs: Sequence[Program], weights: int, dtype: torch.dtype = torch.float32) -> None:
-        self.weights, self.dtype = weights, dtype
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        weights: int,
+        dtype: torch.dtype = torch.float32,
+        *,
+        layout: tuple[Segment, ...] = (),
+    ) -> None:
+        self.weights, self.dtype, self.layout = weights, dtype, layout
         self._numpy_type = np.dtype(str(dtype).removeprefix("torch."))
         self._parts = [assembled(program) for program in programs]
         self.states = max(len(lowered.states) for lowered, _ in self._parts)
@@ -211,7 +220,7 @@ class Interpreter:
         slots: torch.Tensor,
         alive: torch.Tensor,
     ) -> None:
-        """One step, in place; see :meth:`symevo.rules.backends.kernel.Kernel.__call__`.
+        """One step, in place; see :meth:`symevo.rules.backends.compiled.Kernel.__call__`.
 
         Rows not alive keep their states too.
         """
@@ -254,9 +263,9 @@ class Interpreter:
         rows = []
         for one in code.instructions:
             places = [self._layout.index(operand) for operand in (one.out, *one.args)]
-            machine_code = lanes.address(one.name, one.mask, self._numpy_type)
-            rows.append([machine_code, *places, *[0] * (lanes.MAX_ARITY + 1 - len(places))])
-        return np.array(rows, np.intp).reshape(-1, lanes.MAX_ARITY + 2)
+            machine_code = loops.address(one.name, one.mask, self._numpy_type)
+            rows.append([machine_code, *places, *[0] * (loops.MAX_ARITY + 1 - len(places))])
+        return np.array(rows, np.intp).reshape(-1, loops.MAX_ARITY + 2)
 
 
 @dataclass(frozen=True)
@@ -287,7 +296,7 @@ def _aligned(shape: tuple[int, int], dtype: np.dtype[Any]) -> np.ndarray:
 
 @cache
 def _kernel() -> Callable[..., None]:
-    address = compiled(_run, _SIGNATURE, "interpreter", lanes.SOURCES)
+    address = compiled(_run, _SIGNATURE, "interpreter", loops.SOURCES)
     return ctypes.CFUNCTYPE(None, *[ctypes.c_ssize_t] * _ARGUMENTS)(address)
 
 
@@ -311,7 +320,7 @@ def _run(
                 count = min(BLOCK, weights - start)
                 for line in range(5 * starts[row], 5 * starts[row + 1], 5):
                     o, a, b, c = code[line + 1], code[line + 2], code[line + 3], code[line + 4]
-                    lanes.call(  # type: ignore[call-arg]  # the first parameter is numba's own
+                    loops.call(  # type: ignore[call-arg]  # the first parameter is numba's own
                         code[line],
                         bases[o] + step * strides[3 * o] + row * strides[3 * o + 1] + start * strides[3 * o + 2],
                         bases[a] + step * strides[3 * a] + row * strides[3 * a + 1] + start * strides[3 * a + 2],

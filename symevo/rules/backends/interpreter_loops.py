@@ -4,14 +4,10 @@ Each primitive of the table becomes a loop ``out[i] = form(x[i], y[i], …)`` ov
 time that a program needs it (about 60 ms), kept on disk (:mod:`symevo.native.cache`) and called by its address, so
 a new primitive is a loop like the others.
 An operand is a block, or one number for the whole block; ``mask`` says which.
-
-numba calls the C library for exp, log and tanh, one number at a time. Their float32 forms here are polynomials without
-branches that a processor runs on 8 or 16 numbers at once: 2 to 3 units in the last place.
 """
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -23,6 +19,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from symevo.native import fast_math
 from symevo.native.cache import array, compiled, pointer
 from symevo.rules import primitives
 from symevo.rules.primitives import PRIMITIVES
@@ -31,7 +28,8 @@ MAX_ARITY = 3
 COPY = "copy"
 """A loop beside those of the table: ``out[i] = x[i]``."""
 
-SOURCES = (Path(__file__), Path(__file__).with_name("interpreter.py"), Path(primitives.__file__))
+_HERE = Path(__file__)
+SOURCES = (_HERE, _HERE.with_name("interpreter.py"), Path(primitives.__file__), Path(fast_math.__file__))
 """What the machine code of these loops, and of the interpreter's, depends on."""
 
 _REALS = {np.dtype(np.float32): types.float32, np.dtype(np.float64): types.float64}
@@ -62,13 +60,13 @@ def _address(name: str, form: Any, mask: tuple[bool, ...], dtype: np.dtype[Any])
     return compiled(loop, _SIGNATURE, kept_as, SOURCES)
 
 
-_UNCHANGING = frozenset({__name__, "symevo.rules.primitives", "numpy", "_operator"})
+_UNCHANGING = frozenset({__name__, fast_math.__name__, primitives.__name__, "numpy", "_operator"})
 
 
 def _form(name: str, dtype: np.dtype[Any]) -> Any:
     row = PRIMITIVES.get(name)
-    if dtype == np.float32 and name in _FAST:
-        return _FAST[name]
+    if dtype == np.float32 and name in fast_math.FAST:
+        return fast_math.FAST[name].numba
     return row.scalar or row.numpy
 
 
@@ -125,90 +123,3 @@ def call(context: Any, function: Any, o: Any, a: Any, b: Any, c: Any, n: Any) ->
         return context.get_dummy_value()
 
     return signature, generate
-
-
-# --- float32 without branches -------------------------------------------------------------------------------
-
-
-@intrinsic
-def _bits(context: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], context.get_value_type(types.int32))
-
-    return types.int32(types.float32), generate
-
-
-@intrinsic
-def _real(context: Any, x: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], context.get_value_type(types.float32))
-
-    return types.float32(types.int32), generate
-
-
-_f = np.float32
-_LOG2E, _LN2_HIGH, _LN2_LOW = _f(1 / math.log(2)), _f(0.693359375), _f(-2.12194440e-4)
-_EXP = tuple(map(_f, (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)))
-_LOG = tuple(map(_f, (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-                      -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)))  # fmt: skip
-_TANH = tuple(map(_f, (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)))
-_LOWEST, _HIGHEST, _INFINITE = _f(-104.0), _f(89.0), _f(np.inf)
-_TINY, _SCALE, _HALF_ROOT = _f(1.17549435e-38), _f(8388608.0), _f(0.70710678)
-_ZERO, _HALF, _ONE, _TWO, _BEND = _f(0), _f(0.5), _f(1), _f(2), _f(0.625)
-_TWENTY = _f(20)
-
-
-@numba.njit(error_model="numpy")
-def _exp(x: Any) -> Any:
-    """exp(x) = 2ⁿ·exp(r), |r| ≤ ln 2 / 2; the polynomial is Cephes' (S. Moshier, expf)."""
-    bounded = min(max(x, _LOWEST), _HIGHEST)
-    n = np.floor(bounded * _LOG2E + _HALF)
-    r = bounded - n * _LN2_HIGH - n * _LN2_LOW
-    p = ((((_EXP[0] * r + _EXP[1]) * r + _EXP[2]) * r + _EXP[3]) * r + _EXP[4]) * r + _EXP[5]
-    value = p * r * r + r + _ONE
-    whole = np.int32(n)
-    half = whole >> np.int32(1)  # 2ⁿ in two factors: the range of one exponent does not reach denormals
-    value = value * _real((half + np.int32(127)) << np.int32(23))  # type: ignore[call-arg]
-    value = value * _real((whole - half + np.int32(127)) << np.int32(23))  # type: ignore[call-arg]
-    return value if x == x else x
-
-
-@numba.njit(error_model="numpy")
-def _log(x: Any) -> Any:
-    """log(m·2ᵉ) = e·ln 2 + log m, √½ ≤ m < √2; the polynomial is Cephes' (S. Moshier, logf)."""
-    small = x < _TINY
-    bits = _bits(x * _SCALE if small else x)  # type: ignore[call-arg]  # the context is numba's
-    e = _f((bits >> np.int32(23)) - np.int32(126)) - (_f(23) if small else _ZERO)
-    m = _real((bits & np.int32(0x007FFFFF)) | np.int32(0x3F000000))  # type: ignore[call-arg]
-    low = m < _HALF_ROOT
-    e = e - _ONE if low else e
-    m = m + m - _ONE if low else m - _ONE
-    z = m * m
-    p = (((_LOG[0] * m + _LOG[1]) * m + _LOG[2]) * m + _LOG[3]) * m + _LOG[4]
-    p = (((p * m + _LOG[5]) * m + _LOG[6]) * m + _LOG[7]) * m + _LOG[8]
-    value = m + (p * z * m + (e * _LN2_LOW - _HALF * z)) + e * _LN2_HIGH
-    value = x if x == _INFINITE else value
-    value = -_INFINITE if x == _ZERO else value
-    return value if x >= _ZERO else _f(np.nan)
-
-
-@numba.njit(error_model="numpy")
-def _tanh(x: Any) -> Any:
-    """Below 0.625 an odd polynomial (Cephes, tanhf); above, 1 − 2/(exp 2|x| + 1)."""
-    size, z = abs(x), x * x
-    p = (((_TANH[0] * z + _TANH[1]) * z + _TANH[2]) * z + _TANH[3]) * z + _TANH[4]
-    large = _ONE - _TWO / (_exp(size + size) + _ONE)
-    large = -large if x < _ZERO else large
-    return p * z * x + x if size < _BEND else large
-
-
-def _bounded_exp(x: Any) -> Any:
-    return _exp(min(x, _TWENTY) if x == x else x)
-
-
-def _signed_log(x: Any) -> Any:
-    value = _log(_ONE + abs(x))
-    return -value if x < _ZERO else value
-
-
-_FAST = {"exp": _exp, "log": _log, "tanh": _tanh, "bounded_exp": _bounded_exp, "signed_log": _signed_log}

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from symevo.errors import UserError
-from symevo.rules.backends.compiled import Checked, Item, compute_dtype, fused_update
-from symevo.rules.backends.scalars import Scalars
+from symevo.native.inductor import ShapeGuard
+from symevo.rules.backends.compiled import Item, compute_dtype, tensor_update
+from symevo.rules.backends.lowering import Scalars
 from symevo.rules.hyper import GROUP_KEYS, mistaken, number, plain
-from symevo.rules.rule import Rule, Ruled, RuleWarning
+from symevo.rules.program import Rule, Ruled, RuleWarning
 from symevo.rules.rule import rule as as_rule
 
 COUNT = "t"
@@ -89,9 +90,9 @@ class Optimizer(torch.optim.Optimizer):
             warnings.warn(message, RuleWarning, stacklevel=2)
 
     def _prepare(self) -> None:
-        self._fused = fused_update(self.rule.program)
+        self._fused = tensor_update(self.rule.program)
         self._scalars = Scalars(self._fused.lowered)
-        self._seen: dict[int, Checked] = {}
+        self._seen: dict[int, ShapeGuard] = {}
         self._keys, self._told = 0, getattr(self, "_told", set())
         self._names, self._scalar_names = self.rule.states, self.rule.program.scalar_states
 
@@ -165,7 +166,7 @@ class Optimizer(torch.optim.Optimizer):
         ready = [[(p, _checked(p.grad)) for p in group["params"] if p.grad is not None] for group in self.param_groups]
         for index, pairs in enumerate(ready):  # nothing changes where one of the checks above fails
             work = self._work(numbers[index], pairs)
-            self._fused(work, compile=self.compile, checked=self._seen.setdefault(index, Checked()))
+            self._fused(work, compile=self.compile, checked=self._seen.setdefault(index, ShapeGuard()))
         return loss
 
     def _numbers(self, group: dict[str, Any]) -> dict[str, float]:

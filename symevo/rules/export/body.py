@@ -15,7 +15,7 @@ from symevo.rules.export.parts import Parts, Statement
 from symevo.rules.export.text import Code, ListCode, ScalarCode, TensorCode, is_literal, scalar_text
 from symevo.rules.expression import Expr, Name, Op, names_in, walk
 from symevo.rules.primitives import PRIMITIVES
-from symevo.rules.rule import Rule
+from symevo.rules.program import Rule
 from symevo.rules.schedule import Schedule
 
 WIDTH = 116

@@ -10,9 +10,9 @@ from typing import Any
 
 from symevo.errors import UserError
 from symevo.rules.export.names import RESERVED
-from symevo.rules.expression import Expr, Op, replace_names
+from symevo.rules.expression import Expr, Op
+from symevo.rules.parser import written_out as formula_of
 from symevo.rules.primitives import PRIMITIVES, Primitive
-from symevo.rules.program import Program
 
 _MODULES = frozenset({"torch", "math"})
 _TEXTS = {
@@ -80,11 +80,9 @@ def written_out(expr: Any) -> Expr:
     if not isinstance(expr, Op):
         return expr
     args = tuple(map(written_out, expr.args))
-    text = PRIMITIVES.get(expr.name).reads
-    if text is None or expr.name in _TEXTS or _is_own(PRIMITIVES.get(expr.name)):
-        return Op(expr.name, args)
-    ((_, body),) = Program.parse(f"theta = {text}").statements
-    return written_out(replace_names(body, dict(zip("xyz", args, strict=False))))
+    op = Op(expr.name, args)
+    formula = None if expr.name in _TEXTS or _is_own(PRIMITIVES.get(expr.name)) else formula_of(op)
+    return op if formula is None else written_out(formula)
 
 
 def _is_own(row: Primitive) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from symevo.rules.backends.compiled import fused_update
-from symevo.rules.backends.lowering import Lowered, Slot
+from symevo.rules.backends.lowering import Lowered, Slot, lower, with_reciprocals
 from symevo.rules.export.helpers import written_out
 from symevo.rules.export.names import Names, scalar_name, spelled
 from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names
@@ -45,7 +44,7 @@ class Parts:
     def of(cls, program: Program) -> Parts:
         """Splits a program; lines that nothing depends on are left out."""
         names = ["theta", "g", "t", "T", "lr", *program.memory, *program.temporaries, *program.hyper_names]
-        lowered, apart = _apart(_in_place_of_quotients(fused_update(program).lowered), names)
+        lowered, apart = _apart(_in_place_of_quotients(with_reciprocals(lower(program))), names)
         spelling = spelled([*names, *apart], longest=_LONGEST)
         tensors = _live(lowered.tensors, {"theta", *lowered.states})
         slots = _Slots(lowered, spelling)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from symevo import __version__
+from symevo.about import __version__
 from symevo.errors import UserError
 from symevo.rules.export.body import DECAY_RATE, Body
 from symevo.rules.export.class_text import (
@@ -38,8 +38,7 @@ from symevo.rules.export.names import RESERVED, called, class_name, comment, ind
 from symevo.rules.expression import names_in
 from symevo.rules.hyper import CLOSE, NOT_NEGATIVE, number
 from symevo.rules.printing.text import Unicode
-from symevo.rules.program import Program
-from symevo.rules.rule import Rule, is_finite
+from symevo.rules.program import Program, Rule, is_finite
 
 
 def module_words(name: str, module: str, *, splits: bool, counts: bool) -> str:
@@ -371,8 +370,6 @@ def source(rule: Rule, *, name: str | None = None, about: Mapping[str, Any] | No
     Raises:
         UserError: A name that no class can have, or a rule that cannot be exported; the message says why.
     """
-    from symevo.rules.export.writer import File
-
     if not is_finite(rule):
         raise UserError("every hyperparameter of an exported rule is a finite number")
     for hyper, value in rule.hyper.items():  # the file refuses what is out of range, its own defaults too

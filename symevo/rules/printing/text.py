@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from symevo.rules.expression import PRECEDENCE, Expr, Name, Num, Op, number_text, replace_names
+from symevo.rules.expression import PRECEDENCE, Expr, Name, Num, Op, number_text
+from symevo.rules.parser import written_out
 from symevo.rules.primitives import PRIMITIVES
-from symevo.rules.program import Program
 
 LABEL = re.compile(r"(?P<base>\w+?)(?P<primes>'*)(?:_\{(?P<index>t|t-1)\})?\Z")
 """How a label is made up."""
@@ -80,8 +80,8 @@ class Unicode:
             return self.power(*expr.args)
         if expr.name in PRIMITIVES and PRIMITIVES.get(expr.name).kind == "comparison":
             return self.comparison(expr), 1
-        if expr.name in PRIMITIVES and PRIMITIVES.get(expr.name).reads is not None:
-            return self.bound(_written_out(expr))
+        if expr.name in PRIMITIVES and (formula := written_out(expr)) is not None:
+            return self.bound(formula)
         return self.call(expr.name, expr.args), self.where_strength if expr.name == "where" else _ATOM
 
     def operand(self, expr: Expr, needed: int, *, sign: bool = True) -> str:
@@ -190,14 +190,6 @@ class Latex(Unicode):
         letter = rf"\{accent}{{{letter}}}" if accent else letter
         below = ",".join(part for part in (number, index) if part)
         return letter + "'" * len(primes) + (f"_{{{below}}}" if below else "")
-
-
-def _written_out(expr: Op) -> Expr:
-    """A protected form as the formula that it stands for."""
-    text = PRIMITIVES.get(expr.name).reads or ""
-    ((_, body),) = Program.parse(f"theta = {text}").statements
-    # x and y are the arguments' places; other names of the text would be hyperparameters
-    return replace_names(body, dict(zip("xyz", expr.args, strict=False)))
 
 
 _SHORT = {"minimum": "min", "maximum": "max"}

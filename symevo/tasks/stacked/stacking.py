@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-import symevo.tasks.stacked.image_layers  # noqa: F401 (registers its layers)
 from symevo.errors import UserError
 from symevo.registry import Registry
 from symevo.tasks.stacked.layers import ALIGNMENT, LAYERS, Layer, Masks, rounded, segments_of, views, width_of

@@ -6,11 +6,16 @@ validation is the same data as training.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from symevo.seeds import seed_for
 from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
+from symevo.tasks.zoo import mlp
+from symevo.tasks.zoo.tables import standardised
 
 
 def _generator(name: str) -> torch.Generator:
@@ -100,4 +105,28 @@ def noisy_lsq() -> Task:
         "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits,
         batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
         description="Least squares in 64 dimensions, condition 10⁴, noisy batches of 32",
+    )  # fmt: skip
+
+
+def friedman_splits(request: DataRequest, *, features: int = 10, noise: float = 1.0) -> Splits:
+    """Targets 10 sin(π x₁x₂) + 20 (x₃ − ½)² + 10 x₄ + 5 x₅ + noise · N(0, 1) (Friedman 1991).
+
+    x is uniform in [0, 1]; its other features say nothing. It is given as (x − ½)·√12, of mean 0 and variance 1.
+    """
+    random = np.random.RandomState(seed_for("friedman", "problem") % 2**32)
+    x = random.random_sample((4096, features))
+    y = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
+    target = torch.from_numpy(y + noise * random.standard_normal(4096)).unsqueeze(1)
+    inputs = torch.from_numpy((x - 0.5) * math.sqrt(12)).float()
+    parts = [slice(0, 2048), slice(2048, 3072), slice(3072, 4096)]
+    return Splits(*(Pair(inputs[part], standardised(target[part], target[parts[0]])) for part in parts))
+
+
+@built_in("friedman-mlp")
+def friedman_mlp() -> Task:
+    """A regression with noise."""
+    return Task(
+        "friedman-mlp", model=lambda: mlp(10, 32, 32, 1), data=friedman_splits, batch=64, steps=500,
+        loss="mse", metric="loss", decades=1.4,
+        description="Friedman's regression problem (synthetic), ten numbers, two hidden layers of 32",
     )  # fmt: skip

@@ -1,27 +1,37 @@
-"""Text as a task sees it: numbered characters, cut into windows, each with the next character as target.
+"""The registered language models, and their texts: numbered characters in windows, each with the next one as target.
 
-Text that is always there: sentences of a small grammar, whose entropy is known.
+One text is always there: sentences of a small grammar, whose entropy is known. A sentence is derived from the symbol S
+by replacing symbols (upper-case letters) with one of their productions, drawn by weight, until none is left. The verb
+agrees with the subject and not with the nearer noun of the place ("the dogs near the old fox sleep. "), so that a good
+model must look back past it.
 
-A sentence is derived from the symbol S by replacing symbols (upper-case letters) with one of their productions,
-drawn by weight, until none is left. Sentences have a subject, perhaps a place, and a verb, which agrees with the
-subject and not with the nearer noun of the place ("the dogs near the old fox sleep. "), so that a good model must look
-back past it.
+Splits, the same in every run:
+
+- text-transformer: the first 131,104 characters (4,096 windows) train, 32,800 (1,024 windows) each validate and test.
+- shakespeare-transformer: the first 90 % of the text train, 5 % each validate and test (31,370, 1,742 and 1,742
+  windows).
+
+Scores are progress (`symevo.tasks.Task`, ``decades``): 1 is the entropy floor of text-transformer, and for
+shakespeare-transformer a cross-entropy of about 1.3 nats.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from bisect import bisect_right
 from functools import cache
 from itertools import accumulate, pairwise
-from math import log
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
+from symevo.seeds import seed_for
 from symevo.tasks.data import damaged, locate
-from symevo.tasks.task import Pair, Splits
+from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
+from symevo.tasks.zoo import mlp
 
 GRAMMAR: dict[str, tuple[tuple[int, str], ...]] = {
     "S": ((6, "the AN PV. "), (4, "the AM PW. ")),
@@ -48,7 +58,7 @@ def shares(symbol: str) -> list[float]:
 def entropy(symbol: str = "S") -> float:
     """Entropy of what ``symbol`` derives, in nats: H(X) = Σ p (−log p + Σ H(Y) over the symbols Y of a production)."""
     return sum(
-        p * (sum(map(entropy, filter(GRAMMAR.__contains__, text))) - log(p))
+        p * (sum(map(entropy, filter(GRAMMAR.__contains__, text))) - math.log(p))
         for p, (_, text) in zip(shares(symbol), GRAMMAR[symbol], strict=True)
     )
 
@@ -135,3 +145,96 @@ def text_splits(text: str, alphabet: str, *, context: int, ends: tuple[int, int]
     """
     parts = [text[a:b] for a, b in pairwise((0, *ends, len(text)))]
     return Splits(*(windows(part, alphabet, context) for part in parts))
+
+
+class Attention(nn.Module):
+    """Causal self-attention: softmax(QKᵀ/√d + mask) V with d = width/heads; x ``[B, L, width]``.
+
+    The mask is −∞ where a place would look at a later one (Vaswani et al. 2017).
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each [B, heads, L, d]
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
+        scores = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).masked_fill(later, -torch.inf)
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class TransformerBlock(nn.Module):
+    """x + attention(norm(x)), then x + f(norm(x)): normalised before, not after (Xiong et al. 2020)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention, self.mlp = Attention(width, heads), mlp(width, 4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm_attention(x))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class Transformer(nn.Module):
+    """A causal language model: characters ``[B, L]`` -> scores of the next one at each place, ``[B, symbols, L]``.
+
+    Args:
+        symbols: How many different characters there are.
+        context: The largest L.
+        width: Of a place.
+        heads: Of the attention; divides ``width``.
+        blocks: How many.
+    """
+
+    def __init__(self, symbols: int, *, context: int = 32, width: int = 32, heads: int = 2, blocks: int = 1) -> None:
+        super().__init__()
+        self.symbol, self.place = nn.Embedding(symbols, width), nn.Embedding(context, width)
+        self.blocks = nn.Sequential(*(TransformerBlock(width, heads) for _ in range(blocks)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, symbols)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.symbol(x) + self.place.weight[: x.shape[1]]
+        return self.head(self.norm(self.blocks(x))).transpose(1, 2)
+
+
+CONTEXT = 32
+"""Characters of a window."""
+SYMBOLS = 65
+"""Different characters of the tiny Shakespeare."""
+
+
+def language_splits(request: DataRequest) -> Splits:
+    """The loader of the text of `symevo.tasks.zoo.text`."""
+    ends = (4097 * CONTEXT, 5122 * CONTEXT)
+    text = written(6147 * CONTEXT, seed_for("language", "text") % 2**32)
+    return text_splits(text, ALPHABET, context=CONTEXT, ends=ends)
+
+
+def shakespeare_splits(request: DataRequest) -> Splits:
+    """The loader of the tiny Shakespeare."""
+    text = shakespeare(request.data_dir)
+    ends = (len(text) * 90 // 100, len(text) * 95 // 100)
+    return text_splits(text, "".join(sorted(set(text))), context=CONTEXT, ends=ends)
+
+
+@built_in("text-transformer")
+def text_transformer() -> Task:
+    """A language model of a language whose entropy is known."""
+    return Task(
+        "text-transformer", model=lambda: Transformer(len(ALPHABET), context=CONTEXT), data=language_splits, batch=32,
+        steps=300, metric="loss", decades=math.log10(math.log(len(ALPHABET)) / floor()),
+        description="Characters of a small grammar (synthetic), transformer of one block, two heads, context 32",
+    )  # fmt: skip
+
+
+@built_in("shakespeare-transformer")
+def shakespeare_transformer() -> Task:
+    """A language model of real text; there is no download."""
+    return Task(
+        "shakespeare-transformer", model=lambda: Transformer(SYMBOLS, context=CONTEXT, blocks=1),
+        data=shakespeare_splits, batch=32, steps=500, metric="loss", decades=0.5,
+        description="Characters of the tiny Shakespeare, transformer of one block, two heads, context 32",
+    )  # fmt: skip

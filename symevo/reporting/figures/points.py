@@ -1,18 +1,20 @@
-"""One panel for each tuned number: its values against the loss, and over the steps of training."""
+"""Points: the trade of quality for size, a candidate's ancestors, and one panel for each tuned number."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from symevo.reporting.figures.sheet import (
+    GREY,
     PALETTE,
     WIDTH,
     any_place,
     drawable,
     legend,
+    panel,
     save,
     say_empty,
     set_scale,
@@ -24,6 +26,105 @@ from symevo.reporting.figures.sheet import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Key = tuple[int, int]
+"""Generation and place of an evaluation."""
+
+
+class Place(NamedTuple):
+    """A candidate in the plane.
+
+    Attributes:
+        size: Numbers, names and operations of its program.
+        states: Numbers that it keeps per weight.
+        quality: Higher is better; what is not finite is left out.
+        front: Whether none beats it in all three.
+        pick: Whether it is the one that gains most for its size.
+    """
+
+    size: int
+    states: int
+    quality: float
+    front: bool = False
+    pick: bool = False
+
+
+_SHOWN = 0.5
+"""Candidates that miss the best quality by more than this share of its spread are pressed to the lower edge."""
+
+
+@panel("size: numbers, names and operations")
+def trade_off(axes: Axes, places: Sequence[Place]) -> dict[str, Any]:
+    """Quality of all candidates against size, coloured by memory; the front is joined up, all others are faint."""
+    known = [one for one, y in zip(places, drawable(one.quality for one in places), strict=True) if isfinite(y)]
+    best, rest = [one for one in known if one.front], [one for one in known if not one.front]
+    drawn: dict[str, Any] = {}
+    if rest:
+        heights = [max(one.quality, _floor(known, best)) for one in rest]
+        look = {"s": 12, "color": GREY, "alpha": 0.45, "linewidths": 0}
+        drawn["other candidates"] = axes.scatter([one.size for one in rest], heights, **look)
+    for at, states in enumerate(sorted({one.states for one in best})):
+        group = sorted(one for one in best if one.states == states)
+        color, sizes = PALETTE[at % len(PALETTE)], [one.size for one in group]
+        look = {"color": color, "marker": "osD^vPX"[at % 7], "markersize": 6, "linewidth": 1.0, "zorder": 3}
+        words = f"front, {states} state" + "s" * (states != 1)
+        (drawn[words],) = axes.plot(sizes, [one.quality for one in group], **look)
+    for one in (one for one in best if one.pick):
+        drawn["the pick"] = _ring(axes, one.size, one.quality, 150)
+    if not drawn:
+        say_empty(axes)
+    return drawn
+
+
+def _floor(known: Sequence[Place], best: Sequence[Place]) -> float:
+    """Where the axis ends below: a few failures would press all that matters flat."""
+    if not best:
+        return min((one.quality for one in known), default=0.0)
+    low, high = min(one.quality for one in best), max(one.quality for one in best)
+    return low - _SHOWN * ((high - low) or abs(high) or 1.0)
+
+
+def _ring(axes: Axes, x: float, y: float, size: float) -> Any:
+    look = {"facecolors": "none", "edgecolors": "black", "linewidths": 1.3, "zorder": 4}
+    return axes.scatter(x, y, s=size, **look)
+
+
+@panel("generation")
+def family(
+    axes: Axes,
+    people: Mapping[Key, tuple[float, float]],
+    parents: Mapping[Key, Sequence[Key]],
+    line: Sequence[Key],
+) -> dict[str, Any]:
+    """Ancestors as points, joined to their parents; one line of them is thick.
+
+    Args:
+        axes: The panel.
+        people: Generation and fitness of each; a fitness that is not finite is left out.
+        parents: Of each that has some among the people.
+        line: Those that are drawn on top, oldest first; the last is the candidate itself.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.ticker import MaxNLocator
+
+    heights = drawable(fitness for _, fitness in people.values())
+    places = {key: (gen, height) for (key, (gen, _)), height in zip(people.items(), heights, strict=True)}
+    drawn: dict[str, Any] = {}
+    edges = [(places[before], places[key]) for key, found in parents.items() for before in found]
+    axes.add_collection(LineCollection(edges, colors=GREY, linewidths=0.7, alpha=0.6))
+    others = [places[key] for key in people if key not in line]
+    if others:
+        look = {"s": 16, "color": GREY, "linewidths": 0, "zorder": 2}
+        drawn["other ancestors"] = axes.scatter(*zip(*others, strict=True), **look)
+    if not any_place(heights):
+        say_empty(axes)
+    elif line:
+        look = {"color": PALETTE[0], "linewidth": 2.2, "marker": "o", "markersize": 5, "zorder": 3}
+        (drawn["line of the fitter parents"],) = axes.plot(*zip(*(places[key] for key in line), strict=True), **look)
+        drawn["the best"] = _ring(axes, *places[line[-1]], 110)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return drawn
+
 
 _COLUMNS = 3
 _WIDE = 20.0
@@ -140,8 +241,7 @@ def _points(
             look |= {"vmin": min(generations), "vmax": max(generations)}
         drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **look)
         best = min(range(len(done)), key=y.__getitem__)
-        circle = {"s": 80, "facecolors": "none", "edgecolors": "black", "linewidths": 1.2}
-        drawn["best"] = axes.scatter(x[best], y[best], zorder=4, **circle)
+        drawn["best"] = _ring(axes, x[best], y[best], 80)
     if failed:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
         (drawn["failed"],) = axes.plot(failed, [1.0] * len(failed), "x", markersize=5, color=PALETTE[1], **edge)

@@ -1,25 +1,15 @@
-"""The registered tasks of "GADAM: Genetic-Evolutionary ADAM" (Zhang and Gouza): MNIST, faces, and three tables.
+"""The registered tasks on tables: Letter, Adult and Yeast of "GADAM" (Zhang and Gouza), and breast cancer.
 
-The paper searches on samples of the training set and has no validation split; here every search has one, and never
-sees the test split. Splits, the same in every run:
-
-- MNIST: as in `symevo.tasks.zoo.images`, 50,000 / 10,000 / 10,000.
-- ORL: the paper trains on k = 5, 7 or 9 images of each person, drawn at random, and tests on the remaining ones. Here
-  too all else is the test split, and the k images are all that a search sees: one of them validates (the same one
-  for every k), k − 1 train. So 160 / 40 / 200, 240 / 40 / 120 and 320 / 40 / 40 images, which is one training image
-  a person less than the paper has.
-- Letter, Adult, Yeast: 64 % train, 16 % validate, 20 % test, each class by these shares to within one sample (also
-  the rare ones of Yeast: 5 samples of ERL are 3 / 1 / 1). Letter: 12,800 / 3,200 / 4,000, so that test has the
-  customary size; Adult: 20,839 / 5,210 / 6,512 of the 32,561 rows that UCI calls training data; Yeast: 950 / 238 / 296.
+64 % train, 16 % validate, 20 % test, each class by these shares to within one sample (also the rare ones of Yeast: 5
+samples of ERL are 3 / 1 / 1). Letter: 12,800 / 3,200 / 4,000, so that test has the customary size; Adult: 20,839 /
+5,210 / 6,512 of the 32,561 rows that UCI calls training data; Yeast: 950 / 238 / 296; breast cancer: 365 / 91 / 113.
 
 Numbers are standardised by mean and standard deviation of the training split, categories are columns of 0 and 1
 (unknown ones, "?", are a category). The paper does not say how large its MLPs are.
 
-Reads the tables of the UCI repository that tasks use: Letter, Adult, Yeast. Nothing here downloads.
-
-A table lies in one of the places of `symevo.tasks.data`, either as a CSV file whose first line names the columns (in
-any order), or as the repository's own file, which has no such line. Both give the same samples in the same order, as
-the rows are sorted: how a table is split does not depend on the file that it came from.
+Nothing here downloads: breast cancer is scikit-learn's, and the tables of the UCI repository lie in one of the places
+of `symevo.tasks.data`, as a CSV file whose first line names the columns (in any order), or as the repository's own
+file, which has no such line. Both give the same samples in the same order, as the rows are sorted.
 """
 
 from __future__ import annotations
@@ -36,12 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from symevo.seeds import seed_for
-from symevo.tasks import data
 from symevo.tasks.data import damaged, locate
 from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
-from symevo.tasks.zoo.images import MNIST, grey_splits
-from symevo.tasks.zoo.models import faces_cnn, lenet5, mlp
+from symevo.tasks.zoo import mlp, permutation
 
 _NUMBER = 0  # categories of a column of numbers
 _LARGEST = float(np.finfo(np.float32).max)
@@ -198,11 +185,6 @@ def _codes(column: tuple[float | str, ...], name: str, count: int, path: Path) -
     return np.array([values[str(value)] for value in column], dtype=np.int64)
 
 
-def permutation(count: int, *name: str | int) -> np.ndarray:
-    """A permutation that is the same with every version of numpy, which promises it for these streams alone."""
-    return np.random.RandomState(seed_for(*name, "split") % 2**32).permutation(count)
-
-
 def standardised(x: Tensor, train: Tensor) -> Tensor:
     """(x − mean) / std per column, of ``train [N, F]``; a column that is constant there becomes 0 where it is."""
     mean, std = train.double().mean(0), train.double().std(0, correction=0)
@@ -236,55 +218,14 @@ def table_splits(table: Table) -> Callable[[DataRequest], Splits]:
     return load
 
 
-def orl_splits(count: int) -> Callable[[DataRequest], Splits]:
-    """A loader of the faces as ``[N, 1, 28, 23]``; ``count`` of a person's ten images train and validate."""
+def cancer_splits(request: DataRequest) -> Splits:
+    """The loader of the breast cancer data (Wolberg, Street and Mangasarian 1995), ``[N, 30]``."""
+    from sklearn.datasets import load_breast_cancer
 
-    def load(request: DataRequest) -> Splits:
-        images, people = data.orl_faces(request.data_dir)
-        mine = [torch.nonzero(people == person).flatten()[permutation(10, "orl", person)] for person in range(40)]
-        chosen = torch.stack(mine, 1)  # [10, 40]: one image of each person a row
-        parts = [part.flatten() for part in (chosen[1:count], chosen[:1], chosen[count:])]
-        pixels = images.float().unsqueeze(1)
-        mean, std = pixels[parts[0]].mean(), pixels[parts[0]].std(correction=0)
-        return Splits(*(Pair((pixels[part] - mean) / std, people[part]) for part in parts))
-
-    return load
-
-
-@built_in("lenet5-mnist")
-def lenet5_mnist() -> Task:
-    """Ten of these networks are GADAM's population; published test accuracies: GADAM 99.37, Adam 99.18."""
-    return Task(
-        "lenet5-mnist", model=lenet5, data=grey_splits("mnist", MNIST), batch=128, steps=1000,
-        description="MNIST 50,000/10,000/10,000, LeNet-5 (61,706 weights), dropout 0.2, batch 128",
-    )  # fmt: skip
-
-
-def orl(name: str, count: int) -> Task:
-    """The faces with ``count`` images a person to learn from."""
-    return Task(
-        name, model=faces_cnn, data=orl_splits(count), batch=40, steps=400,
-        description=f"ORL faces, of a person {count - 1} train, 1 validates, {10 - count} test; "
-        "CNN (1,202,152 weights), dropout 0.5, batch 40",
-    )  # fmt: skip
-
-
-@built_in("orl-cnn")
-def orl_cnn() -> Task:
-    """Five images of each person; published test accuracies: GADAM 97.00, Adam 96.50."""
-    return orl("orl-cnn", 5)
-
-
-@built_in("orl-cnn-7")
-def orl_cnn_7() -> Task:
-    """Seven images of each person; published test accuracies: GADAM 99.17, Adam 97.50."""
-    return orl("orl-cnn-7", 7)
-
-
-@built_in("orl-cnn-9")
-def orl_cnn_9() -> Task:
-    """Nine images of each person; published test accuracies: GADAM 100.00, Adam 98.50."""
-    return orl("orl-cnn-9", 9)
+    x, y = (np.asarray(part) for part in load_breast_cancer(return_X_y=True))
+    parts, values = dealt(y, "cancer"), torch.from_numpy(x)
+    labels = torch.from_numpy(y).long()
+    return Splits(*(Pair(standardised(values[part], values[parts[0]]), labels[part]) for part in parts))
 
 
 @built_in("letter-mlp")
@@ -311,4 +252,13 @@ def yeast_mlp() -> Task:
     return Task(
         "yeast-mlp", model=lambda: mlp(8, 64, 32, 10), data=table_splits(YEAST), batch=64, steps=1000,
         description="Yeast 950/238/296, ten classes, hidden layers of 64 and 32 (2,986 weights), batch 64",
+    )  # fmt: skip
+
+
+@built_in("cancer-mlp")
+def cancer_mlp() -> Task:
+    """A small table, as practitioners have them."""
+    return Task(
+        "cancer-mlp", model=lambda: mlp(30, 32, 2), data=cancer_splits, batch=32, steps=200,
+        description="Breast cancer (embedded), 30 numbers, two classes, one hidden layer of 32",
     )  # fmt: skip

@@ -1,7 +1,4 @@
-"""One task: pilot, R tunings of every entry on validation, and then one look at the test split for each.
-
-Tuning: points of the unit cube that all entries share, a pilot that finds ranges, and the best of a tuning.
-"""
+"""One task: pilot, R tunings of every entry on validation, and then one look at the test split for each."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def points(count: int, *parts: str | int) -> list[list[float]]:
 
 
 def pilot(spaces: Mapping[str, Space], train: Train, budget: Budget, *, seed: int, task: str) -> dict[str, Piloted]:
-    """Finds the range of the learning rate in which each entry is tuned.
+    """Find the range of the learning rate in which each entry is tuned.
 
     All have the same points, and as many rounds as the one that needs most: a round is repeated for all of them while
     the best learning rate of any lies at the edge of its range, which is then widened. In the end each range is three
@@ -164,7 +161,7 @@ class Benchmark:
 def benchmark(
     rules: Mapping[str, Rule], task: TaskPlan, trainings: Trainings, budget: Budget, *, seed: int, steps: int
 ) -> Benchmark:
-    """Runs the protocol of :mod:`symevo.comparison.protocol` on one task.
+    """Run the protocol of :mod:`symevo.comparison.protocol` on one task.
 
     Args:
         rules: By entry.

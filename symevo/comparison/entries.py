@@ -18,6 +18,9 @@ from symevo.rules.rule import Rule, names_run, rule
 
 EVOLVED = "evolved"
 RANDOM = "random search"
+MOST = 6
+"""More parts than this are not left out one by one."""
+_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -117,11 +120,6 @@ def ablated(candidate: Entry) -> list[Entry]:
         Entry(f"{candidate.name} without {part.what}", part.rule, "ablation", candidate.name, part.what)
         for part in parts
     ]
-
-
-MOST = 6
-"""More parts than this are not left out one by one."""
-_LEVELS = 4
 
 
 class Part(NamedTuple):

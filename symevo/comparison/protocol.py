@@ -56,6 +56,7 @@ class Budget:
         random: Whether random rules are a control where that is cheap.
         baselines: What is compared with.
         held_out: Tasks that a run's best rule is compared on besides those of its search.
+        fixed: Whether numbers were asked for, which hold for slow tasks too.
     """
 
     trials: int = 20
@@ -66,15 +67,16 @@ class Budget:
     random: bool = True
     baselines: tuple[str, ...] = BASELINES
     held_out: tuple[str, ...] = ("cancer-mlp", "friedman-mlp", "digits-cnn")
+    fixed: bool = False
 
     def on(self, rows: int) -> Budget:
-        """The budget on a task that stacks so many rows: half the trials where they are few.
+        """The budget on a task that stacks so many rows: half the trials where they are few, unless it is fixed.
 
         Replicates stay: with ten of them no p could pass the level once it is corrected for a few tasks.
         """
-        if rows >= SLOW_ROWS:
+        if self.fixed or rows >= SLOW_ROWS:
             return self
-        return replace(self, trials=_half(self.trials), pilot=_half(self.pilot))
+        return replace(self, trials=max(1, self.trials // 2), pilot=max(1, self.pilot // 2))
 
 
 BUDGETS = {
@@ -102,21 +104,9 @@ def budget(name: str, trials: int | None = None, replicates: int | None = None) 
     known = BUDGETS[name]
     if trials is None and replicates is None:
         return known
-    changed = replace(known, trials=trials or known.trials, replicates=replicates or known.replicates)
-    return _Fixed(**vars(changed))
-
-
-class _Fixed(Budget):
-    """A budget that was asked for, on slow tasks too."""
-
-    def on(self, rows: int) -> Budget:
-        return self
+    return replace(known, trials=trials or known.trials, replicates=replicates or known.replicates, fixed=True)
 
 
 def effort(rows: int) -> int:
     """What a training step costs on a task that stacks so many rows, roughly: for the time left."""
     return 1 if rows >= SLOW_ROWS else 10
-
-
-def _half(number: int) -> int:
-    return max(1, number // 2)

@@ -31,14 +31,9 @@ BINS = 4
 
 
 def task_entry(
-    one: Benchmark,
-    entries: Mapping[str, Entry],
-    answers: Sequence[Finding],
-    *,
-    held_out: bool,
-    seed: int,
+    one: Benchmark, entries: Mapping[str, Entry], answers: Sequence[Finding], *, held_out: bool, seed: int,
     reference: str,
-) -> Compared:
+) -> Compared:  # fmt: skip
     """What the result holds of a task.
 
     Args:
@@ -130,7 +125,7 @@ def closing(tasks: Mapping[str, Compared], names: Sequence[str], reference: str)
 
 
 def write(found: Comparison, path: Path) -> None:
-    """Writes the result atomically.
+    """Write the result atomically.
 
     Raises:
         UserError: The file cannot be written.
@@ -171,25 +166,20 @@ def _measured(one: Benchmark, name: str, target: float | None, seed: int) -> com
 
 
 def _trial(trial: Trial, tuned: Iterable[str]) -> compared.Trial:
+    rule, result = trial.rule, trial.result
     return compared.Trial(
-        hyper={name: trial.rule.hyper[name] for name in tuned},
-        schedule=trial.rule.schedule.to_json(),
-        score=trial.result.score,
-        status=trial.result.outcome["status"],
-    )
+        hyper={name: rule.hyper[name] for name in tuned}, schedule=rule.schedule.to_json(), score=result.score,
+        status=result.outcome["status"],
+    )  # fmt: skip
 
 
 def _final(trial: Trial, target: float | None, steps: int) -> compared.Final:
-    outcome = trial.result.outcome
+    rule, outcome = trial.rule, trial.result.outcome
     return compared.Final(
-        score=trial.result.score,
-        accuracy=outcome.get("accuracy"),
-        loss=outcome.get("loss"),
-        status=outcome["status"],
-        hyper=dict(trial.rule.hyper),
-        schedule=trial.rule.schedule.to_json(),
+        score=trial.result.score, accuracy=outcome.get("accuracy"), loss=outcome.get("loss"),
+        status=outcome["status"], hyper=dict(rule.hyper), schedule=rule.schedule.to_json(),
         steps_to_target=steps_to(target, outcome, steps),
-    )
+    )  # fmt: skip
 
 
 def _summary(scores: Sequence[float], seed: int) -> Interval:

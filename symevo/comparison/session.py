@@ -119,7 +119,7 @@ class Plan:
 
 
 def prepare(request: Request, progress: Progress) -> Plan:
-    """Checks a request; nothing is trained but a step of each task.
+    """Check a request; nothing is trained but a step of each task.
 
     Raises:
         UserError: Something is wrong with it.
@@ -272,7 +272,7 @@ def _admitted(genome: Any) -> Any:
 def compare(
     request: Request, progress: Progress | None = None, *, engine: str | None = None, memory: Path | None = None
 ) -> Comparison:
-    """Compares rules with tuned baselines.
+    """Compare rules with tuned baselines, and attribute any gain to the rule, the schedule or the learning rate.
 
     Args:
         request: What.
@@ -300,12 +300,11 @@ def compare(
     seed, reference = request.seed, plan.reference
     answers = answered({one.task.name: questions(one, entries, reference=reference, seed=seed) for one in benchmarks})
     tasks = {
-        task: task_entry(
+        (task := one.task.name): task_entry(
             one, entries, answers[task], held_out=task in plan.held_out, seed=seed, reference=reference
         )
         for one in benchmarks
-        for task in (one.task.name,)
-    }  # fmt: skip
+    }
     return Comparison(
         run=str(plan.runs[0].path.absolute()) if plan.runs else None,
         seed=seed,

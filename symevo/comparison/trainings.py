@@ -56,7 +56,7 @@ class Silent:
 
 
 class Count:
-    """Turns trainings that are made into training steps, for an evaluator's ``advance``.
+    """Turn trainings that are made into training steps, for an evaluator's ``advance``.
 
     Args:
         progress: Who is told.
@@ -115,7 +115,7 @@ class Memory(AbstractContextManager["Memory"]):
         return found
 
     def save(self, rows: Iterable[tuple[str, str, str, int, dict[str, Any]]]) -> None:
-        """Keeps outcomes (scope, identity, task, seed, outcome)."""
+        """Keep outcomes (scope, identity, task, seed, outcome)."""
         plain = [(*names, str(seed), json.dumps(outcome)) for *names, seed, outcome in rows]
         try:
             with self._db:
@@ -148,7 +148,7 @@ class Scoped:
         return self._memory.training((self._scope, identity, task, seed))
 
     def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
-        """Keeps outcomes."""
+        """Keep outcomes."""
         self._memory.save((self._scope, *key[:3], outcome) for key, outcome in trainings)
 
 
@@ -206,16 +206,9 @@ class Trainings(AbstractContextManager["Trainings"]):
     """
 
     def __init__(
-        self,
-        how: Execution,
-        tasks: Sequence[TaskPlan],
-        prints: Mapping[str, Any],
-        *,
-        steps: dict[str, int],
-        memory: Memory,
-        progress: Progress,
-        engine: str | None = None,
-    ) -> None:
+        self, how: Execution, tasks: Sequence[TaskPlan], prints: Mapping[str, Any], *, steps: Mapping[str, int],
+        memory: Memory, progress: Progress, engine: str | None = None,
+    ) -> None:  # fmt: skip
         self._how, self._tasks, self._prints, self._steps = how, tasks, prints, steps
         self._memory, self._progress = memory, progress
         self._name = engine or how.engine
@@ -225,7 +218,7 @@ class Trainings(AbstractContextManager["Trainings"]):
     def run(
         self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], *, split: str, expected: bool = True
     ) -> list[Result]:
-        """Trains each rule from its training seed; the score is on ``split``.
+        """Train each rule from its training seed; the score is on ``split``.
 
         Args:
             task: How networks are stacked.

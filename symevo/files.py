@@ -1,7 +1,4 @@
-"""Reads JSON files that people may have written: what is wrong is told with file, line and column.
-
-The user's own files, and catching what is made while something runs, such as their tasks while they are imported.
-"""
+"""Files of the user: reading JSON, writing atomically, and collecting what a file makes while it is imported."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +36,45 @@ def announce(thing: Any) -> bool:
 def own_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """The user's files, each once and by its real path, for a file has many spellings."""
     return tuple(dict.fromkeys(os.path.realpath(path) for path in paths))
+
+
+def check_free(path: Path, *, force: bool = False, folder: bool = False, hint: str = "name another file") -> None:
+    """Checks, before any work is done, that a file can be written.
+
+    Args:
+        path: The file.
+        force: Whether it may be there already.
+        folder: Whether its folder may be missing, to be made when it is written.
+        hint: What the user can do.
+
+    Raises:
+        UserError: It is a folder, is there already, or lies where nothing may be written.
+    """
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder; name a file in it")
+    if (path.exists() or path.is_symlink()) and not force:
+        raise UserError(f"output file {path} exists: {hint}, or remove it")
+    above = next((one for one in path.absolute().parents if one.exists() or not folder), Path("/"))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: {above} is no folder that you may write; name another place")
+
+
+def write_file(path: Path, data: bytes, *, hint: str = "name another file") -> None:
+    """Writes a file atomically, and its folder: a temporary file, then a rename.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, path)
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            part.unlink(missing_ok=True)
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UserError(f"cannot write {path}: {why}; {hint}") from None
 
 
 MAX_FILE = 1 << 20

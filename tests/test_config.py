@@ -9,8 +9,7 @@ import pytest
 
 import symevo.settings.model
 from symevo.errors import UserError
-from symevo.settings.model import ExecutionSettings, SearchSettings, Settings, seconds
-from symevo.settings.presets import PRESETS
+from symevo.settings.model import MODELS, ExecutionSettings, SearchSettings, Settings, seconds
 from symevo.settings.resolution import resolve, resumed
 
 
@@ -43,7 +42,9 @@ def test_the_paper_preset_is_the_published_run() -> None:
     assert (settings.elites, settings.tournament, settings.fitness) == (3, 4, "paper")
 
 
-@pytest.mark.parametrize(("system", "preset"), [(system, preset) for system in PRESETS for preset in PRESETS[system]])
+@pytest.mark.parametrize(
+    ("system", "preset"), [(system, preset) for system in MODELS for preset in MODELS.get(system).presets]
+)
 def test_every_preset_is_valid(system: str, preset: str) -> None:
     assert resolve({"system": system, "preset": preset}).preset == preset
 
@@ -113,9 +114,11 @@ def test_all_cores_work_unless_told_otherwise(
         ({"eval_timeout": float("nan")}, "eval_timeout must be a"),
         ({"time_budget": "soon"}, "is no length of time"),
         ({"time_budget": "0s"}, "time_budget must be more than 0"),
-        ({"preset": "papr"}, "preset must be 'quick', 'default' or 'paper', not 'papr'"),
-        ({"engine": "dask"}, "engine dask is not there yet"),
-        ({"engine": "threads"}, "engine must be 'serial', 'process' or 'scoop'"),
+        ({"preset": "papr"}, "unknown preset 'papr' for system 'term-sum'; choose from quick, default, paper"),
+        ({"preset": 3}, "preset must be text"),
+        ({"mutation": 0.5}, "mutation means nothing to system 'term-sum': leave it out"),
+        ({"system": "gadam", "mutation": 2}, "mutation must be at most 1"),
+        ({"engine": "inline", "workers": 2}, "engine inline has one worker"),
         ({"engine": "serial", "workers": 2}, "engine serial has one worker"),
         ({"device": "tpu"}, "device must be 'auto', 'cpu' or 'cuda'"),
         ({"tasks": []}, "tasks must name at least one"),
@@ -248,3 +251,73 @@ def test_polishing_leaves_half_of_the_generations_to_search():
     with pytest.raises(UserError, match=r"polish 5 of generations 8 leaves too few to search: .* half of them, 4"):
         resolve({"system": "expression", "generations": 8, "polish": 5})
     assert resolve({"system": "expression", "generations": 2}).generations == 2  # the preset's 4 shrink
+
+
+def test_settings_of_other_systems_have_their_defaults_and_are_not_recorded():
+    settings = resolve({"system": "expression", "max_depth": 3})
+    assert type(settings) is MODELS.get("expression")
+    assert (settings.max_depth, settings.mode, settings.rule, settings.scale) == (3, "static", None, 1.0)
+    assert {"max_depth", "polish"} <= settings.search_settings().keys()
+    assert not {"mode", "rule", "noise"} & settings.search_settings().keys()
+    with pytest.raises(AttributeError):
+        settings.no_such_setting  # noqa: B018
+
+
+def test_runs_that_recorded_the_settings_of_all_systems_still_load():
+    now = resolve({"system": "gadam", "noise": "gaussian", "out": "a"})
+    others = {"primitives": None, "max_depth": 7, "max_size": 24, "max_states": 2, "polish": 0, "tune": None,
+              "mode": "static", "scale": 1.0}  # fmt: skip
+    assert Settings.model_validate(recorded(now) | others) == now
+
+
+def test_settings_of_a_system_whose_file_is_not_imported_load():
+    before = recorded(resolve({"out": "a"})) | {"system": "mine", "own": 3}
+    settings = Settings.model_validate(before)
+    assert settings.own == 3
+    assert settings.search_settings()["own"] == 3
+
+
+OWN_SYSTEM = """
+from typing import Annotated
+from symevo.search.system import SYSTEMS, System
+from symevo.settings.model import MODELS, Flag, Settings
+
+@MODELS.register("config-own")
+class Own(Settings):
+    wildness: Annotated[int, Flag("How wild.", "N")] = 3
+
+SYSTEMS.register("config-own", System("config-own", "one of the user's", lambda settings: None))
+"""
+
+
+def test_a_system_of_the_user_has_settings_and_flags_of_its_own(empty_folder: Path, capsys) -> None:
+    from symevo import cli
+    from symevo.search.system import SYSTEMS
+
+    (empty_folder / "config_own_system.py").write_text(OWN_SYSTEM)
+    try:
+        file = ["--tasks-from", "config_own_system.py"]
+        assert cli.main(["run", "config-own", *file, "--help"]) == 0
+        assert "--wildness N" in capsys.readouterr().out
+        assert cli.main(["systems", *file]) == 0
+        assert "config-own" in capsys.readouterr().out
+        said = {"tasks": ["quadratic"], "tasks_from": ["config_own_system.py"], "wildness": 5}
+        settings = resolve({"system": "config-own", **said})
+        assert resumed(recorded(settings), {"workers": 1}).wildness == 5
+        assert cli.main(["run", "term-sum", *file, "--wildness", "4"]) == 2
+        assert "--wildness means nothing to system 'term-sum'" in capsys.readouterr().err
+    finally:
+        MODELS.remove("config-own")
+        SYSTEMS.remove("config-own")
+
+
+@pytest.mark.parametrize("system", list(MODELS))
+def test_help_shows_the_flags_of_the_system_and_no_others(system: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from symevo import cli
+    from symevo.settings.explain import flag
+    from symevo.settings.model import all_fields
+
+    assert cli.main(["run", system, "--help"]) == 0
+    out = capsys.readouterr().out.partition("Options:")[2]
+    shown = {name for name in all_fields() if f" {flag(name)} " in out}
+    assert shown == set(MODELS.get(system).model_fields) - {"system"}

@@ -1,4 +1,4 @@
-"""The ``symevo`` command. Light to import, so that a signal seldom comes before someone listens."""
+"""The ``symevo`` command. Kept light so that signal handlers are installed early."""
 
 try:
     from symevo.cli.main import entry, main

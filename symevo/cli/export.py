@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from symevo.cli.options import Job, TasksFrom, app, option
-from symevo.evolution import export as commands
-
-_HELP = """Writes a rule as one Python file: a torch optimizer that needs nothing of symevo.
-
-\b
-Examples:
-  symevo export runs/term-sum-… -o my_optimizer.py
-  symevo export runs/expression-… --rank 2 -o found.py --name Found
-  symevo export lion -o lion.py --force
-"""
+from symevo.cli.app import TasksFrom, option
 
 
-@app.command(help=_HELP)
-def export(  # noqa: D103  (its help is _HELP)
+def export(
     source: Annotated[
         str,
         typer.Argument(
@@ -34,6 +22,17 @@ def export(  # noqa: D103  (its help is _HELP)
     name: Annotated[str | None, option("Name of the class.", metavar="CLASS")] = None,
     force: Annotated[bool, option("Write over a file that is there.", "--force")] = False,
     tasks_from: TasksFrom = None,
-) -> Job:
-    files = list(tasks_from or [])
-    return partial(commands.command, source, rank=rank, output=output, name=name, force=force, files=files)
+) -> int:
+    """
+    \b
+    Examples:
+      symevo export runs/term-sum-… -o my_optimizer.py
+      symevo export runs/expression-… --rank 2 -o found.py --name Found
+      symevo export lion -o lion.py --force
+    """
+    from symevo.evolution.export import export
+    from symevo.settings.resolution import import_files
+
+    import_files(tasks_from or [])
+    print(f"wrote {export(source, output, rank=rank, name=name, force=force)}")
+    return 0

@@ -108,7 +108,7 @@ def entry(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str], interrupts: Interrupts) -> int:
     try:
-        from symevo.cli.parsing import parse
+        from symevo.cli.app import parse
 
         with _plain_warnings():
             job = parse(argv)

@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from symevo.cli.commands import show as commands
-from symevo.cli.options import Job, Json, Latex, TasksFrom, app, not_both, option
+from symevo.cli.app import Json, Latex, RunFolder, TasksFrom, not_both, option, print_json
 from symevo.errors import UserError
 
 
-@app.command()
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
+    run: RunFolder,
     rank: Annotated[int | None, option("One rule of the front in full, 1 the best.", metavar="N")] = None,
     latex: Latex = False,
     json: Json = False,
     tasks_from: TasksFrom = None,
-) -> Job:
-    """Shows the best rules of a run, finished or not."""
+) -> int:
     not_both(latex, json)
-    return partial(commands.show, run, rank=rank, latex=latex, as_json=json, files=list(tasks_from or []))
+    from symevo.evolution import evolve as api
+    from symevo.reporting.text.tables import candidate_report
+    from symevo.settings.resolution import import_files
+
+    import_files(tasks_from or [])
+    result = api.load(run)
+    if json:
+        print_json(result.summary() if rank is None else result.entry(rank))
+        return 0
+    one = result.best if rank is None else result.ranked(rank)
+    if one.controllers and latex:
+        raise UserError(f"{run} evolved controllers, which have no equations: best.save(path) keeps their numbers")
+    if latex:
+        print(one.rule.latex(numbers=True))
+    elif rank is None:
+        print(result)
+    elif one.controllers:
+        print(one)
+    else:
+        print(candidate_report(one, title=f"rank {rank} of {len(result.front)}"))
+    return 0
 
 
-@app.command()
-def tasks(
-    tasks_from: TasksFrom = None,
-) -> Job:
-    """Lists the tasks that candidates can be trained on."""
-    return partial(commands.tasks, list(tasks_from or []))
+def tasks(tasks_from: TasksFrom = None) -> int:
+    from symevo.reporting.text.tables import listing
+    from symevo.settings.resolution import import_files
+    from symevo.tasks import TASKS
+
+    import_files(tasks_from or [])
+    print(listing({name: TASKS.get(name)().description for name in TASKS}))
+    return 0
 
 
-@app.command()
 def rules(
     name: Annotated[
         str | None,
@@ -45,23 +61,46 @@ def rules(
     latex: Latex = False,
     json: Json = False,
     tasks_from: TasksFrom = None,
-) -> Job:
-    """Lists the classic optimizers, or shows one rule: its equations, program and numbers."""
+) -> int:
+    """A rule is shown with its equations, program and numbers."""
     not_both(latex, json)
     if name is None and (latex or json):
         raise UserError("--latex and --json need a rule: symevo rules adamw --latex")
-    return partial(commands.rules, name, latex=latex, as_json=json, files=list(tasks_from or []))
+    from symevo.reporting.text.tables import listing, one_line, rule_report
+    from symevo.rules.classic import CLASSICS
+    from symevo.rules.rule import rule
+    from symevo.settings.resolution import import_files
+
+    import_files(tasks_from or [])
+    if name is None:
+        print(listing({known: one_line(CLASSICS.get(known)) for known in CLASSICS}))
+    elif json:
+        print_json(rule(name).to_json())
+    else:
+        print(rule(name).latex() if latex else rule_report(rule(name)))
+    return 0
 
 
-@app.command()
-def primitives(
-    tasks_from: TasksFrom = None,
-) -> Job:
-    """Lists the forms that system expression builds rules from, and what each means."""
-    return partial(commands.primitives, list(tasks_from or []))
+def primitives(tasks_from: TasksFrom = None) -> int:
+    """Each form is listed with what it means."""
+    import textwrap
+
+    from symevo.genomes.expression.grammar import all_forms
+    from symevo.reporting.text.tables import LEGEND, WIDTH, form_lines, listing
+    from symevo.settings.resolution import import_files
+
+    import_files(tasks_from or [])
+    forms = all_forms()
+    print(listing(form_lines({name: forms[name] for name in sorted(forms)})))
+    print("", *textwrap.wrap(LEGEND, WIDTH), sep="\n")
+    return 0
 
 
-@app.command()
-def systems() -> Job:
-    """Lists the systems that 'symevo run' knows."""
-    return commands.systems
+def systems(tasks_from: TasksFrom = None) -> int:
+    from symevo.reporting.text.tables import listing
+    from symevo.settings.resolution import import_files
+    from symevo.systems import SYSTEMS
+
+    import_files(tasks_from or [])
+    print(listing({name: SYSTEMS.get(name).description for name in SYSTEMS}))
+    return 0

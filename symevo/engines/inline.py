@@ -31,6 +31,7 @@ class InlineEngine:
 
     isolates = False
     standalone = True
+    lone = True
 
     def __init__(self, workers: int | None, preparation: Preparation) -> None:
         only_one("inline", workers)

@@ -94,6 +94,8 @@ ENGINES.register("process", ProcessEngine)
 class SerialEngine(ProcessEngine):
     """The process engine with one worker: a hang or a crash is an outcome here as well."""
 
+    lone = True
+
     def __init__(self, workers: int | None, preparation: Preparation) -> None:
         only_one("serial", workers)
         super().__init__(1, preparation)

@@ -14,7 +14,6 @@ from symevo.evolution.evaluator import TaskPlan
 from symevo.evolution.planning import (
     Planned,
     import_plugins,
-    only_own,
     pick_backend,
     pick_device,
     register_task,
@@ -57,8 +56,8 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
     settings = with_tasks(settings, made, progress.message)
     system = SYSTEMS.get(settings.system)
     LOOPS.get(settings.loop)
+    FITNESS.get(settings.fitness)
     seeded_individuals(system.genome(settings), settings)
-    only_own(system, settings)
     device = pick_device(settings.device)
     backend = pick_backend(settings.backend, system, device)
     settings = settings.model_copy(update={"device": device, "backend": backend})

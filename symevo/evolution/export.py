@@ -1,17 +1,16 @@
-"""What ``symevo export`` does: a rule, or one of a run's, as a Python file of its own."""
+"""Export of a rule, or of one of a run's, as a Python file of its own."""
 
 from __future__ import annotations
 
 import importlib.machinery
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symevo.errors import UserError
 from symevo.settings.explain import SettingError
-from symevo.settings.resolution import import_files
 
 if TYPE_CHECKING:
     from symevo.rules.rule import Rule
@@ -19,16 +18,6 @@ if TYPE_CHECKING:
 
 CODE, NUMBERS = ".py", ".safetensors"
 _NEEDED = frozenset({"torch", "symevo"})
-
-
-def command(
-    source: str, *, rank: int | None, output: Path, name: str | None, force: bool, files: Sequence[Path]
-) -> int:
-    """Writes the file, and prints how it is used."""
-    import_files(files)
-    path = export(source, output, rank=rank, name=name, force=force)
-    print(f"wrote {path}")
-    return 0
 
 
 def export(

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.evaluator import TaskPlan
 from symevo.files import own_files
+from symevo.registry import nearest
 from symevo.rules.primitives import Primitive
-from symevo.search.system import SPECIAL, SYSTEMS, Say, System
+from symevo.search.system import SYSTEMS, Say, System
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
-from symevo.settings.presets import preset_of
+from symevo.settings.systems import preset_of
 from symevo.training.fitness import FITNESS
 
 if TYPE_CHECKING:
@@ -360,19 +361,12 @@ def pick_backend(name: str, system: System, device: str) -> str:
     """``"auto"`` as what was measured best for the system on the device.
 
     Raises:
-        UserError: The interpreter was asked for on a GPU.
+        UserError: It is unknown, or the interpreter was asked for on a GPU.
     """
+    from symevo.rules.backends.base import BACKENDS
+
+    if name != "auto" and name not in BACKENDS:
+        raise UserError(f"unknown backend {name!r}: {nearest(name, ['auto', *BACKENDS])}")
     if name == "interpreter" and device != "cpu":
         raise SettingError("backend", f"interpreter runs on a CPU, not on {device}: use compiled or eager")
     return system.backends[device] if name == "auto" else name
-
-
-def only_own(system: System, settings: Settings) -> None:
-    """Refuses a setting that the system would not read.
-
-    Raises:
-        UserError: One differs from its default all the same.
-    """
-    for name in sorted(SPECIAL - system.reads):
-        if getattr(settings, name) != Settings.model_fields[name].default:
-            raise SettingError(name, f"means nothing to system {system.name!r}: leave it out")

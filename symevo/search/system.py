@@ -50,7 +50,6 @@ class System:
         description: One line for ``symevo systems``.
         genome: Makes the genome kind for a run's settings.
         backends: The update backend for each type of device, as measured; taken where the user names none.
-        reads: Settings that only some systems have, and this one does.
         report: The closing report of a run, as text; None where it is that of rules.
         phases: What the system adds where it has a loop of its own; None where it has not.
         equations: Whether the equations of a candidate's rule tell what it is; else progress leaves them out.
@@ -61,18 +60,11 @@ class System:
     description: str
     genome: Callable[[Settings], Any]
     backends: Mapping[str, str] = field(default_factory=lambda: {"cpu": "compiled", "cuda": "compiled"})
-    reads: frozenset[str] = frozenset()
     report: Callable[[Any], str] | None = None
     phases: Callable[[Settings], Phases | None] = lambda settings: None
     equations: bool = True
     finish: Callable[[Any, Say], None] | None = None
 
-
-SPECIAL = frozenset(
-    {"primitives", "max_depth", "max_size", "max_states", "polish", "rule", "tune", "mode", "mutation", "schedule",
-     "noise", "noise_scale", "inherit", "score_batch", "score_split", "stop_below", "scale"}
-)  # fmt: skip
-"""Settings that a system reads only if it says so."""
 
 SYSTEMS: Registry[System] = Registry("system")
 

@@ -1,67 +1,94 @@
-"""The settings of a run: names, types, bounds, defaults.
+"""The settings of a run: names, types, bounds, defaults, and how the command line says and explains them.
 
-Where they come from stands in :mod:`symevo.settings.resolution`.
+Settings that every system reads are fields of :class:`Settings`; those of one system are in
+:mod:`symevo.settings.systems`. Where values come from stands in :mod:`symevo.settings.resolution`.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from typing_extensions import Self
 
+from symevo.engines.base import ENGINES
 from symevo.errors import UserError
+from symevo.registry import Registry
 from symevo.settings.explain import SettingError
 
+Presets = Mapping[str, Mapping[str, Any]]
+
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How the command line says a setting.
+
+    Attributes:
+        help: One line.
+        metavar: What stands for the value; None: its type.
+        repeated: A list's flag is said once for each item, and not with commas.
+        text: The model reads the text itself, whatever the type of the setting.
+    """
+
+    help: str
+    metavar: str | None = None
+    repeated: bool = False
+    text: bool = False
 
 
 class SearchSettings(BaseModel):
     """What decides the result: recorded with the run and refused to change on resume."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     system: str = "term-sum"
-    preset: Literal["quick", "default", "paper"] = "default"
-    tasks: tuple[str, ...] = Field(("digits-mlp", "digits-deep"), min_length=1)
-    tasks_from: tuple[str, ...] = ()
-    population: int = Field(32, ge=2, le=1_000_000, strict=True)
-    generations: int = Field(12, ge=1, le=1_000_000, strict=True)
-    steps: int = Field(300, ge=1, le=10_000_000, strict=True)
-    seeds: int = Field(2, ge=1, le=10_000, strict=True)
-    seed: int = Field(0, ge=0, lt=2**63, strict=True)
-    elites: int = Field(3, ge=0, strict=True)
-    tournament: int = Field(4, ge=1, strict=True)
-    fitness: Literal["default", "loss", "paper", "accuracy", "peak"] = "default"
-    seed_rules: tuple[dict[str, Any], ...] = ()
-    classics: bool = True
-    loop: str = "generational"
-    rule: dict[str, Any] | None = None
-    tune: tuple[str, ...] | None = Field(None, min_length=1)
-    mode: Literal["static", "dynamic"] = "static"
-    mutation: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
-    schedule: dict[str, Any] | None = None
-    noise: Literal["uniform", "gaussian", "triangular"] | None = None
-    noise_scale: float | None = Field(None, ge=0, le=1e6, allow_inf_nan=False)
-    inherit: Literal["none", "fitter", "both"] | None = None
-    score_batch: int | None = Field(None, ge=1, le=100_000_000, strict=True)
-    score_split: Literal["train", "validation"] = "validation"
-    scale: float = Field(1.0, gt=0, le=100, allow_inf_nan=False)
-    stop_below: float | None = Field(None, ge=0, allow_inf_nan=False)
-    primitives: tuple[str, ...] | None = Field(None, min_length=1)
-    max_depth: int = Field(7, ge=1, le=50, strict=True)
-    max_size: int = Field(24, ge=2, le=500, strict=True)
-    max_states: int = Field(2, ge=0, le=16, strict=True)
-    polish: int = Field(0, ge=0, le=1_000_000, strict=True)
-    islands: int = Field(1, ge=1, le=100_000, strict=True)
-    migrate_every: int = Field(5, ge=1, le=1_000_000, strict=True)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    backend: Literal["auto", "compiled", "eager", "interpreter"] = "auto"
-    threads: int = Field(1, ge=1, le=1024, strict=True)
-    rows: int | None = Field(None, ge=1, le=1_000_000, strict=True)
-    stacking: str | None = None
+    preset: Annotated[str, Flag("Settings by name:", "NAME")] = "default"
+    tasks: Annotated[tuple[str, ...], Flag("Task names; see 'symevo tasks'.", "A,B,…")] = Field(
+        ("digits-mlp", "digits-deep"), min_length=1
+    )
+    tasks_from: Annotated[
+        tuple[str, ...],
+        Flag("Python file that makes tasks or primitives of your own.", "FILE.py", repeated=True),
+    ] = ()
+    population: Annotated[int, Flag("Candidates in a generation.", "N")] = Field(32, ge=2, le=1_000_000, strict=True)
+    generations: Annotated[int, Flag("Generations, the first included.", "N")] = Field(
+        12, ge=1, le=1_000_000, strict=True
+    )
+    steps: Annotated[int, Flag("Training steps of a candidate.", "N")] = Field(300, ge=1, le=10_000_000, strict=True)
+    seeds: Annotated[int, Flag("Training seeds for each task.", "N")] = Field(2, ge=1, le=10_000, strict=True)
+    seed: Annotated[int, Flag("Seed of the whole run.", "N")] = Field(0, ge=0, lt=2**63, strict=True)
+    elites: Annotated[int, Flag("Best candidates that pass on unchanged.", "N")] = Field(3, ge=0, strict=True)
+    tournament: Annotated[int, Flag("Candidates drawn to pick a parent.", "N")] = Field(4, ge=1, strict=True)
+    fitness: Annotated[str, Flag("What is maximised: default, loss or paper.", "NAME")] = "default"
+    seed_rules: Annotated[
+        tuple[dict[str, Any], ...],
+        Flag(
+            "Rule for the first population: a name, rule JSON file, text, or a run's folder.", "RULE|RUN", repeated=True
+        ),
+    ] = ()
+    classics: Annotated[bool, Flag("Whether known optimizers are in the first population.")] = True
+    loop: Annotated[str, Flag("Evolutionary loop, such as generational or nsga2.", "NAME")] = "generational"
+    islands: Annotated[int, Flag("Populations that evolve apart, and now and then mix.", "N")] = Field(
+        1, ge=1, le=100_000, strict=True
+    )
+    migrate_every: Annotated[int, Flag("Generations between two migrations.", "N")] = Field(
+        5, ge=1, le=1_000_000, strict=True
+    )
+    device: Annotated[Literal["auto", "cpu", "cuda"], Flag("auto, cpu or cuda.")] = "auto"
+    backend: Annotated[str, Flag("Update kernels: auto, compiled, eager or interpreter.", "NAME")] = "auto"
+    threads: Annotated[int, Flag("Threads for each evaluation.", "N")] = Field(1, ge=1, le=1024, strict=True)
+    rows: Annotated[int | None, Flag("Trainings stacked at once; default: measured.", "N")] = Field(
+        None, ge=1, le=1_000_000, strict=True
+    )
+    stacking: Annotated[str | None, Flag("How they are stacked; default: measured.", "NAME")] = None
 
     @field_validator("seed_rules", mode="before")
     @classmethod
@@ -74,26 +101,6 @@ class SearchSettings(BaseModel):
         # A recorded rule is read where it is used: its primitives may come from a file that is imported by then.
         return tuple(source if isinstance(source, dict) else rule(source).to_json() for source in value)
 
-    @field_validator("rule", mode="before")
-    @classmethod
-    def _rule_as_json(cls, value: Any) -> Any:
-        """Likewise for the one rule."""
-        if value is None or isinstance(value, dict):
-            return value
-        from symevo.rules.rule import rule
-
-        return rule(value).to_json()
-
-    @field_validator("schedule", mode="before")
-    @classmethod
-    def _schedule_as_json(cls, value: Any) -> Any:
-        """A schedule as rule JSON has it, whichever way it was said."""
-        if value is None:
-            return value
-        from symevo.rules.schedule import schedule
-
-        return schedule(value).to_json()
-
     @field_validator("tasks")
     @classmethod
     def _no_task_twice(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,7 +110,7 @@ class SearchSettings(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _population_fits(self) -> SearchSettings:
+    def _population_fits(self) -> Self:
         if self.islands * 2 > self.population:
             why = f"{self.islands} of population {self.population} leave an island less than 2"
             raise SettingError("islands", f"{why}: raise population or lower islands")
@@ -124,15 +131,19 @@ class SearchSettings(BaseModel):
 class ExecutionSettings(BaseModel):
     """How and where a run is computed: free to change on resume, without effect on the result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    engine: Literal["serial", "process", "scoop"] = "process"
-    workers: int = Field(1, ge=1, le=1024, strict=True)
-    eval_timeout: float = Field(600.0, gt=0, allow_inf_nan=False)
-    time_budget: float | None = Field(None, gt=0, allow_inf_nan=False)
-    data_dir: Path | None = None
-    out: Path | None = None
-    tensorboard: bool = False
+    engine: Annotated[str, Flag("serial, process (default), scoop, or one of your own.", "NAME")] = "process"
+    workers: Annotated[int, Flag("Worker processes; default: all cores.", "N")] = Field(1, ge=1, le=1024, strict=True)
+    eval_timeout: Annotated[float, Flag("Seconds that one stacked training may take.", "S")] = Field(
+        600.0, gt=0, allow_inf_nan=False
+    )
+    time_budget: Annotated[float | None, Flag("Stop after the generation that passes this.", "30m", text=True)] = Field(
+        None, gt=0, allow_inf_nan=False
+    )
+    data_dir: Annotated[Path | None, Flag("Folder of data sets.", "DIR")] = None
+    out: Annotated[Path | None, Flag("New folder for the run.", "DIR")] = None
+    tensorboard: Annotated[bool, Flag("Write curves for TensorBoard into the run's folder.")] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -141,12 +152,11 @@ class ExecutionSettings(BaseModel):
         if not isinstance(data, dict):
             return data
         engine, workers = data.get("engine"), data.get("workers")
-        if engine == "dask":
-            raise SettingError("engine", "dask is not there yet: use serial, process or scoop")
-        if engine == "serial" and isinstance(workers, int) and workers > 1:
-            raise SettingError("engine", f"serial has one worker, not {workers}: use engine process")
+        lone = isinstance(engine, str) and engine in ENGINES and getattr(ENGINES.get(engine), "lone", False)
+        if lone and isinstance(workers, int) and workers > 1:
+            raise SettingError("engine", f"{engine} has one worker, not {workers}: use engine process")
         if workers is None:
-            workers = 1 if engine == "serial" else cores()
+            workers = 1 if lone else cores()
         if engine is None:
             engine = "serial" if workers == 1 else "process"
         return {**data, "engine": engine, "workers": workers}
@@ -157,16 +167,81 @@ class ExecutionSettings(BaseModel):
         return seconds(value) if isinstance(value, str) else value
 
 
-class Settings(SearchSettings, ExecutionSettings):
-    """All settings of a run, checked; plain data that survives :meth:`model_dump` and back."""
+class Settings(ExecutionSettings, SearchSettings):
+    """All settings of a run, checked; plain data that survives :meth:`model_dump` and back.
+
+    A system has a subclass with the settings that it alone reads. Those of other systems can be asked for all the same
+    and have their defaults.
+
+    Attributes:
+        presets: Settings by the name of a preset; ``modes`` holds what is otherwise in a mode of the system.
+    """
+
+    presets: ClassVar[Presets] = {}
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """Checks plain data, by the model of its system."""
+        model = model_of(obj.get("system", "term-sum")) if cls is Settings and isinstance(obj, Mapping) else cls
+        return super(Settings, model).model_validate(obj, **how)  # type: ignore[return-value]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own(cls, data: Any) -> Any:
+        """Drops the settings of other systems, as runs of earlier versions have them, and refuses what they say."""
+        if not isinstance(data, dict):
+            return data
+        others = {name: field for name, field in all_fields().items() if name not in cls.model_fields}
+        for name in sorted(others.keys() & data.keys()):
+            if data[name] != others[name].get_default():
+                system = data.get("system", "term-sum")
+                raise SettingError(name, f"means nothing to system {system!r}: leave it out")
+        return {name: value for name, value in data.items() if name not in others}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            if name.startswith("_") or name not in (fields := all_fields()):
+                raise
+            return fields[name].get_default()
 
     def search_settings(self) -> dict[str, Any]:
         """The settings that decide the result, as JSON-like data."""
-        return self.model_dump(mode="json", include=set(SearchSettings.model_fields))
+        return self.model_dump(mode="json", exclude=set(ExecutionSettings.model_fields))
 
     def execution_settings(self) -> dict[str, Any]:
         """The settings that do not, as JSON-like data."""
         return self.model_dump(mode="json", include=set(ExecutionSettings.model_fields))
+
+
+class _Unregistered(Settings):
+    """Settings of a system whose file was not imported: whatever was recorded."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+MODELS: Registry[type[Settings]] = Registry("system")
+"""The settings of each system, by its name."""
+
+
+def model_of(system: Any) -> type[Settings]:
+    """The settings of a system."""
+    return MODELS.get(system) if isinstance(system, str) and system in MODELS else _Unregistered
+
+
+def flag_of(field: FieldInfo | None) -> Flag | None:
+    """How the command line says a setting; None where it does not."""
+    return next((one for one in field.metadata if isinstance(one, Flag)), None) if field else None
+
+
+def all_fields() -> dict[str, FieldInfo]:
+    """All settings of all systems, those that every system reads first."""
+    found = dict(Settings.model_fields)
+    for name in MODELS:
+        for setting, field in MODELS.get(name).model_fields.items():
+            found.setdefault(setting, field)
+    return found
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""Settings of a run: where they come from, and one-line errors about them.
+"""Where the settings of a run come from.
 
 Flags beat the TOML file, which beats the preset, which beats the defaults of :class:`Settings`.
 """
@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from symevo.errors import UserError
 from symevo.files import own_files
 from symevo.settings.explain import SettingError, explain, unknown_setting
-from symevo.settings.model import ExecutionSettings, Settings
-from symevo.settings.presets import PRESETS, preset_of
+from symevo.settings.model import ExecutionSettings, Settings, all_fields, model_of
+from symevo.settings.systems import preset_of
 
 _CONFIG_BYTES = 1_000_000
 
@@ -30,7 +30,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, by field name; keys may be written with ``-`` or ``_``.
 
     Raises:
-        UserError: No such file, not TOML, or an unknown key; the message names the nearest known one.
+        UserError: No such file, or not TOML.
     """
     try:
         status = path.stat()  # before it is opened: a pipe waits for ever, a device never ends
@@ -44,12 +44,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not text in UTF-8"
         raise UserError(f"cannot read --config {path}: {why}; give a TOML file") from None
-    data = _parse_toml(text, path)
-    known = {key.replace("-", "_"): value for key, value in data.items()}
-    for key in known:
-        if key not in Settings.model_fields:
-            raise unknown_setting(key, list(Settings.model_fields), where=f" in {path}")
-    return known
+    return {key.replace("-", "_"): value for key, value in _parse_toml(text, path).items()}
 
 
 def _parse_toml(text: str, path: Path) -> dict[str, Any]:
@@ -64,7 +59,10 @@ def _parse_toml(text: str, path: Path) -> dict[str, Any]:
 
 
 def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None) -> Settings:
-    """Settings for a new run; nothing is written. Systems and tasks are looked up by those who own them.
+    """Settings for a new run; nothing is written.
+
+    The user's files are imported first, as they may register what settings name. Whoever owns a registry looks names
+    up.
 
     Args:
         flags: What was said explicitly, by field name; ``None`` values count as not said.
@@ -73,13 +71,18 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     Raises:
         UserError: One line: what is wrong, and what would be right.
     """
-    said = {**(read_toml(toml) if toml else {}), **_given(flags or {})}
+    given = read_toml(toml) if toml else {}
+    flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    _import_named({**given, **flags})
+    _check_names(given, where=f" in {toml}")
+    _check_names(flags)
+    said = {**given, **flags}
     system, preset = said.get("system", "term-sum"), said.get("preset", "default")
-    plain = isinstance(system, str) and isinstance(preset, str)  # else the model says what is wrong with them
-    own = PRESETS.get(system, {}) if plain else {}
-    settings = _validated({**(preset_of(system, preset, said.get("mode")) if plain else {}), **said})
-    if own and preset not in own:
-        raise SettingError("preset", f"{preset} is none of {system}'s: use {' or '.join(own)}")
+    usual = preset_of(system, preset, said.get("mode")) if isinstance(preset, str) else {}
+    own = model_of(system).presets
+    if own and isinstance(preset, str) and preset not in own:
+        raise UserError(f"unknown preset {preset!r} for system {system!r}; choose from {', '.join(own)}")
+    settings = _validated({**usual, **said})
     most = settings.generations // 2  # a preset's share shrinks with its run; what was said is meant
     if said.get("polish") and settings.polish > most:
         why = f"{settings.polish} of generations {settings.generations} leaves too few to search"
@@ -106,8 +109,10 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
     Raises:
         UserError: A flag would change what decides the result, or the place of the run.
     """
+    said = {name: value for name, value in flags.items() if value is not None}
+    _import_named({**recorded, **said})
+    _check_names(said)
     before = _validated(recorded)
-    said = _given(flags)
     if isinstance(said.get("tasks_from"), list | tuple):
         said["tasks_from"] = list(own_files(said["tasks_from"]))
     if "engine" in said and "workers" not in said and said["engine"] != before.engine:
@@ -164,12 +169,18 @@ def default_out(system: str) -> Path:
     return path
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    said = {name: value for name, value in flags.items() if value is not None}
+def _import_named(said: Mapping[str, Any]) -> None:
+    """Imports the user's files that are there; what is wrong with the others is said when settings are checked."""
+    files = said.get("tasks_from")
+    if isinstance(files, list | tuple):
+        import_files([Path(path) for path in files if isinstance(path, str | Path) and os.path.isfile(path)])
+
+
+def _check_names(said: Mapping[str, Any], *, where: str = "") -> None:
+    known = list(all_fields())
     for name in said:
-        if name not in Settings.model_fields:
-            raise unknown_setting(name, list(Settings.model_fields))
-    return said
+        if name not in known:
+            raise unknown_setting(name, known, where=where)
 
 
 def _validated(data: Mapping[str, Any]) -> Settings:

@@ -94,7 +94,6 @@ SYSTEMS.register(
         description="small evolved networks that shape the update of each layer; the result is 3,375 numbers",
         genome=genome,
         backends={"cpu": "eager", "cuda": "eager"},  # controllers have kernels of their own
-        reads=frozenset({"noise", "scale"}),
         report=controllers_report,
         phases=phases,
         equations=False,

@@ -39,6 +39,5 @@ SYSTEMS.register(
         genome=genome,
         # An interpreter on a GPU is not there yet; eager kernels compile nothing either.
         backends={"cpu": "interpreter", "cuda": "eager"},
-        reads=frozenset({"primitives", "max_depth", "max_size", "max_states", "polish"}),
     ),
 )

@@ -56,28 +56,12 @@ def stretch(settings: Settings, phase: int) -> dict[str, Any]:
     }
 
 
-_HEREDITY = ("noise", "noise_scale", "inherit")
-_SCORES = ("score_batch", "score_split")
-
 SYSTEMS.register(
     "gadam",
     System(
         name="gadam",
         description="networks that train, mate and compete; the result is a network's weights",
         genome=genome,
-        reads=frozenset(
-            {
-                "rule",
-                "schedule",
-                "mutation",
-                "noise",
-                "noise_scale",
-                "inherit",
-                "score_batch",
-                "score_split",
-                "stop_below",
-            }
-        ),
         report=networks_report,
         phases=lambda settings: Phases(
             search=loop.gadam,

@@ -113,7 +113,6 @@ SYSTEMS.register(
         genome=genome,
         # As fast as compiled kernels here, and nothing to compile; on a GPU there is no interpreter.
         backends={"cpu": "interpreter", "cuda": "compiled"},
-        reads=frozenset({"rule", "tune", "mode", "mutation", "schedule", "score_batch", "score_split"}),
         report=report,
         phases=lambda settings: dynamic.phases(settings) if settings.mode == "dynamic" else None,
         finish=finish,

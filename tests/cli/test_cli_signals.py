@@ -48,7 +48,7 @@ def ended(process: subprocess.Popen[str], *signals: signal.Signals, gap: float =
 SLOW_PARSE = """
 import collections, sys, time
 from symevo import cli
-from symevo.cli import parsing
+from symevo.cli import app
 
 def nap():  # a signal just before a sleep is heard after it: so sleeps are short
     for _ in range(400):
@@ -59,7 +59,7 @@ def parse(argv):
     {work}
     return lambda: 0
 
-parsing.parse = parse
+app.parse = parse
 cli.entry({argv})
 """
 
@@ -95,9 +95,8 @@ def test_signals_during_an_ordered_end_do_not_disturb_it() -> None:
 
 def test_an_end_that_hangs_is_cut_short() -> None:
     work = "\n    try: nap()\n    finally: time.sleep(20)"
-    process = started(
-        "import sys, symevo.cli; sys.modules['symevo.cli.main']._GRACE = 0.3\n" + SLOW_PARSE.format(work=work, argv=[])
-    )
+    short = "import sys, symevo.cli; sys.modules['symevo.cli.main']._GRACE = 0.3\n"
+    process = started(short + SLOW_PARSE.format(work=work, argv=[]))
     wait_for(process, "ready")
     assert "ended without waiting longer than 0.3 s" in ended(process, signal.SIGINT)
 

@@ -14,7 +14,7 @@ from cli_doubles import FakeApi, refused
 from page_reader import Page
 
 from symevo import cli
-from symevo.cli.commands.report import read_context
+from symevo.cli.report import read_context
 from symevo.evolution import evolve as api
 from symevo.evolution.evolve import start as start_run
 from symevo.reporting.html import baselines, layout, result, search

@@ -107,7 +107,7 @@ def test_generations_in_which_nothing_is_worth_training_are_empty_and_the_run_ca
         ({"islands": 17}, "islands 17 of population 32 leave an island less than 2: raise population or lower islands"),
         ({"islands": 10}, "elites 3 on islands of 3 leave no room for children"),
         ({"islands": 0}, "islands must be at least 1"),
-        ({"polish": -1}, "polish must be at least 0"),
+        ({"polish": -1, "system": "expression"}, "polish must be at least 0"),
         ({"polish": 2}, "polish means nothing to system 'term-sum': leave it out"),
         ({"loop": "agin"}, "unknown loop 'agin': did you mean 'aging'?"),
     ],

@@ -16,8 +16,8 @@ from symevo.reporting.html import baselines, result, search
 from symevo.reporting.html.parts import FigureWriter, PageContext, Section, code, details, marked, table, text
 from symevo.reporting.text.tables import shown
 from symevo.settings.explain import flag
-from symevo.settings.model import SearchSettings, Settings
-from symevo.settings.presets import preset_of
+from symevo.settings.model import Settings
+from symevo.settings.systems import preset_of
 
 CONFIG = "again.toml"
 _LISTS = ("tasks", "primitives", "tune")
@@ -92,9 +92,8 @@ def again(settings: Settings) -> tuple[str, str]:
 
     The command says all that the preset does not.
     """
-    usual = {name: field.get_default() for name, field in SearchSettings.model_fields.items()}
-    usual |= preset_of(settings.system, settings.preset, settings.mode)
-    usual = SearchSettings.model_validate({**usual, "system": settings.system}).model_dump(mode="json")
+    usual = preset_of(settings.system, settings.preset, settings.mode) | {"system": settings.system}
+    usual = Settings.model_validate(usual).search_settings()
     different = {
         name: value
         for name, value in settings.search_settings().items()

@@ -30,10 +30,9 @@ from typing import Any
 from machine import about
 
 from symevo.comparison.benchmark import points, winner
-from symevo.comparison.progress import Silent
 from symevo.comparison.session import Plan, Request, prepare
 from symevo.comparison.space import space_of
-from symevo.comparison.trainings import Memory, Result, Trainings
+from symevo.comparison.trainings import Memory, Result, Silent, Trainings
 from symevo.evolution.evaluator import TaskPlan
 from symevo.genomes.term_sum.genes import PUBLISHED
 from symevo.genomes.term_sum.genome import TermSum
@@ -159,8 +158,9 @@ def main() -> None:
         args.out.write_text(json.dumps(found, indent=1) + "\n")
         print(json.dumps(found["table"][-1]), file=sys.stderr, flush=True)
 
-    with Trainings(plan.settings, plan.planned, steps=plan.steps, memory=Memory(None), progress=Silent()) as trainings:
-        for task in plan.planned.plans:
+    how = {"steps": plan.steps, "memory": Memory(None), "progress": Silent()}
+    with Trainings(plan.execution, plan.tasks, plan.prints, **how) as trainings:
+        for task in plan.tasks:
             for number in range(args.replicates):
                 row = next((row for row in rows if (row["task"], row["replicate"]) == (task.name, number)), None)
                 if row is None:

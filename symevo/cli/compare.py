@@ -119,9 +119,9 @@ def _compared(request: Request, targets: Sequence[Path], *, quiet: bool) -> Comp
     """Compares, and writes the result with its figures to each target."""
     import contextlib
 
-    from symevo.comparison.progress import Silent
     from symevo.comparison.result import write
     from symevo.comparison.session import compare as run_comparison
+    from symevo.comparison.trainings import Silent
     from symevo.reporting.figures.comparison import draw
     from symevo.reporting.progress import Ticker
 

@@ -1,7 +1,4 @@
-"""One task: pilot, R tunings of every contestant on validation, and then one look at the test split for each.
-
-Tuning: points of the unit cube that all contestants share, a pilot that finds ranges, and the best of a tuning.
-"""
+"""One task: pilot, R tunings of every entry on validation, and then one look at the test split for each."""
 
 from __future__ import annotations
 
@@ -24,11 +21,11 @@ Train = Callable[[Sequence[tuple[Rule, int]]], list[Result]]
 
 @dataclass(frozen=True)
 class Piloted:
-    """What the pilot found for one contestant.
+    """What the pilot found for one entry.
 
     Attributes:
         space: Where its replicates tune.
-        rounds: Rounds of the pilot: the same for all contestants.
+        rounds: Rounds of the pilot: the same for all entries.
         trials: Trials in these: the same too.
         at_edge: Whether the best was still at an edge when the pilot ended.
     """
@@ -57,7 +54,7 @@ def points(count: int, *parts: str | int) -> list[list[float]]:
 
 
 def pilot(spaces: Mapping[str, Space], train: Train, budget: Budget, *, seed: int, task: str) -> dict[str, Piloted]:
-    """Finds the range of the learning rate in which each contestant is tuned.
+    """Find the range of the learning rate in which each entry is tuned.
 
     All have the same points, and as many rounds as the one that needs most: a round is repeated for all of them while
     the best learning rate of any lies at the edge of its range, which is then widened. In the end each range is three
@@ -118,7 +115,7 @@ def constant_winner(rules: Sequence[Rule], scores: Sequence[float]) -> Rule:
 ARMS = ("tuned", "constant", "own")
 """What is trained anew and tested: the best trial, the best at a constant learning rate, and the rule as it came."""
 TIMED = 3
-"""Trainings of each contestant, one network at a time, whose steps are timed."""
+"""Trainings of each entry, one network at a time, whose steps are timed."""
 
 
 @dataclass(frozen=True)
@@ -130,17 +127,17 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Benchmark:
     """All that was trained on one task.
 
     Attributes:
         task: How.
         steps: Of a training.
         budget: How much.
-        piloted: By contestant.
-        trials: By contestant, for each replicate.
-        finals: By arm and contestant, one for each replicate, on the test split.
-        step_seconds: By contestant, of a step, one network at a time.
+        piloted: By entry.
+        trials: By entry, for each replicate.
+        finals: By arm and entry, one for each replicate, on the test split.
+        step_seconds: By entry, of a step, one network at a time.
     """
 
     task: TaskPlan
@@ -161,13 +158,13 @@ class Contest:
         return sum(best) / len(best)
 
 
-def contest(
+def benchmark(
     rules: Mapping[str, Rule], task: TaskPlan, trainings: Trainings, budget: Budget, *, seed: int, steps: int
-) -> Contest:
-    """Runs the protocol of :mod:`symevo.comparison.protocol` on one task.
+) -> Benchmark:
+    """Run the protocol of :mod:`symevo.comparison.protocol` on one task.
 
     Args:
-        rules: By contestant.
+        rules: By entry.
         task: How networks are stacked.
         trainings: What trains.
         budget: How much.
@@ -206,7 +203,7 @@ def contest(
         for arm in ARMS
     }
     timed = _timed({name: finalists["tuned"][name][0] for name in rules}, task, trainings, steps)
-    return Contest(task, steps, budget, piloted, trials, finals, timed)
+    return Benchmark(task, steps, budget, piloted, trials, finals, timed)
 
 
 def _drawn(space: Space, budget: Budget, seed: int, task: str) -> list[list[tuple[Rule, int]]]:

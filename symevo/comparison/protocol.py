@@ -2,23 +2,23 @@
 
 The unit of replication is *one whole tuning*. For each task, in each of R replicates r:
 
-1. T trials of every contestant: points u₁ … u_T of a scrambled Sobol sequence over learning rate, weight decay,
+1. T trials of every entry: points u₁ … u_T of a scrambled Sobol sequence over learning rate, weight decay,
    schedule and momenta, each trained from one training seed and scored on the *validation* split. Scramble and seed
-   are hashes of (seed, task, r), and the same for all contestants (common random numbers).
+   are hashes of (seed, task, r), and the same for all entries (common random numbers).
 2. The best trial's numbers train a new network, from another training seed, which is scored once on the *test* split.
 
-The R differences of two contestants' test scores are paired by what they share, and tested.
+The R differences of two entries' test scores are paired by what they share, and tested.
 
 Why this is valid, and why nothing less is. Two tunings of the *same* optimizer end at different numbers, and one
 network's luck is small beside that. Had the winner of one tuning been trained with R seeds, the R scores would all
 carry the one luck of that tuning, and a test over them would find a difference between an optimizer and itself. Here
 every replicate draws that luck anew, so that the R pairs are independent, given the data and the ranges. Between
-contestants that are equal, a difference is as likely as its negative, which is all that a signed-rank test asks for.
+entries that are equal, a difference is as likely as its negative, which is all that a signed-rank test asks for.
 Common random numbers shrink the differences and leave that as it is. One final training a replicate is enough: more
 would average out the smaller luck alone, at the cost of replicates. All R·T trials also serve the curve over budgets
 and the sensitivity to the learning rate, so nothing is trained for these.
 
-Ranges are found before, once for a task, by a pilot of the same size for all contestants; a learning rate's range is
+Ranges are found before, once for a task, by a pilot of the same size for all entries; a learning rate's range is
 widened while the best of the pilot lies at its edge, and then cut to three decades around where it was best. What is
 left to luck there is small, as the middle half of such a range costs nothing.
 
@@ -49,13 +49,14 @@ class Budget:
 
     Attributes:
         trials: T, trials of a tuning.
-        replicates: R, tunings of every contestant on every task.
+        replicates: R, tunings of every entry on every task.
         pilot: Trials of one round of the pilot.
         rounds: At most so many of these.
         ablations: Whether terms and states of a candidate are left out in turn.
         random: Whether random rules are a control where that is cheap.
         baselines: What is compared with.
         held_out: Tasks that a run's best rule is compared on besides those of its search.
+        fixed: Whether numbers were asked for, which hold for slow tasks too.
     """
 
     trials: int = 20
@@ -66,15 +67,16 @@ class Budget:
     random: bool = True
     baselines: tuple[str, ...] = BASELINES
     held_out: tuple[str, ...] = ("cancer-mlp", "friedman-mlp", "digits-cnn")
+    fixed: bool = False
 
     def on(self, rows: int) -> Budget:
-        """The budget on a task that stacks so many rows: half the trials where they are few.
+        """The budget on a task that stacks so many rows: half the trials where they are few, unless it is fixed.
 
         Replicates stay: with ten of them no p could pass the level once it is corrected for a few tasks.
         """
-        if rows >= SLOW_ROWS:
+        if self.fixed or rows >= SLOW_ROWS:
             return self
-        return replace(self, trials=_half(self.trials), pilot=_half(self.pilot))
+        return replace(self, trials=max(1, self.trials // 2), pilot=max(1, self.pilot // 2))
 
 
 BUDGETS = {
@@ -102,21 +104,9 @@ def budget(name: str, trials: int | None = None, replicates: int | None = None) 
     known = BUDGETS[name]
     if trials is None and replicates is None:
         return known
-    changed = replace(known, trials=trials or known.trials, replicates=replicates or known.replicates)
-    return _Fixed(**vars(changed))
-
-
-class _Fixed(Budget):
-    """A budget that was asked for, on slow tasks too."""
-
-    def on(self, rows: int) -> Budget:
-        return self
+    return replace(known, trials=trials or known.trials, replicates=replicates or known.replicates, fixed=True)
 
 
 def effort(rows: int) -> int:
     """What a training step costs on a task that stacks so many rows, roughly: for the time left."""
     return 1 if rows >= SLOW_ROWS else 10
-
-
-def _half(number: int) -> int:
-    return max(1, number // 2)

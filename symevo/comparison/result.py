@@ -1,82 +1,76 @@
-"""The result of a comparison: every single score, what they say, and the file."""
+"""The result of a comparison: every single score, what they say, what else is measured, and the file."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from symevo.comparison.benchmark import ARMS, Contest, Trial
-from symevo.comparison.entries import Contestant
-from symevo.comparison.metrics import (
-    BUDGETS,
-    lr_curve,
-    lr_decades,
-    median_curve,
-    profile,
-    steps_ratio,
-    steps_to,
-    target_of,
-    typical,
-)
+from symevo.comparison.benchmark import ARMS, Benchmark, Trial
+from symevo.comparison.entries import Entry
 from symevo.comparison.verdict import Finding, Question, findings, overall, too_few, verdict
 from symevo.errors import UserError
 from symevo.reporting import compared
-from symevo.reporting.compared import Compared, Comparison, Interval, Profile, Ratio
+from symevo.reporting.compared import Compared, Comparison, Curve, Interval, Profile, Ratio
 from symevo.seeds import seed_for
 from symevo.statistics import expected_best, interval, paired
 
 SCORE = "accuracy + 0.05·exp(−loss) on the test split, or progress where there are no classes; tuned on validation"
+BUDGETS = (1, 5, 20, 50)
+WITHIN = 0.01
+"""A learning rate is good where its score is within this share of the best."""
+STRETCHES = 10
+"""Losses are averaged over such a share of the training."""
+_RESAMPLES = 9999
+BINS = 4
+"""Bins in a decade of learning rates."""
 
 
 def task_entry(
-    one: Contest,
-    people: Mapping[str, Contestant],
-    answers: Sequence[Finding],
-    *,
-    held_out: bool,
-    seed: int,
+    one: Benchmark, entries: Mapping[str, Entry], answers: Sequence[Finding], *, held_out: bool, seed: int,
     reference: str,
-) -> Compared:
+) -> Compared:  # fmt: skip
     """What the result holds of a task.
 
     Args:
         one: What was trained.
-        people: All contestants, by name.
+        entries: All of them, by name.
         answers: Findings on this task.
         held_out: Whether no search saw it.
         seed: Of the comparison.
         reference: The baseline that verdicts are about.
     """
-    best = best_baseline(one, people)
+    best = best_baseline(one, entries)
     target = target_of([trial.result.outcome for trial in one.finals["tuned"][best]])
-    entries = {name: _contestant(one, name, target, seed) for name in one.trials}
+    measured = {name: _measured(one, name, target, seed) for name in one.trials}
     said = {
         name: verdict(
             [a for a in answers if a.question.first == name and a.question.family.startswith("reference")],
             reference,
-            scheduled=not people[name].rule.schedule.is_constant,
+            scheduled=not entries[name].rule.schedule.is_constant,
         )
         for name in one.trials
-        if people[name].role == "candidate"
+        if entries[name].role == "candidate"
     }
     return Compared(
         held_out=held_out, steps=one.steps, trials=one.budget.trials, replicates=one.budget.replicates,
-        best_baseline=best, target_loss=target, contestants=entries,
-        steps_ratio={name: _steps_ratio(one.task.name, entries, (name, reference), seed) for name in said},
+        best_baseline=best, target_loss=target, contestants=measured,
+        steps_ratio={name: _steps_ratio(one.task.name, measured, (name, reference), seed) for name in said},
         comparisons=[answer.pair() for answer in answers], verdicts=said,
     )  # fmt: skip
 
 
-def best_baseline(one: Contest, people: Mapping[str, Contestant]) -> str:
+def best_baseline(one: Benchmark, entries: Mapping[str, Entry]) -> str:
     """The baseline whose tunings were best on the validation split: the test split has no say."""
-    names = [name for name in one.trials if people[name].role == "baseline"]
+    names = [name for name in one.trials if entries[name].role == "baseline"]
     return max(names, key=one.validated)
 
 
-def questions(one: Contest, people: Mapping[str, Contestant], *, reference: str, seed: int) -> list[Question]:
+def questions(one: Benchmark, entries: Mapping[str, Entry], *, reference: str, seed: int) -> list[Question]:
     """All comparisons on a task: each candidate against the reference in every arm, and against all others tuned."""
     task, found = one.task.name, []
 
@@ -87,13 +81,13 @@ def questions(one: Contest, people: Mapping[str, Contestant], *, reference: str,
         found.append(Question(first, second, name, family, compared))
 
     for name in one.trials:
-        if people[name].role != "candidate":
+        if entries[name].role != "candidate":
             continue
         for arm, other in (("tuned", None), ("constant", None), ("own", None), ("own", "constant"), ("own", "tuned")):
             ask(name, reference, arm, "reference, as it came" if arm == "own" else "reference, tuned alike", other)
         for second in one.trials:
-            role = people[second].role
-            if second in (name, reference) or role == "candidate" or people[second].of not in (None, name):
+            role = entries[second].role
+            if second in (name, reference) or role == "candidate" or entries[second].of not in (None, name):
                 continue
             ask(name, second, "tuned", role)
     return found
@@ -106,14 +100,14 @@ def answered(asked: Mapping[str, Sequence[Question]]) -> dict[str, list[Finding]
 
 
 def profiles(
-    contests: Sequence[Contest], entries: Mapping[str, Compared], people: Mapping[str, Contestant]
+    benchmarks: Sequence[Benchmark], tasks: Mapping[str, Compared], entries: Mapping[str, Entry]
 ) -> dict[str, Profile]:
     """Performance profiles of candidates and baselines over pairs (task, replicate)."""
     steps: dict[str, list[int | None]] = {}
-    for one in contests:
+    for one in benchmarks:
         for name in one.trials:
-            if people[name].role in ("candidate", "baseline"):
-                finals = entries[one.task.name].contestants[name].finals["tuned"]
+            if entries[name].role in ("candidate", "baseline"):
+                finals = tasks[one.task.name].contestants[name].finals["tuned"]
                 steps.setdefault(name, []).extend(final.steps_to_target for final in finals)
     return profile(steps)
 
@@ -131,7 +125,7 @@ def closing(tasks: Mapping[str, Compared], names: Sequence[str], reference: str)
 
 
 def write(found: Comparison, path: Path) -> None:
-    """Writes the result atomically.
+    """Write the result atomically.
 
     Raises:
         UserError: The file cannot be written.
@@ -144,7 +138,7 @@ def write(found: Comparison, path: Path) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}; name another file (-o)") from None
 
 
-def _contestant(one: Contest, name: str, target: float | None, seed: int) -> compared.Entry:
+def _measured(one: Benchmark, name: str, target: float | None, seed: int) -> compared.Entry:
     pool = [trial for tuning in one.trials[name] for trial in tuning]
     scores = [trial.result.score for trial in pool]
     curve = lr_curve([trial.rule.lr for trial in pool], scores)
@@ -172,25 +166,20 @@ def _contestant(one: Contest, name: str, target: float | None, seed: int) -> com
 
 
 def _trial(trial: Trial, tuned: Iterable[str]) -> compared.Trial:
+    rule, result = trial.rule, trial.result
     return compared.Trial(
-        hyper={name: trial.rule.hyper[name] for name in tuned},
-        schedule=trial.rule.schedule.to_json(),
-        score=trial.result.score,
-        status=trial.result.outcome["status"],
-    )
+        hyper={name: rule.hyper[name] for name in tuned}, schedule=rule.schedule.to_json(), score=result.score,
+        status=result.outcome["status"],
+    )  # fmt: skip
 
 
 def _final(trial: Trial, target: float | None, steps: int) -> compared.Final:
-    outcome = trial.result.outcome
+    rule, outcome = trial.rule, trial.result.outcome
     return compared.Final(
-        score=trial.result.score,
-        accuracy=outcome.get("accuracy"),
-        loss=outcome.get("loss"),
-        status=outcome["status"],
-        hyper=dict(trial.rule.hyper),
-        schedule=trial.rule.schedule.to_json(),
+        score=trial.result.score, accuracy=outcome.get("accuracy"), loss=outcome.get("loss"),
+        status=outcome["status"], hyper=dict(rule.hyper), schedule=rule.schedule.to_json(),
         steps_to_target=steps_to(target, outcome, steps),
-    )
+    )  # fmt: skip
 
 
 def _summary(scores: Sequence[float], seed: int) -> Interval:
@@ -207,3 +196,126 @@ def _steps_ratio(task: str, entries: Mapping[str, compared.Entry], names: tuple[
 
 def _share(trials: Sequence[Trial]) -> float:
     return sum(trial.result.outcome["status"] != "ok" for trial in trials) / len(trials)
+
+
+def lr_curve(lrs: Sequence[float], scores: Sequence[float]) -> list[tuple[float, float]]:
+    """The best score in each quarter of a decade of learning rates: its middle, and the score."""
+    best: dict[int, float] = {}
+    for lr, score in zip(lrs, scores, strict=True):
+        place = math.floor(math.log10(lr) * BINS)
+        best[place] = max(score, best.get(place, -math.inf))
+    return [(10 ** ((place + 0.5) / BINS), best[place]) for place in sorted(best)]
+
+
+def lr_decades(curve: Sequence[tuple[float, float]]) -> float:
+    """Decades of learning rates with a score within 1 % of the best."""
+    best = max((score for _, score in curve), default=0.0)
+    return sum(score >= best - WITHIN * abs(best) for _, score in curve) / BINS if best > 0 else 0.0
+
+
+def smoothed(outcome: Mapping[str, Any]) -> list[float]:
+    """The training loss at the ends of equal stretches, each averaged over the tenth of the training before it.
+
+    Returns:
+        Infinity before that tenth, where a loss was not finite, and everywhere in a training that diverged.
+    """
+    if outcome["status"] != "ok":
+        return []
+    curve = [math.inf if loss is None else loss for loss in outcome.get("curve") or []]
+    wide = max(1, len(curve) // STRETCHES)
+    return [math.fsum(curve[at - wide : at]) / wide if at >= wide else math.inf for at in range(1, len(curve) + 1)]
+
+
+def target_of(outcomes: Sequence[Mapping[str, Any]]) -> float | None:
+    """The training loss that three quarters of these trainings end at or below.
+
+    A quarter of them may end anywhere, so that one bad training does not decide.
+
+    Returns:
+        None where more than a quarter diverged, or where it is no less than what half of the trainings start with.
+    """
+    ends = sorted((smoothed(one) or [math.inf])[-1] for one in outcomes)
+    target = ends[math.ceil(0.75 * (len(ends) - 1))]
+    starts = [one["initial_loss"] for one in outcomes if one.get("initial_loss") is not None]
+    trivial = bool(starts) and target >= statistics.median(starts)
+    return None if math.isinf(target) or trivial else target
+
+
+def steps_to(target: float | None, outcome: Mapping[str, Any], steps: int) -> int | None:
+    """The step at which the training loss, averaged over a tenth of the training, is at most ``target``.
+
+    Returns:
+        None where it never is, or the training diverged.
+    """
+    losses = smoothed(outcome)
+    at = next((at for at, loss in enumerate(losses, 1) if target is not None and loss <= target), None)
+    return None if at is None else round(at * steps / len(losses))
+
+
+def typical(values: Sequence[int | None]) -> float | None:
+    """The median, where None is more than anything; None if it is."""
+    middle = statistics.median(math.inf if value is None else value for value in values)
+    return None if math.isinf(middle) else middle
+
+
+def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, seed: int) -> Ratio:
+    """How many steps the first takes to the target for each of the second.
+
+    The ratio of the two medians over pairs, where None is more than anything, with the percentile interval of pairs
+    drawn again and again. So 0 means that only the first gets there in most pairs, and infinity only the second; a
+    resample in which neither does counts as no difference.
+
+    Args:
+        first: Steps to the target, one for each pair; None: never.
+        second: Those of the other.
+        seed: Of the resamples.
+
+    Returns:
+        The ratio and the ends of its 95 % interval; None: infinite, or nobody gets there.
+    """
+    import numpy as np
+
+    pairs = np.array([[math.inf if one is None else one for one in pair] for pair in zip(first, second, strict=True)])
+    drawn = np.random.default_rng(seed).integers(len(pairs), size=(_RESAMPLES, len(pairs)))
+
+    def ratios(medians: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return medians[..., 0] / medians[..., 1]
+
+    found = float(ratios(np.median(pairs, axis=0)))
+    again = ratios(np.median(pairs[drawn], axis=1))
+    low, high = np.quantile(np.nan_to_num(again, nan=1.0, posinf=math.inf), (0.025, 0.975), method="nearest")
+    ratio, low, high = (value if math.isfinite(value) else None for value in (found, float(low), float(high)))
+    return Ratio(ratio=ratio, low=low, high=high)
+
+
+def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, Profile]:
+    """Performance profiles (Dolan and Moré 2002), as AlgoPerf draws them.
+
+    The share of problems on which a method needs at most τ times the steps of the fastest::
+
+        ρ(τ) = |{p : sₚ ≤ τ · min over methods of sₚ}| / |{p}|
+
+    Args:
+        steps: For each method its steps to target on every problem; None: never.
+
+    Returns:
+        For each method the τ at which its share grows, from 1, and the shares.
+    """
+    problems = list(zip(*steps.values(), strict=True))
+    fastest = [min((one for one in problem if one is not None), default=None) for problem in problems]
+    found = {}
+    for name, needed in steps.items():
+        ratios = [n / f for n, f in zip(needed, fastest, strict=True) if n is not None and f is not None]
+        places = sorted({1.0, *ratios})
+        shares = [sum(ratio <= place for ratio in ratios) / max(len(problems), 1) for place in places]
+        found[name] = Profile(ratio=places, share=shares)
+    return found
+
+
+def median_curve(outcomes: Sequence[Mapping[str, Any]], steps: int) -> Curve:
+    """The median training loss over trainings that ended, at the ends of equal stretches."""
+    curves = [one["curve"] for one in outcomes if one["status"] == "ok"]
+    length = min(map(len, curves), default=0)
+    losses = [statistics.median(curve[at] for curve in curves) for at in range(length)]
+    return Curve(step=[round((at + 1) * steps / length) for at in range(length)], loss=losses)

@@ -76,13 +76,9 @@ class Space:
         schedule = Schedule() if place < 0.5 else Schedule((2 * place - 1) * WARMUP, "cosine")
         return replace(self.rule.with_hyper(**numbers), schedule=schedule)
 
-    def place(self, rule: Rule) -> float:
-        """Where a rule's learning rate lies in its range, in [0, 1]."""
-        return self.ranges["lr"].place(rule.lr)
-
     def widened(self, rule: Rule) -> Space:
         """More room for the learning rate if that of ``rule``, the best, lies at an edge; else the same space."""
-        one, place = self.ranges["lr"], self.place(rule)
+        one, place = self.ranges["lr"], self.ranges["lr"].place(rule.lr)
         low = one.low / 10**WIDENED if place < EDGE else one.low
         high = one.high * 10**WIDENED if place > 1 - EDGE else one.high
         return self.with_lr(Range(max(low, min(one.low, _LEAST)), min(high, max(one.high, _MOST)), "log"))

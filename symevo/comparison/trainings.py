@@ -1,6 +1,4 @@
-"""Trains what a comparison asks for: side by side, in guarded worker processes, as a search does.
-
-Trainings of a comparison that has not ended, kept on disk, so that the same command goes on where it was stopped.
+"""Trainings of a comparison: side by side in guarded worker processes, as a search's, and kept on disk until it ends.
 
 An outcome depends on the rule, the task, the training seed and what :func:`scope` hashes, and on nothing else; so what
 is found here is what would be trained again.
@@ -13,29 +11,65 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from symevo.comparison.progress import Count, Progress
 from symevo.comparison.protocol import effort
 from symevo.engines import make_engine
 from symevo.engines.base import Engine
 from symevo.errors import RunFailed, UserError
-from symevo.evolution.evaluator import WARM, Evaluator, TaskPlan
-from symevo.evolution.planning import Planned, make_plan
+from symevo.evolution.evaluator import WARM, Evaluator, Plan, TaskPlan
+from symevo.evolution.planning import common_of
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.runs import versions
 from symevo.runs.checks import check_outcomes
-from symevo.settings.model import Settings
 from symevo.training.fitness import FITNESS, judge
 from symevo.training.job import OutcomeKey
 
 _TABLE = """CREATE TABLE IF NOT EXISTS trainings (
     scope TEXT, identity TEXT, task TEXT, seed TEXT, outcome TEXT, PRIMARY KEY (scope, identity, task, seed))"""
 _WAIT = 60  # seconds that another comparison of the same run may write
+
+
+class Progress(Protocol):
+    """What a comparison reports to."""
+
+    def more(self, steps: int) -> object:
+        """So many more training steps are to be made."""
+
+    def advance(self, steps: int) -> object:
+        """So many were made."""
+
+    def message(self, text: str) -> object:
+        """One line for the user."""
+
+
+class Silent:
+    """Says nothing; see :class:`Progress`."""
+
+    def more(self, steps: int) -> None: ...
+    def advance(self, steps: int) -> None: ...
+    def message(self, text: str) -> None: ...
+
+
+class Count:
+    """Turn trainings that are made into training steps, for an evaluator's ``advance``.
+
+    Args:
+        progress: Who is told.
+        steps: Of a training.
+    """
+
+    def __init__(self, progress: Progress, steps: int) -> None:
+        self._progress, self._steps, self._made = progress, steps, 0
+
+    def __call__(self, made: int, total: int) -> None:
+        """So many of ``total`` trainings are made."""
+        self._progress.advance((made - self._made) * self._steps)
+        self._made = made
 
 
 class Memory(AbstractContextManager["Memory"]):
@@ -81,7 +115,7 @@ class Memory(AbstractContextManager["Memory"]):
         return found
 
     def save(self, rows: Iterable[tuple[str, str, str, int, dict[str, Any]]]) -> None:
-        """Keeps outcomes (scope, identity, task, seed, outcome)."""
+        """Keep outcomes (scope, identity, task, seed, outcome)."""
         plain = [(*names, str(seed), json.dumps(outcome)) for *names, seed, outcome in rows]
         try:
             with self._db:
@@ -114,7 +148,7 @@ class Scoped:
         return self._memory.training((self._scope, identity, task, seed))
 
     def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
-        """Keeps outcomes."""
+        """Keep outcomes."""
         self._memory.save((self._scope, *key[:3], outcome) for key, outcome in trainings)
 
 
@@ -141,38 +175,50 @@ class Result(NamedTuple):
     outcome: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Execution:
+    """Where and how trainings of a comparison run; see :class:`symevo.settings.model.Settings`."""
+
+    tasks_from: tuple[str, ...]
+    data_dir: Path | None
+    seed: int
+    engine: str
+    workers: int
+    eval_timeout: float
+    threads: int
+    rows: int | None
+    stacking: str | None
+    device: str = "cpu"
+    backend: str = "interpreter"
+
+
 class Trainings(AbstractContextManager["Trainings"]):
     """The engine of a comparison.
 
     Args:
-        settings: Where and how trainings run.
-        planned: The tasks.
+        how: Where and how trainings run.
+        tasks: How each task is stacked.
+        prints: What each task is.
         steps: Of a training, by task.
         memory: Where outcomes are kept.
         progress: Who is told of the effort of training steps.
-        engine: Replaces the engine of the settings.
+        engine: Replaces the engine of ``how``.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        planned: Planned,
-        *,
-        steps: dict[str, int],
-        memory: Memory,
-        progress: Progress,
-        engine: str | None = None,
-    ) -> None:
-        self._settings, self._planned, self._steps = settings, planned, steps
+        self, how: Execution, tasks: Sequence[TaskPlan], prints: Mapping[str, Any], *, steps: Mapping[str, int],
+        memory: Memory, progress: Progress, engine: str | None = None,
+    ) -> None:  # fmt: skip
+        self._how, self._tasks, self._prints, self._steps = how, tasks, prints, steps
         self._memory, self._progress = memory, progress
-        self._name = engine or settings.engine
+        self._name = engine or how.engine
         self._engine: Engine | None = None
         self.done = 0
 
     def run(
         self, task: TaskPlan, jobs: Sequence[tuple[Rule, int]], *, split: str, expected: bool = True
     ) -> list[Result]:
-        """Trains each rule from its training seed; the score is on ``split``.
+        """Train each rule from its training seed; the score is on ``split``.
 
         Args:
             task: How networks are stacked.
@@ -206,28 +252,22 @@ class Trainings(AbstractContextManager["Trainings"]):
     ) -> Evaluator:
         together = max((sum(seed == other for _, other in jobs) for seed in {seed for _, seed in jobs}), default=1)
         rows = ceil(together / ceil(together / task.rows))  # even shares: a stack that is not full is padded
-        settings = self._settings.model_copy(update={"steps": self._steps[task.name]})
-        plan = make_plan(settings, (replace(task, rows=rows),), {}, split=split, weights=None)
-        decisive = {**plan.common, "steps": plan.steps, "prints": self._planned.prints}
+        how, steps = self._how, self._steps[task.name]
+        plan = Plan((replace(task, rows=rows),), (0,), steps, common_of(how, {}, split=split))
+        decisive = {**plan.common, "steps": steps, "prints": self._prints}
         return Evaluator(
-            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, settings.tasks_from)),
-            make_engine=lambda setup: self._made(), advance=advance, timeout=self._settings.eval_timeout,
+            lambda rule: rule, plan, fitness=SCORE, store=self._memory.under(scope(decisive, how.tasks_from)),
+            make_engine=lambda setup: self._made(), advance=advance, timeout=how.eval_timeout,
         )  # fmt: skip
 
     def _made(self) -> Engine:
         """The one engine of all tasks."""
         if self._engine is None:
-            settings, warm = self._settings, []
-            for task in self._planned.plans:
-                plan = make_plan(settings, (task,), self._planned.prints, split="validation", weights=None)
-                warm.append(plan.job(task, 0, [_warmer()]))
-            workers = settings.workers if self._name == settings.engine else None
+            how, common = self._how, common_of(self._how, self._prints, split="validation")
+            first: Any = CLASSICS.get("sgd")
+            warm = [Plan((task,), (0,), 2, common).job(task, 0, [first]) for task in self._tasks]
+            workers = how.workers if self._name == how.engine else None
             self._engine = make_engine(
-                self._name, workers=workers, setup=(WARM, warm), threads=settings.threads, imports=settings.tasks_from
+                self._name, workers=workers, setup=(WARM, warm), threads=how.threads, imports=how.tasks_from
             )
         return self._engine
-
-
-def _warmer() -> Any:
-    """The rule that workers get ready with."""
-    return CLASSICS.get("sgd")

@@ -87,7 +87,7 @@ def transfer(
     progress: Progress | None = None,
     engine: str = "process",
 ) -> dict[str, Any]:
-    """Tests the best controllers of a run.
+    """Test the best controllers of a run.
 
     Args:
         path: The run's folder.

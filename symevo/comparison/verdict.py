@@ -35,7 +35,7 @@ RULE, SCHEDULE, RATE = "rule", "schedule", "learning rate"
 
 @dataclass(frozen=True)
 class Question:
-    """One comparison of two contestants on a task.
+    """One comparison of two entries on a task.
 
     Attributes:
         first: Name.

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.evaluator import TaskPlan
@@ -42,18 +42,44 @@ def make_plan(
         split: What is scored on.
         weights: The folder of networks that go on, or None.
     """
-    common: dict[str, Any] = {
-        "device": settings.device,
-        "backend": settings.backend,
-        "threads": settings.threads,
+    common = common_of(settings, prints, split=split, weights=weights)
+    return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
+
+
+class Conditions(Protocol):
+    """Where and how networks are trained, by a search or a comparison; see :class:`symevo.settings.model.Settings`."""
+
+    @property
+    def tasks_from(self) -> tuple[str, ...]: ...
+    @property
+    def data_dir(self) -> Path | None: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def rows(self) -> int | None: ...
+    @property
+    def stacking(self) -> str | None: ...
+
+
+def common_of(how: Conditions, prints: Mapping[str, Any], *, split: str, weights: str | None = None) -> dict[str, Any]:
+    """What all jobs of a plan share; see :func:`make_plan`."""
+    return {
+        "device": how.device,
+        "backend": how.backend,
+        "threads": how.threads,
         "split": split,
         "weights": weights,
-        "run_seed": settings.seed,
+        "run_seed": how.seed,
         "prints": dict(prints),
-        "plugins": [PLUGIN_PREFIX + Path(path).stem for path in settings.tasks_from],
-        "data_dir": None if settings.data_dir is None else str(settings.data_dir),
+        "plugins": [PLUGIN_PREFIX + Path(path).stem for path in how.tasks_from],
+        "data_dir": None if how.data_dir is None else str(how.data_dir),
     }
-    return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
 
 
 def register_task(task: Any) -> str:
@@ -150,8 +176,11 @@ class Planned:
         self._made, plans = made, []
         loop = SYSTEMS.get(settings.system).loop(settings)
         for name in settings.tasks:
-            with _about_file(made.get(name)):
-                found, self.prints[name] = _tried(name, settings, known.get(name), say)
+            with about_file(made.get(name)):
+                found, self.prints[name] = try_task(
+                    name, settings, say, split=FITNESS.get(settings.fitness).split, population=settings.population,
+                    plan=known.get(name),
+                )  # fmt: skip
                 loop.suits(found)
             rows = settings.rows or loop.rows(found.max_rows)
             plans.append(known.get(name) or TaskPlan(name, found.stacking, rows))
@@ -167,7 +196,7 @@ class Planned:
 
         for name, now in self.prints.items() if isinstance(recorded, dict) else ():
             if name in recorded and not same(now, recorded[name]):
-                with _about_file(self._made.get(name)):
+                with about_file(self._made.get(name)):
                     raise UserError(
                         f"task {name!r} changed since the run started: its data, model, loss or batches are others; "
                         "go on with what it was, or start a new run"
@@ -175,7 +204,7 @@ class Planned:
 
 
 @contextmanager
-def _about_file(path: str | None) -> Iterator[None]:
+def about_file(path: str | None) -> Iterator[None]:
     """Names the user's file in errors about its task."""
     try:
         yield
@@ -185,19 +214,39 @@ def _about_file(path: str | None) -> Iterator[None]:
         raise UserError(f"{path}: {error}") from error
 
 
-def _tried(name: str, settings: Settings, plan: TaskPlan | None, say: Say) -> tuple[Workload, dict[str, Any]]:
-    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like."""
+def try_task(
+    name: str,
+    how: Conditions,
+    say: Say,
+    *,
+    split: str,
+    population: int | None = None,
+    plan: TaskPlan | None = None,
+) -> tuple[Workload, dict[str, Any]]:
+    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like.
+
+    Args:
+        name: The task.
+        how: Where and how it is trained.
+        say: Gets a line where the stacking is not the one to be expected.
+        split: What is scored on.
+        population: Networks to train at a time; None: as many as fit best.
+        plan: How the task was stacked before.
+
+    Raises:
+        UserError: It cannot be loaded, or a step of training fails.
+    """
     from symevo.tasks import TASKS, Workload
     from symevo.tasks.fingerprint import fingerprint
     from symevo.tasks.stacked.checks import check_first_loss
 
-    task, splits = TASKS.get(name)(), ("train", FITNESS.get(settings.fitness).split)
-    forced = settings.stacking or task.stacking or (plan and plan.stacking)
+    task, splits = TASKS.get(name)(), ("train", split)
+    forced = how.stacking or task.stacking or (plan and plan.stacking)
 
     def attempt(stacking: str | None) -> tuple[Workload, dict[str, Any] | Exception]:
         workload = Workload(
-            task, settings.device, stacking=stacking, rows=settings.rows, population=settings.population,
-            data_dir=settings.data_dir, run_seed=settings.seed,
+            task, how.device, stacking=stacking, rows=how.rows, population=population, data_dir=how.data_dir,
+            run_seed=how.seed,
         )  # fmt: skip
         try:
             return workload, _compared(workload) or fingerprint(workload, splits)

@@ -231,7 +231,7 @@ class Comparison(_Part):
 
 
 def read_comparison(data: Any, *, source: str) -> Comparison:
-    """Checks a comparison.
+    """Read a comparison and check it.
 
     Args:
         data: The JSON of the file.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from symevo.comparison.ablation import ablations
+from symevo.comparison.entries import ablations
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
 

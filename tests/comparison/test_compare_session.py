@@ -11,9 +11,8 @@ import pytest
 
 from symevo.cli import main
 from symevo.comparison import session
-from symevo.comparison.progress import Silent
 from symevo.comparison.session import Request, prepare
-from symevo.comparison.trainings import Memory
+from symevo.comparison.trainings import Memory, Silent
 from symevo.errors import UserError
 from symevo.reporting.compared import read_comparison
 from symevo.runs import Store
@@ -216,7 +215,7 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
         more = advance = message = lambda self, *args: None
 
     plan = prepare(Request((str(tiny_run),), held_out=("quadratic",), trials=2), Quiet())
-    assert plan.settings.tasks == ("noisy-lsq", "quadratic")
+    assert [task.name for task in plan.tasks] == ["noisy-lsq", "quadratic"]
     assert plan.held_out == {"quadratic"}
     assert plan.steps == {"noisy-lsq": 5, "quadratic": 300}
 

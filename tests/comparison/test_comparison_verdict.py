@@ -13,9 +13,21 @@ from compare_tasks import made
 from scipy.stats import wilcoxon
 
 from symevo.comparison.benchmark import ARMS
-from symevo.comparison.entries import Contestant
-from symevo.comparison.metrics import lr_curve, lr_decades, profile, smoothed, steps_ratio, steps_to, target_of, typical
-from symevo.comparison.result import answered, best_baseline, questions, task_entry
+from symevo.comparison.entries import Entry
+from symevo.comparison.result import (
+    answered,
+    best_baseline,
+    lr_curve,
+    lr_decades,
+    profile,
+    questions,
+    smoothed,
+    steps_ratio,
+    steps_to,
+    target_of,
+    task_entry,
+    typical,
+)
 from symevo.comparison.verdict import NONE, overall, too_few
 from symevo.reporting.compared import Comparison, Profile, Ratio
 from symevo.reporting.text.comparison import comparison_report
@@ -25,7 +37,7 @@ from symevo.statistics import expected_best, expected_best_interval, holm
 
 COUNT = 20
 RULES = {"evolved": rule("theta = theta - lr*sign(g)"), "adamw": CLASSICS.get("adamw"), "lion": CLASSICS.get("lion")}
-PEOPLE = {name: Contestant(name, one, "candidate" if name == "evolved" else "baseline") for name, one in RULES.items()}
+PEOPLE = {name: Entry(name, one, "candidate" if name == "evolved" else "baseline") for name, one in RULES.items()}
 NOISE = {name: 0.01 * np.random.default_rng(at).standard_normal(COUNT) for at, name in enumerate(RULES)}
 
 
@@ -37,9 +49,9 @@ def entry(**gains: float) -> dict:
     }
     scores["own"]["adamw"] = list(0.9 + NOISE["adamw"] + gains.get("default", 0))
     scores["constant"]["adamw"] = list(np.array(scores["constant"]["adamw"]) + gains.get("untuned", 0))
-    contest = made(RULES, scores)
-    answers = answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)})["t"]
-    return task_entry(contest, PEOPLE, answers, held_out=False, seed=0, reference="adamw").model_dump(mode="json")
+    benchmark = made(RULES, scores)
+    answers = answered({"t": questions(benchmark, PEOPLE, reference="adamw", seed=0)})["t"]
+    return task_entry(benchmark, PEOPLE, answers, held_out=False, seed=0, reference="adamw").model_dump(mode="json")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +80,7 @@ def test_a_schedule_of_its_own_that_the_reference_can_have_too():
     before = RULES["evolved"], PEOPLE["evolved"]
     scheduled = replace(before[0], schedule=Schedule(0, "cosine"))
     try:
-        RULES["evolved"], PEOPLE["evolved"] = scheduled, Contestant("evolved", scheduled, "candidate")
+        RULES["evolved"], PEOPLE["evolved"] = scheduled, Entry("evolved", scheduled, "candidate")
         found = entry(default=-0.3, untuned=-0.1, constant=-0.1)["verdicts"]["evolved"]
     finally:
         RULES["evolved"], PEOPLE["evolved"] = before
@@ -81,8 +93,8 @@ def test_equal_rules_are_seldom_called_different():
     for _ in range(40):
         scores = {name: list(0.9 + 0.01 * rng.standard_normal(COUNT)) for name in ("evolved", "adamw")}
         rules = {name: RULES[name] for name in scores}
-        contest = made(rules, dict.fromkeys(("tuned", "constant", "own"), scores))
-        wrong += answered({"t": questions(contest, PEOPLE, reference="adamw", seed=0)[:1]})["t"][0].words != NONE
+        benchmark = made(rules, dict.fromkeys(("tuned", "constant", "own"), scores))
+        wrong += answered({"t": questions(benchmark, PEOPLE, reference="adamw", seed=0)[:1]})["t"][0].words != NONE
     assert wrong <= 3, "the level is 1 %: 4 of 40 would come less than once in a thousand times"
 
 
@@ -98,8 +110,8 @@ def test_a_difference_of_rounding_is_none_however_sure():
 
 def test_the_correction_grows_with_the_questions():
     scores = {name: list(0.9 + NOISE[name] + (0.02 if name == "evolved" else 0)) for name in RULES}
-    contest = made(RULES, dict.fromkeys(("tuned", "constant", "own"), scores))
-    asked = questions(contest, PEOPLE, reference="adamw", seed=0)
+    benchmark = made(RULES, dict.fromkeys(("tuned", "constant", "own"), scores))
+    asked = questions(benchmark, PEOPLE, reference="adamw", seed=0)
     alone = answered({"t": asked})["t"]
     many = answered(dict.fromkeys("tuvwxyz", asked))["t"]
     assert many[0].p >= 6 * alone[0].p > 0
@@ -117,8 +129,8 @@ def test_an_entry_is_json_and_holds_every_score():
 def test_the_best_baseline_is_chosen_on_validation():
     scores = {arm: {name: [0.9] * 2 for name in RULES} for arm in ("tuned", "constant", "own")}
     scores["tuned"]["lion"] = [1.0, 1.0]  # on the test split
-    contest = made(RULES, scores)
-    assert best_baseline(contest, PEOPLE) == "adamw"
+    benchmark = made(RULES, scores)
+    assert best_baseline(benchmark, PEOPLE) == "adamw"
 
 
 def test_the_report_has_a_line_for_each_contestant():
@@ -190,13 +202,13 @@ def test_a_lucky_stretch_is_not_the_target():
 
 
 def test_steps_are_the_candidates_over_the_references():
-    contest = made(RULES, {arm: {name: [0.9] * 4 for name in RULES} for arm in ARMS})
+    benchmark = made(RULES, {arm: {name: [0.9] * 4 for name in RULES} for arm in ARMS})
     for name, steep in (("evolved", 4), ("adamw", 2), ("lion", 1)):
-        for trial in contest.finals["tuned"][name]:
+        for trial in benchmark.finals["tuned"][name]:
             trial.result.outcome["curve"] = [1 - 0.1 * min(steep * at, 8) for at in range(1, 9)]
-    people = {name: Contestant(name, RULES[name], "baseline" if name != "evolved" else "candidate") for name in RULES}
-    answers = answered({"t": questions(contest, people, reference="adamw", seed=0)})["t"]
-    found = task_entry(contest, people, answers, held_out=False, seed=0, reference="adamw")
+    entries = {name: Entry(name, RULES[name], "baseline" if name != "evolved" else "candidate") for name in RULES}
+    answers = answered({"t": questions(benchmark, entries, reference="adamw", seed=0)})["t"]
+    found = task_entry(benchmark, entries, answers, held_out=False, seed=0, reference="adamw")
     assert found.target_loss == pytest.approx(0.2)
     steps = {name: one.steps_to_target for name, one in found.contestants.items()}
     assert steps["evolved"] < steps["adamw"] < steps["lion"]
@@ -254,8 +266,8 @@ def test_tunings_that_are_too_few_are_said():
 
 def test_a_rule_without_a_learning_rate_has_no_decades_of_it():
     rules = {"evolved": rule("theta = theta - 0.01*g"), "adamw": CLASSICS.get("adamw")}
-    contest = made(rules, {arm: {name: [0.9, 0.8] for name in rules} for arm in ARMS})
-    people = {name: Contestant(name, one, "baseline") for name, one in rules.items()}
-    found = task_entry(contest, people, [], held_out=False, seed=0, reference="adamw").contestants
+    benchmark = made(rules, {arm: {name: [0.9, 0.8] for name in rules} for arm in ARMS})
+    entries = {name: Entry(name, one, "baseline") for name, one in rules.items()}
+    found = task_entry(benchmark, entries, [], held_out=False, seed=0, reference="adamw").contestants
     assert found["evolved"].lr_decades is None
     assert found["adamw"].lr_decades is not None

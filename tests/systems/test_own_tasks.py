@@ -264,8 +264,8 @@ def test_a_lazy_model_is_refused_by_name(tmp_path):
 
 
 def test_one_file_by_many_spellings_is_one(tmp_path, monkeypatch):
-    from symevo.comparison.progress import Silent
     from symevo.comparison.session import Request, prepare
+    from symevo.comparison.trainings import Silent
     from symevo.evolution.planning import import_plugins
 
     body = 'mine = make("mine", test=(x, y))'
@@ -279,8 +279,8 @@ def test_one_file_by_many_spellings_is_one(tmp_path, monkeypatch):
     assert resolve({"tasks_from": spellings}).tasks_from == (str(real),)
     for one in spellings:
         plan = prepare(Request((str(run.path),), execution={"tasks_from": (one,)}, controls=("none",)), Silent())
-        assert plan.settings.tasks_from == (str(real),)
-        assert plan.settings.tasks[0] == "mine"
+        assert plan.execution.tasks_from == (str(real),)
+        assert plan.tasks[0].name == "mine"
     assert api.resume(tmp_path / "run", {"tasks_from": spellings[3:4]}, engine="inline").settings.tasks_from == (
         str(real),
     )

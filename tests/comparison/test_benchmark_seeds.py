@@ -1,6 +1,6 @@
-"""Which seeds and splits a contest trains with, seen by what stands in for the trainings."""
+"""Which seeds and splits a benchmark trains with, seen by what stands in for the trainings."""
 
-from symevo.comparison.benchmark import contest
+from symevo.comparison.benchmark import benchmark
 from symevo.comparison.protocol import Budget
 from symevo.comparison.trainings import Result
 from symevo.evolution.evaluator import TaskPlan
@@ -22,14 +22,14 @@ class Recorded:
         return [Result(1 / (1 + rule.lr), outcome) for rule, _ in jobs]
 
 
-def contested():
+def trained():
     trainings = Recorded()
-    contest(RULES, TaskPlan("noisy-lsq", "products", 8), trainings, BUDGET, seed=5, steps=10)
+    benchmark(RULES, TaskPlan("noisy-lsq", "products", 8), trainings, BUDGET, seed=5, steps=10)
     return trainings.calls
 
 
 def test_what_is_tested_has_seen_no_seed_of_its_tuning():
-    calls = contested()
+    calls = trained()
     assert [split for split, _ in calls] == ["validation", "validation", "test", "validation"]
     pilot, tuning, tested, _ = ({seed for _, seed in jobs} for _, jobs in calls)
     assert len(tuning) == len(tested) == BUDGET.replicates
@@ -37,8 +37,8 @@ def test_what_is_tested_has_seen_no_seed_of_its_tuning():
     assert not pilot & (tuning | tested)
 
 
-def test_a_replicate_has_one_seed_for_all_contestants_and_another_than_the_next():
-    tuning, tested = contested()[1:3]
+def test_a_replicate_has_one_seed_for_all_entries_and_another_than_the_next():
+    tuning, tested = trained()[1:3]
     count = BUDGET.trials * BUDGET.replicates
     each = [[seed for _, seed in tuning[1][at : at + count]] for at in range(0, len(tuning[1]), count)]
     assert len(each) == len(RULES)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from symevo.genomes.box.ranges import Range
+from symevo.genomes.box import Range
 from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names, signed, walk
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule

@@ -19,9 +19,8 @@ from symevo.genomes.base import Decoded, carried
 from symevo.reporting.progress import Progress
 from symevo.reporting.text.tables import one_line
 from symevo.runs import Evaluation, Store
-from symevo.search.loops import Generation, OffspringFilter
+from symevo.search.loops import Generation, OffspringFilter, make_toolbox, statistics
 from symevo.search.system import System, polishing
-from symevo.search.toolbox import make_toolbox, statistics
 from symevo.settings.model import Settings
 from symevo.training.fitness import FITNESS
 

@@ -4,7 +4,7 @@ The genome is a box: a range for each tuned number (setting ``tune``) of one rul
 the validation loss after training. Preset ``paper`` is "Evolving Hyperparameters" as far as it says: learning rate,
 momentum and weight decay of SGD drawn evenly, the best half as parents, uniform crossover, mutation by drawing anew.
 It leaves open for how long a candidate trains: two epochs here. Preset ``default`` draws and steps on logarithmic
-scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.genome.Box`).
+scales, starts from the rule's own numbers too, and selects by tournaments (see :class:`symevo.genomes.box.Box`).
 All candidates share one program.
 
 With setting ``mode`` dynamic the numbers evolve while networks train, and the result is a timetable of them. A member
@@ -22,7 +22,7 @@ from statistics import median
 from typing import Any
 
 from symevo.errors import UserError
-from symevo.genomes.box.genome import RULE, Box, BoxNetworks
+from symevo.genomes.box import RULE, Box, BoxNetworks
 from symevo.reporting.text.runs import numbers_report, timetable_report
 from symevo.rules.timetable import Timetable
 from symevo.runs.run import TIMETABLE, Run, Trial, mean

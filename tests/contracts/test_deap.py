@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import symevo.genomes
 from symevo.genomes.base import GENOMES
-from symevo.search.toolbox import make_toolbox, statistics
+from symevo.search.loops import make_toolbox, statistics
 
 KINDS = [(name, preset) for name in GENOMES for preset in GENOMES.get(name).presets]
 GENERATIONS = 4

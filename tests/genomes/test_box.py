@@ -12,8 +12,7 @@ from test_genome_contract import check, population, train
 
 from symevo.errors import UserError
 from symevo.genomes.base import clone
-from symevo.genomes.box.genome import Box
-from symevo.genomes.box.ranges import PAPER, Range, ranges
+from symevo.genomes.box import PAPER, Box, Range, ranges
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule
 

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 import pytest
 from deap import algorithms, base, creator
 
-from symevo.search.loops import LOOPS, Islands, evolve
+from symevo.search.loops import LOOPS, Islands, evolve, make_toolbox, statistics, tournament_without_replacement
 from symevo.search.pareto import pareto_front
-from symevo.search.toolbox import make_toolbox, statistics, tournament_without_replacement
 
 creator.create("LoopFitness", base.Fitness, weights=(1.0,))
 creator.create("LoopNumber", list, fitness=creator.LoopFitness)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from types import SimpleNamespace
 
-from symevo.genomes.box.genome import BoxNetworks
+from symevo.genomes.box import BoxNetworks
 from symevo.search.pbt import pbt, taken_over
 
 

@@ -11,8 +11,7 @@ import pytest
 from deap import base, creator
 
 from symevo.search.cma_es import polish
-from symevo.search.loops import Generation, OffspringFilter, evaluate
-from symevo.search.toolbox import make_toolbox
+from symevo.search.loops import Generation, OffspringFilter, evaluate, make_toolbox
 
 creator.create("PolishFitness", base.Fitness, weights=(1.0,))
 creator.create("PolishNumbers", list, fitness=creator.PolishFitness)  # type: ignore[attr-defined]

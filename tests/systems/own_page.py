@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from symevo.genomes.box.genome import Box
+from symevo.genomes.box import Box
 from symevo.search.loops import Generation, evaluate
 from symevo.search.system import SYSTEMS, CustomLoop, System
 

@@ -13,7 +13,7 @@ import symevo
 from symevo import cli
 from symevo.errors import UserError
 from symevo.evolution import evolve as api
-from symevo.genomes.box.genome import BoxNetworks
+from symevo.genomes.box import BoxNetworks
 from symevo.reporting.text.runs import replays_lines
 from symevo.rules.rule import rule
 from symevo.rules.timetable import Timetable

@@ -16,7 +16,7 @@ from test_sameness import environment, essence, finished, kill_during, trainings
 
 import symevo
 from symevo.cli import main
-from symevo.genomes.box.ranges import PAPER
+from symevo.genomes.box import PAPER
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
 from symevo.runs import Store

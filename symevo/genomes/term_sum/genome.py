@@ -2,19 +2,36 @@
 
 Source: Marfinetz, "Evolving Deep Learning Optimizers", arXiv 2512.11853 (preset ``paper``). What the preset
 ``default`` repairs stands in :class:`symevo.genomes.term_sum.operators.DefaultOperators`.
+
+The term sum of a given rule is found by proposing genes from the rule's numbers, until one makes the same steps on
+probing gradients. So it does not matter how the rule was written, and what no term sum can do is refused.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
+import numpy as np
 from deap import creator
 
 from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
-from symevo.genomes.term_sum.genes import TermSumGenes, genes_from_json, genes_to_json
-from symevo.genomes.term_sum.match import genes_for
+from symevo.genomes.term_sum.genes import (
+    GRAD,
+    MOMENTUM,
+    TERMS,
+    Limits,
+    TermSumGenes,
+    genes_from_json,
+    genes_to_json,
+)
 from symevo.genomes.term_sum.operators import DefaultOperators, PaperOperators
-from symevo.genomes.term_sum.rule import Form, dense, readable
+from symevo.genomes.term_sum.rule import COEFFICIENTS, Form, dense, readable
+from symevo.rules.backends.lowering import evaluate
+from symevo.rules.expression import Num, walk
+from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
 creator.create("TermSumIndividual", TermSumGenes, fitness=FITNESS)
@@ -101,3 +118,159 @@ class TermSum(Genome):
     def validate(self, individual: Any) -> None:
         """Checks types and bounds of every gene."""
         self._ops.limits.check(individual)
+
+
+_ALIASES = {
+    "beta1": ("beta1", "momentum", "mu", "beta"),
+    "beta2": ("beta2", "alpha", "rho"),
+    "eps": ("eps", "epsilon"),
+    "weight_decay": ("weight_decay", "wd"),
+    "clip_value": ("clip_value", "c"),
+}
+"""Names of the genes' numbers in the rules that people write; torch's come first."""
+
+_MAX_LITERALS = 6
+_PROBE_STEPS = (1, 2, 3, 4, 5, 6, 7, 8, 40, 1_000, 50_000)
+_PROBE_TOTAL = 60_000
+_TOLERANCE = 1e-11
+
+
+def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
+    """Genes within ``limits`` whose rule makes the steps of ``rule``, or None.
+
+    Numbers are taken as they are wherever the rule has them; torch's sum of gradients (momentum without
+    dampening) becomes m/(1 − β1), with the factor in lr.
+    """
+    schedule = _schedule_genes(rule, limits)
+    if schedule is None or len(rule.program.memory) > 2 * len(TERMS):
+        return None
+    path = _path(rule)
+    if not np.isfinite(path).all():
+        return None
+    for genes in _proposals(rule, limits, schedule):
+        own = readable(Form.of(genes))
+        if own.identity == rule.identity or _agrees(own, path):
+            return genes
+    return None
+
+
+def _schedule_genes(rule: Rule, limits: Limits) -> dict[str, Any] | None:
+    warmup, decay = rule.schedule.warmup, rule.schedule.decay
+    if decay not in ("constant", "cosine") or rule.schedule.every:
+        return None
+    genes: dict[str, Any] = {"cosine": decay == "cosine", "use_warmup": warmup > 0}
+    if not warmup:
+        low, high = limits.numbers["warmup"]
+        return genes | {"warmup": 100 if limits.steps else (low * high) ** 0.5}
+    if not limits.holds("warmup", warmup) or (limits.steps and warmup != int(warmup)):
+        return None
+    return genes | {"warmup": int(warmup) if limits.steps else warmup}
+
+
+def _proposals(rule: Rule, limits: Limits, schedule: Mapping[str, Any]) -> Iterator[TermSumGenes]:
+    for beta1, beta2, eps in product(*(_values(rule, name, limits) for name in ("beta1", "beta2", "eps"))):
+        numbers: dict[str, Any] = {"beta1": beta1, "beta2": beta2, "eps": eps, **_optional(rule)}
+        for terms, alphas, scale in _sums(rule, beta1):
+            for use_v, bias_correction in product((True, False), repeat=2):
+                genes = TermSumGenes(list(terms), list(alphas), **{**numbers, **schedule})
+                genes.use_v, genes.bias_correction = use_v, bias_correction
+                if _fit(genes, rule.lr * scale, scale, limits):
+                    yield genes
+
+
+def _values(rule: Rule, gene: str, limits: Limits) -> list[float]:
+    """What a gene may be: the hyperparameter of that name, else the literals of the program within bounds."""
+    named = [rule.hyper[alias] for alias in _ALIASES[gene] if alias in rule.hyper]
+    if named:
+        return [value for value in named[:1] if limits.holds(gene, value)]
+    numbers = {node.value for _, expr in rule.program.statements for node in walk(expr) if isinstance(node, Num)}
+    literals = sorted(value for value in numbers if 0 < value < 1 and limits.holds(gene, value))
+    default = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8}[gene]
+    return literals[:_MAX_LITERALS] or [default]
+
+
+def _optional(rule: Rule) -> dict[str, Any]:
+    """Weight decay and clipping, each off where the rule has no such number."""
+    found: dict[str, Any] = {}
+    for gene, flag in (("weight_decay", "use_wd"), ("clip_value", "clipping")):
+        value = next((rule.hyper[alias] for alias in _ALIASES[gene] if alias in rule.hyper), 0.0)
+        found[flag] = value > 0
+        if value > 0:
+            found[gene] = value
+    return found
+
+
+def _sums(rule: Rule, beta1: float) -> Iterator[tuple[list[int], list[float], float]]:
+    """Terms, coefficients, and the factor that they leave to lr."""
+    named = [(kind, rule.hyper[name]) for kind, name in enumerate(COEFFICIENTS) if name in rule.hyper]
+    if named:
+        yield [kind for kind, _ in named], [value for _, value in named], 1.0
+        return
+    for kind in range(len(TERMS)):
+        yield [kind], [1.0], 1.0
+    scale = 1 / (1 - beta1)
+    dampening = rule.hyper.get("dampening", 0.0)
+    yield [MOMENTUM], [1.0], scale * (1 - dampening)
+    yield [GRAD, MOMENTUM], [1 - beta1, beta1], scale  # torch's Nesterov: g + μ·Σ
+
+
+def _fit(genes: TermSumGenes, lr: float, scale: float, limits: Limits) -> bool:
+    """Sets lr and what hangs on it; an lr above its bound is divided, and the coefficients multiplied."""
+    if not 0 < lr < np.inf:
+        return False
+    over = math.ceil(lr / limits.numbers["lr"][1])
+    genes.lr, scale, genes.alphas = lr / over, scale / over, [alpha * over for alpha in genes.alphas]
+    if genes.use_wd:
+        genes.weight_decay /= scale
+    try:
+        limits.check(genes)
+    except ValueError:
+        return False
+    return True
+
+
+def _probes() -> tuple[np.ndarray, np.ndarray]:
+    """Starting weights ``[2·scales]`` and gradients ``[steps, 2·scales]`` of sizes 1e-10 to 1e4, with zeros.
+
+    Half of the weights start at 0, where nothing hides a small step; the others show weight decay.
+    """
+    random = np.random.default_rng(0)
+    scales = np.tile(10.0 ** np.arange(-10, 5), 2)
+    theta = np.where(np.arange(len(scales)) < len(scales) // 2, 0.0, random.normal(size=len(scales)))
+    gradients = random.normal(size=(len(_PROBE_STEPS), len(scales))) * scales
+    gradients[random.random(gradients.shape) < 0.1] = 0.0
+    return theta, gradients
+
+
+_THETA, _GRADIENTS = _probes()
+
+
+def _path(rule: Rule) -> np.ndarray:
+    """The weights after each probing step, float64 ``[steps, weights]``."""
+    return np.stack(list(_steps(rule)))
+
+
+def _agrees(rule: Rule, path: np.ndarray) -> bool:
+    size = np.abs(_THETA)
+    for found, wanted in zip(_steps(rule), path, strict=True):
+        size = np.maximum(size, np.abs(wanted))
+        if not (np.abs(found - wanted) <= _TOLERANCE * size).all():
+            return False
+    return True
+
+
+def _steps(rule: Rule) -> Iterator[np.ndarray]:
+    """Runs the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
+    program: Program = rule.program
+    env: dict[str, Any] = {
+        **rule.hyper,
+        **dict.fromkeys(program.memory, np.zeros(len(_THETA))),
+        "theta": _THETA,
+    }
+    env["T"] = np.float64(_PROBE_TOTAL)
+    for t, gradient in zip(_PROBE_STEPS, _GRADIENTS, strict=True):
+        env |= {"t": np.float64(t), "g": gradient}
+        with np.errstate(all="ignore"):
+            for target, expr in program.statements:
+                env[target] = evaluate(expr, env)
+        yield np.broadcast_to(env["theta"], _THETA.shape)

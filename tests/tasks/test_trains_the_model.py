@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from symevo.errors import UserError
-from symevo.evolution.planning import _tried, register_task
+from symevo.evolution.planning import register_task, try_task
 from symevo.rules.rule import rule
 from symevo.settings.resolution import resolve
 from symevo.tasks import TASKS, Task, Workload
@@ -36,7 +36,8 @@ def planned(task: Task) -> tuple[Workload, list[str]]:
     said: list[str] = []
     register_task(task)
     try:
-        return _tried(task.name, resolve({"device": "cpu", "tasks": [task.name]}), None, said.append)[0], said
+        settings = resolve({"device": "cpu", "tasks": [task.name]})
+        return try_task(task.name, settings, said.append, split="validation", population=settings.population)[0], said
     finally:
         del TASKS._items[task.name]
 

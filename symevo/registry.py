@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from inspect import isfunction
 from typing import Any, Generic, TypeVar, overload
 
 from symevo.errors import UserError
@@ -34,6 +35,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._items: dict[str, T] = {}
+        self._adopted: set[str] = set()
 
     @overload
     def register(self, name: str, value: T) -> T: ...
@@ -51,6 +53,24 @@ class Registry(Generic[T]):
             raise UserError(f"{self.kind} {name!r} is registered already: choose another name")
         self._items[name] = value
         return value
+
+    def adopt(self, given: Any) -> Any:
+        """The name of what a Python caller gave: a name as it is; a factory or an object under the name of its type.
+
+        An object is what its factory returns, whatever the arguments. A later one takes the place of an earlier one.
+
+        Raises:
+            UserError: The name is that of something else.
+        """
+        if given is None or isinstance(given, str):
+            return given
+        made = isinstance(given, type) or isfunction(given)
+        name = given.__name__ if made else type(given).__name__
+        if name in self._items and name not in self._adopted:
+            raise UserError(f"{self.kind} {name!r} is registered already: choose another name")
+        self._adopted.add(name)
+        self._items[name] = given if made else (lambda *args: given)  # type: ignore[assignment]
+        return name
 
     def get(self, name: str) -> T:
         """The thing called ``name``.

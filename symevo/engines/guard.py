@@ -1,20 +1,26 @@
 """A guard runs tasks in a child process of its own: time limits hold, and a crash stays a value.
 
-The child comes from ``subprocess``, not ``multiprocessing``: a SCOOP worker cannot spawn and a Dask worker is
-a daemon, which may have no children.
+The child comes from ``subprocess``, not ``multiprocessing``: a SCOOP worker cannot spawn. It runs :func:`main` of this
+module and ends when the process that started it ends, however that ends. It has the import path of that process and no
+other: ``python -m MODULE`` would put the current folder first, where a file called ``random.py`` or ``queue.py`` would
+be taken for the standard library's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import pickle
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 from symevo.engines.base import SETUP_FAILED, Preparation
-from symevo.engines.launch import cause_of_death, kill_group, python
-from symevo.engines.resolve import describe, prepare, reference
+from symevo.engines.resolve import describe, prepare, reference, resolve
 from symevo.engines.wire import Channel, never, pack, reply, unpack
 from symevo.errors import UserError
 
@@ -25,9 +31,10 @@ _THREAD_VARIABLES = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-_CHILD = "symevo.engines.child"
+_MODULE = "symevo.engines.guard"
 _LAST_BREATH = 1.0
 _SETUP_TRIES = 3
+_PR_SET_PDEATHSIG = 1
 
 
 class GuardSpec(NamedTuple):
@@ -159,7 +166,7 @@ def _spawn(threads: int, watch: Callable[[], bool]) -> tuple[subprocess.Popen[by
     from_child, replies = os.pipe()
     try:
         process = subprocess.Popen(
-            python(_CHILD, os.getpid(), requests, replies),
+            python(_MODULE, os.getpid(), requests, replies),
             stdin=subprocess.DEVNULL,
             stdout=2,  # what a task prints must not mix with the origin's standard output
             pass_fds=(requests, replies),
@@ -182,3 +189,73 @@ def _environment(threads: int) -> dict[str, str]:
     They are read once, when a library is loaded; so they must be there before the child's first import.
     """
     return {**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(threads))}
+
+
+def answer(request: bytes) -> bytes:
+    """Runs one request and returns its reply, whatever happens in between."""
+    start = time.perf_counter()
+    try:
+        function, item = pickle.loads(request)  # noqa: S301
+        status, value = "ok", resolve(function)(item)
+    except BaseException as error:  # noqa: BLE001
+        # SystemExit too: a task must not end its child quietly.
+        status, value = "exception", describe(error)
+    return reply(status, value, time.perf_counter() - start)
+
+
+def main() -> None:
+    """Answers requests in a child, which was started with the words PARENT READ_FD WRITE_FD, until its guard ends."""
+    parent, reads, writes = map(int, sys.argv[1:])
+    die_with(parent)
+    # Ctrl-C is for the origin, which then ends its children itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    channel = Channel(reads, writes)
+    try:
+        while True:
+            channel.send(answer(channel.receive()))
+    except EOFError:
+        return
+
+
+def die_with(parent: int) -> None:
+    """Has Linux kill this process as soon as the *thread* that started it ends.
+
+    Elsewhere a child notices the end of its parent only when it next reads from its pipe.
+
+    Args:
+        parent: Process id of the parent; if it is gone by now, this process exits at once.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process that leads its own session, and all that it started in it; then reaps it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def cause_of_death(code: int) -> str:
+    """The return code of a ``Popen`` in words."""
+    if code >= 0:
+        return f"the process ended with exit code {code}"
+    try:
+        return f"the process was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"the process was killed by signal {-code}"
+
+
+def python(module: str, *arguments: object) -> list[str]:
+    """The command line of a new Python that calls the ``main`` of a module.
+
+    Args:
+        module: Its name in full; it stands first in ``sys.argv`` there.
+        arguments: The other words.
+    """
+    path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+    # The path is set before the first import, but for sys, which is part of the interpreter.
+    code = f"import sys; sys.path[:] = {path!r}; del sys.argv[0]; from {module} import main; main()"
+    return [sys.executable, "-c", code, module, *map(str, arguments)]

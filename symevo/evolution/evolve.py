@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from symevo.engines import ENGINES
 from symevo.errors import Interrupted, UserError
 from symevo.evolution.driver import Driver
 from symevo.evolution.evaluator import TaskPlan
@@ -56,6 +57,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
     system = SYSTEMS.get(settings.system)
     LOOPS.get(settings.loop)
     FITNESS.get(settings.fitness)
+    ENGINES.get(settings.engine)
     seeded_individuals(system.genome(settings), settings)
     device = pick_device(settings.device)
     backend = pick_backend(settings.backend, system, device)
@@ -151,7 +153,9 @@ def evolve(
             ``tasks_from`` for the engines.
         progress: True: the display that the command line has; a function such as ``print``: it gets each line; an
             object with the methods of :class:`symevo.reporting.progress.Progress`; by default nobody is told.
-        **settings: Any field of :class:`symevo.settings.model.Settings`.
+        **settings: Any field of :class:`symevo.settings.model.Settings`; ``engine`` and ``loop`` may be objects: a
+            :class:`symevo.engines.Engine`, which must be ready to work and is closed when the run ends, or a
+            :class:`symevo.search.loops.Loop`; or callables that make one, as those that are registered.
 
     Returns:
         The finished run: ``.best``, ``.front``, ``.history``, ``.path``.
@@ -160,8 +164,9 @@ def evolve(
         UserError: Wrong use.
     """
     told = as_progress(progress)
+    parts = {"engine": ENGINES.adopt(settings.get("engine")), "loop": LOOPS.adopt(settings.get("loop"))}
     try:
-        return _evolved(tasks, {**settings, "system": system}, told)
+        return _evolved(tasks, {**settings, **parts, "system": system}, told)
     finally:
         told.close()
 

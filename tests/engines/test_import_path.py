@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from symevo.engines.launch import python
+from symevo.engines.guard import python
 from symevo.engines.resolve import load_plugin
 
 NAMES = sorted(sys.stdlib_module_names - {"antigravity", "this", "__main__"})

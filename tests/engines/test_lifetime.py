@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from engine_programs import SOON, Program, lines, wait_for
 
-from symevo.engines.launch import cause_of_death, python
+from symevo.engines.guard import cause_of_death, python
 
 WORKERS = {"serial": 1, "process": 2}
 
@@ -36,7 +36,7 @@ def test_a_signal_leaves_no_children(
 def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
     not_my_parent = os.getppid()
     reads, writes = os.pipe()
-    command = python("symevo.engines.child", not_my_parent, reads, writes)
+    command = python("symevo.engines.guard", not_my_parent, reads, writes)
     try:
         assert subprocess.run(command, pass_fds=(reads, writes), timeout=SOON).returncode == 1
     finally:

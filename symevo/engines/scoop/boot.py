@@ -12,9 +12,10 @@ import sys
 import traceback
 from typing import Any
 
-from symevo.engines.launch import die_with
+from symevo.engines.guard import die_with
+from symevo.engines.scoop import check_scoop
 from symevo.engines.scoop.entry import EXIT_CODE
-from symevo.engines.scoop.supervisor import PARENT, check_scoop
+from symevo.engines.scoop.supervisor import PARENT
 
 
 def mend() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import zmq
 from scoop.broker import brokerzmq as protocol
 
+from symevo.engines.scoop import check_scoop
 from symevo.engines.scoop import sockets as scoop_sockets
-from symevo.engines.scoop.supervisor import check_scoop
 from symevo.engines.wire import reply
 
 _TICK_MS = 100

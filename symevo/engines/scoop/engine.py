@@ -11,7 +11,8 @@ from symevo.engines.base import ENGINES, Preparation
 from symevo.engines.dispatch import Answer, Dispatcher
 from symevo.engines.guard import Guard, GuardSpec
 from symevo.engines.resolve import describe
-from symevo.engines.scoop.supervisor import check_scoop, inside_scoop
+from symevo.engines.scoop import check_scoop
+from symevo.engines.scoop.supervisor import inside_scoop
 from symevo.engines.wire import reply
 from symevo.errors import UserError
 

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from symevo.engines.launch import kill_group, python
+from symevo.engines.guard import kill_group, python
+from symevo.engines.scoop import INSTALL
 from symevo.engines.scoop import entry as scoop_entry
 from symevo.errors import UserError
 
@@ -24,22 +25,11 @@ _HOST = "127.0.0.1"
 _TICK = 0.05
 _GRACE = 15.0
 _MAX_RESPAWNS = 20
-_INSTALL = "pip install 'scoop==0.7.2.0' 'pyzmq<28'"
 
 
 def inside_scoop() -> bool:
     """Whether this process belongs to a run that :func:`supervise` started."""
     return os.environ.get(MARKER) == "1"
-
-
-def check_scoop(owner: Any, name: str) -> None:
-    """Makes sure that a name of SCOOP that we rely on is there.
-
-    Raises:
-        UserError: Another version of SCOOP than the one this package was written for.
-    """
-    if not hasattr(owner, name):
-        raise UserError(f"this SCOOP has no {getattr(owner, '__name__', owner)}.{name}: {_INSTALL}")
 
 
 def supervise(argv: Sequence[str], workers: int, *, target: str = "symevo.cli:main") -> int:
@@ -72,7 +62,7 @@ class _Pool:
             from symevo.engines.scoop.broker import BrokerThread
             from symevo.engines.scoop.sockets import new_keys
         except ImportError as error:
-            raise UserError(f"SCOOP cannot be imported ({error}): {_INSTALL}") from None
+            raise UserError(f"SCOOP cannot be imported ({error}): {INSTALL}") from None
         keys = new_keys()
         os.environ.update(keys)  # the broker's sockets read them here
         self._broker = BrokerThread()

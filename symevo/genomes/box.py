@@ -338,7 +338,7 @@ class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals
     """Numbers in the order of their ranges, and the network that they go on with.
 
     Attributes:
-        start: ``{"seed": n}`` or ``{"copy": name}``, see :func:`symevo.training.weight_crossover.begin`.
+        start: ``{"seed": n}`` or ``{"copy": name}``, see :func:`symevo.training.continued.begin`.
         phase: The interval of training that comes.
         order: None: all networks see the same batches.
     """

@@ -2,7 +2,7 @@
 
 A weight vector has thousands to millions of numbers and lives where it is trained. What crosses and mutates here is its
 *recipe*: which networks a new one descends from, with what probabilities, drawn from which seed. A worker that holds
-the parents' weights carries it out (:mod:`symevo.training.weight_crossover`), so weights move between generations
+the parents' weights carries it out (:mod:`symevo.training.continued`), so weights move between generations
 without leaving the device, and an individual is a few numbers that fit into a store.
 
 Operators are those of GADAM (Zhang & Gouza, arXiv 1805.07500): crossover weight by weight, in favour of the fitter
@@ -83,7 +83,7 @@ class Recipe(Genes):
 
     Attributes:
         start: ``{"seed": n}``, ``{"copy": name}`` or ``{"cross": [name, name], …}``, see
-            :func:`symevo.training.weight_crossover.begin`.
+            :func:`symevo.training.continued.begin`.
         order: Seed of the order in which it sees the data.
         phase: Which stretch of training it goes through, 0 the first of a run.
         loss: L̂, its loss normalised over the population, where a search has set it.
@@ -208,7 +208,7 @@ def check_start(start: Any) -> None:
     """Checks where a network starts from.
 
     Raises:
-        UserError: It is none of the forms that :func:`symevo.training.weight_crossover.begin` reads.
+        UserError: It is none of the forms that :func:`symevo.training.continued.begin` reads.
     """
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:

@@ -6,7 +6,6 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -247,19 +246,15 @@ TASKS = TaskRegistry("task")
 BUILT_IN: set[str] = set()
 
 
-def built_in(name: str) -> Callable[[Callable[[], Task]], Callable[[], Task]]:
-    """Registers a function that makes a task of this package; no user's file counts the task as its own."""
+def built_in(name: str, **fields: Any) -> None:
+    """Register a task of this package by its fields; no user's file counts it as its own."""
 
-    def register(make: Callable[[], Task]) -> Callable[[], Task]:
-        @wraps(make)
-        def made() -> Task:
-            with collecting():
-                return make()
+    def made() -> Task:
+        with collecting():
+            return Task(name, **fields)
 
-        BUILT_IN.add(name)
-        return TASKS.register(name, made)
-
-    return register
+    BUILT_IN.add(name)
+    TASKS.register(name, made)
 
 
 def one_line(error: BaseException) -> str:

@@ -50,8 +50,7 @@ class Workload:
         task: What to train.
         device: Where.
         dtype: Of weights, inputs and mse targets.
-        stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured
-            best.
+        stacking: ``"products"``, ``"vmap"`` or ``"single"``; None takes the task's, or else what was measured best.
         rows: The most rows of a chunk; None takes what was measured best.
         population: How many candidates there are to train at a time, which the choice of a stacking goes by.
         data_dir: Where the user keeps data.
@@ -232,8 +231,7 @@ class Workload:
     def batch(self, seed: int, step: int) -> Pair:
         """The batch of ``step`` (0, 1, …), the same for every candidate: shuffled anew each epoch, augmented.
 
-        The last batch of an epoch holds what is left. A split no larger than a batch is used whole, as it
-        lies.
+        The last batch of an epoch holds what is left. A split no larger than a batch is used whole, as it lies.
         """
         x, y = self.split("train")
         size = self.task.batch

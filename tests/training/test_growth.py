@@ -18,10 +18,9 @@ from symevo.rules.schedule import Schedule
 from symevo.tasks import Task, Workload, find_task
 from symevo.tasks.stacked.layers import Segment
 from symevo.training import snapshots
-from symevo.training.continued import Member, Stretch, grow
+from symevo.training.continued import Member, Stretch, child, grow, mutated
 from symevo.training.lockstep import train
 from symevo.training.snapshots import Snapshot
-from symevo.training.weight_crossover import child, mutated
 
 torch.set_num_threads(1)
 PROBES = (("validation", 10**9, 0),)

@@ -259,8 +259,7 @@ def choose(
         population: How many rows there are to train, if that is known.
 
     Raises:
-        UserError: The stacking asked for cannot train this model, or the number of rows is not possible with
-        it.
+        UserError: The stacking asked for cannot train this model, or the number of rows is not possible with it.
     """
     measured, measured_rows = MEASURED.get((task.name, device), (None, 0))
     chosen = stacking or task.stacking or measured or _by_kind(build, look, population)

@@ -1,8 +1,7 @@
 """Layers of stacked models: each knows its products forward and backward, for all rows at once.
 
-Activations are *feature-major*: ``[R, features, B]`` or ``[R, C, H, W, B]``, rows first and the batch
-innermost. A leading axis of 1 is an activation that all rows still share (the input, up to the first layer
-with weights).
+Activations are *feature-major*: ``[R, features, B]`` or ``[R, C, H, W, B]``, rows first and the batch innermost. A
+leading axis of 1 is an activation that all rows still share (the input, up to the first layer with weights).
 
 Two reasons for writing the backward pass out instead of asking autograd: it costs a fifth less time at this
 size of net, and weight gradients go straight into the flat gradient buffer.
@@ -69,8 +68,7 @@ def aligned_empty(shape: Sequence[int], like: Tensor) -> Tensor:
 class Layer:
     """One layer without weights; subclasses with weights read the views that `bind` hands them.
 
-    ``forward`` keeps what ``backward`` needs when ``train`` is set; ``backward`` may overwrite what it is
-    given.
+    ``forward`` keeps what ``backward`` needs when ``train`` is set; ``backward`` may overwrite what it is given.
     """
 
     weighted = False

@@ -1,4 +1,4 @@
-"""The registered tasks, by their data. To add one, register a function that returns a `symevo.tasks.task.Task`."""
+"""The registered tasks, by their data. To add one, add a row."""
 
 from __future__ import annotations
 

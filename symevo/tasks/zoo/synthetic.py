@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from symevo.seeds import seed_for
-from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
+from symevo.tasks.task import DataRequest, Pair, Splits, built_in
 from symevo.tasks.zoo import mlp
 from symevo.tasks.zoo.tables import standardised
 
@@ -25,8 +25,7 @@ def _generator(name: str) -> torch.Generator:
 def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: float = 1e4) -> Splits:
     """f(θ) = ‖A (θ − θ*)‖² / N with A ``[N, n]``, N = n, and θ* standard normal.
 
-    The Hessian 2AᵀA/N has eigenvalues from 2 down to 2/condition, spaced evenly in their logarithm, in a
-    random basis.
+    The Hessian 2AᵀA/N has eigenvalues from 2 down to 2/condition, spaced evenly in their logarithm, in a random basis.
     """
     generator = _generator("quadratic")
     shape = (dimensions, dimensions)
@@ -37,14 +36,12 @@ def quadratic_splits(request: DataRequest, *, dimensions: int = 32, condition: f
     return Splits(*(3 * [Pair(a.float(), b.float())]))
 
 
-@built_in("quadratic")
-def quadratic() -> Task:
-    """A convex quadratic; all that it asks is the curvature's range of scales."""
-    return Task(
-        "quadratic", model=lambda: nn.Sequential(nn.Linear(32, 1, bias=False)), data=quadratic_splits,
-        batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=6.0, steps=300,
-        description="Quadratic in 32 dimensions, condition 10⁴, no noise",
-    )  # fmt: skip
+# A convex quadratic; all that it asks is the curvature's range of scales.
+built_in(
+    "quadratic", model=lambda: nn.Sequential(nn.Linear(32, 1, bias=False)), data=quadratic_splits,
+    batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=6.0, steps=300,
+    description="Quadratic in 32 dimensions, condition 10⁴, no noise",
+)  # fmt: skip
 
 
 class Rosenbrock(nn.Module):
@@ -69,14 +66,12 @@ def rosenbrock_splits(request: DataRequest) -> Splits:
     return Splits(*(3 * [Pair(torch.zeros(1, 1), torch.zeros(1, 18))]))
 
 
-@built_in("rosenbrock")
-def rosenbrock() -> Task:
-    """A curved valley; not convex."""
-    return Task(
-        "rosenbrock", model=Rosenbrock, data=rosenbrock_splits, batch=1, loss="mse", metric="loss",
-        diverged_above=1e6, decades=6.0, steps=500,
-        description="Rosenbrock's valley in 10 dimensions, no noise",
-    )  # fmt: skip
+# A curved valley; not convex.
+built_in(
+    "rosenbrock", model=Rosenbrock, data=rosenbrock_splits, batch=1, loss="mse", metric="loss",
+    diverged_above=1e6, decades=6.0, steps=500,
+    description="Rosenbrock's valley in 10 dimensions, no noise",
+)  # fmt: skip
 
 
 def noisy_lsq_splits(
@@ -98,14 +93,12 @@ def noisy_lsq_splits(
     return Splits(*(Pair(x[a:b], y[a:b]) for a, b in ((0, 2048), (2048, 3072), (3072, 4096))))
 
 
-@built_in("noisy-lsq")
-def noisy_lsq() -> Task:
-    """Range of scales and noise together."""
-    return Task(
-        "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits,
-        batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
-        description="Least squares in 64 dimensions, condition 10⁴, noisy batches of 32",
-    )  # fmt: skip
+# Range of scales and noise together.
+built_in(
+    "noisy-lsq", model=lambda: nn.Sequential(nn.Linear(64, 1, bias=False)), data=noisy_lsq_splits,
+    batch=32, loss="mse", metric="loss", diverged_above=1e6, decades=2.0, steps=300,
+    description="Least squares in 64 dimensions, condition 10⁴, noisy batches of 32",
+)  # fmt: skip
 
 
 def friedman_splits(request: DataRequest, *, features: int = 10, noise: float = 1.0) -> Splits:
@@ -122,11 +115,9 @@ def friedman_splits(request: DataRequest, *, features: int = 10, noise: float = 
     return Splits(*(Pair(inputs[part], standardised(target[part], target[parts[0]])) for part in parts))
 
 
-@built_in("friedman-mlp")
-def friedman_mlp() -> Task:
-    """A regression with noise."""
-    return Task(
-        "friedman-mlp", model=lambda: mlp(10, 32, 32, 1), data=friedman_splits, batch=64, steps=500,
-        loss="mse", metric="loss", decades=1.4,
-        description="Friedman's regression problem (synthetic), ten numbers, two hidden layers of 32",
-    )  # fmt: skip
+# A regression with noise.
+built_in(
+    "friedman-mlp", model=lambda: mlp(10, 32, 32, 1), data=friedman_splits, batch=64, steps=500,
+    loss="mse", metric="loss", decades=1.4,
+    description="Friedman's regression problem (synthetic), ten numbers, two hidden layers of 32",
+)  # fmt: skip

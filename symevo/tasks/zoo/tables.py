@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from symevo.tasks.data import damaged, locate
-from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
+from symevo.tasks.task import DataRequest, Pair, Splits, built_in
 from symevo.tasks.zoo import mlp, permutation
 
 _NUMBER = 0  # categories of a column of numbers
@@ -228,37 +228,23 @@ def cancer_splits(request: DataRequest) -> Splits:
     return Splits(*(Pair(standardised(values[part], values[parts[0]]), labels[part]) for part in parts))
 
 
-@built_in("letter-mlp")
-def letter_mlp() -> Task:
-    """Letters from 16 numbers; published test accuracies: GADAM 96.90, Adam 96.70."""
-    return Task(
-        "letter-mlp", model=lambda: mlp(16, 256, 128, 26), data=table_splits(LETTER), batch=128, steps=3000,
-        description="Letter 12,800/3,200/4,000, hidden layers of 256 and 128 (40,602 weights), batch 128",
-    )  # fmt: skip
-
-
-@built_in("adult-mlp")
-def adult_mlp() -> Task:
-    """Income above 50,000 dollars or not, from 65 columns; published test accuracies: GADAM 87.05, Adam 85.03."""
-    return Task(
-        "adult-mlp", model=lambda: mlp(65, 32, 16, 2), data=table_splits(ADULT), batch=128, steps=1000,
-        description="Adult 20,839/5,210/6,512, hidden layers of 32 and 16 (2,674 weights), batch 128",
-    )  # fmt: skip
-
-
-@built_in("yeast-mlp")
-def yeast_mlp() -> Task:
-    """Where in a cell a protein is, from 8 numbers; published test accuracies: GADAM 63.70, Adam 62.05."""
-    return Task(
-        "yeast-mlp", model=lambda: mlp(8, 64, 32, 10), data=table_splits(YEAST), batch=64, steps=1000,
-        description="Yeast 950/238/296, ten classes, hidden layers of 64 and 32 (2,986 weights), batch 64",
-    )  # fmt: skip
-
-
-@built_in("cancer-mlp")
-def cancer_mlp() -> Task:
-    """A small table, as practitioners have them."""
-    return Task(
-        "cancer-mlp", model=lambda: mlp(30, 32, 2), data=cancer_splits, batch=32, steps=200,
-        description="Breast cancer (embedded), 30 numbers, two classes, one hidden layer of 32",
-    )  # fmt: skip
+# Letters from 16 numbers; published test accuracies: GADAM 96.90, Adam 96.70.
+built_in(
+    "letter-mlp", model=lambda: mlp(16, 256, 128, 26), data=table_splits(LETTER), batch=128, steps=3000,
+    description="Letter 12,800/3,200/4,000, hidden layers of 256 and 128 (40,602 weights), batch 128",
+)  # fmt: skip
+# Income above 50,000 dollars or not, from 65 columns; published test accuracies: GADAM 87.05, Adam 85.03.
+built_in(
+    "adult-mlp", model=lambda: mlp(65, 32, 16, 2), data=table_splits(ADULT), batch=128, steps=1000,
+    description="Adult 20,839/5,210/6,512, hidden layers of 32 and 16 (2,674 weights), batch 128",
+)  # fmt: skip
+# Where in a cell a protein is, from 8 numbers; published test accuracies: GADAM 63.70, Adam 62.05.
+built_in(
+    "yeast-mlp", model=lambda: mlp(8, 64, 32, 10), data=table_splits(YEAST), batch=64, steps=1000,
+    description="Yeast 950/238/296, ten classes, hidden layers of 64 and 32 (2,986 weights), batch 64",
+)  # fmt: skip
+# A small table, as practitioners have them.
+built_in(
+    "cancer-mlp", model=lambda: mlp(30, 32, 2), data=cancer_splits, batch=32, steps=200,
+    description="Breast cancer (embedded), 30 numbers, two classes, one hidden layer of 32",
+)  # fmt: skip

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from symevo.seeds import seed_for
 from symevo.tasks.data import damaged, locate
-from symevo.tasks.task import DataRequest, Pair, Splits, Task, built_in
+from symevo.tasks.task import DataRequest, Pair, Splits, built_in
 from symevo.tasks.zoo import mlp
 
 GRAMMAR: dict[str, tuple[tuple[int, str], ...]] = {
@@ -220,21 +220,15 @@ def shakespeare_splits(request: DataRequest) -> Splits:
     return text_splits(text, "".join(sorted(set(text))), context=CONTEXT, ends=ends)
 
 
-@built_in("text-transformer")
-def text_transformer() -> Task:
-    """A language model of a language whose entropy is known."""
-    return Task(
-        "text-transformer", model=lambda: Transformer(len(ALPHABET), context=CONTEXT), data=language_splits, batch=32,
-        steps=300, metric="loss", decades=math.log10(math.log(len(ALPHABET)) / floor()),
-        description="Characters of a small grammar (synthetic), transformer of one block, two heads, context 32",
-    )  # fmt: skip
-
-
-@built_in("shakespeare-transformer")
-def shakespeare_transformer() -> Task:
-    """A language model of real text; there is no download."""
-    return Task(
-        "shakespeare-transformer", model=lambda: Transformer(SYMBOLS, context=CONTEXT, blocks=1),
-        data=shakespeare_splits, batch=32, steps=500, metric="loss", decades=0.5,
-        description="Characters of the tiny Shakespeare, transformer of one block, two heads, context 32",
-    )  # fmt: skip
+# A language model of a language whose entropy is known.
+built_in(
+    "text-transformer", model=lambda: Transformer(len(ALPHABET), context=CONTEXT), data=language_splits, batch=32,
+    steps=300, metric="loss", decades=math.log10(math.log(len(ALPHABET)) / floor()),
+    description="Characters of a small grammar (synthetic), transformer of one block, two heads, context 32",
+)  # fmt: skip
+# A language model of real text; there is no download.
+built_in(
+    "shakespeare-transformer", model=lambda: Transformer(SYMBOLS, context=CONTEXT, blocks=1),
+    data=shakespeare_splits, batch=32, steps=500, metric="loss", decades=0.5,
+    description="Characters of the tiny Shakespeare, transformer of one block, two heads, context 32",
+)  # fmt: skip

@@ -143,7 +143,7 @@ class Store:
     @cached_property
     def _steps(self) -> int:
         """Training steps of the run."""
-        return self.about("settings")["search"]["steps"]
+        return self.about("settings")["search"].get("steps", Settings.model_fields["steps"].default)
 
     def _read_schema(self) -> None:
         """Let the trainings of a run of schema 2 be read as they would stand now.

@@ -82,7 +82,7 @@ def test_a_report_says_what_became_of_the_proposals(capsys: pytest.CaptureFixtur
     assert cli.main(["run", "--quiet"]) == 0
     out = capsys.readouterr().out
     assert "\n8 proposals: 50 % trained, 50 % climbs, 0.4 % known\n" in out
-    assert "operator         tried     valid  improved\nmutate_hoist     1,200         4         1\n" in out
+    assert "operator      tried  valid  improved\nmutate_hoist  1,200      4         1\n" in out
 
 
 def test_json_is_one_object_and_nothing_else(fake: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:

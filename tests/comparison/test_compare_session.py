@@ -238,7 +238,7 @@ def test_a_run_of_a_search_is_held_out_elsewhere(tiny_run):
         ("compare lion --tasks ''", "names nothing in one place"),
         ("compare ''", "is no rule and no run"),
         ("compare adamw -o here.txt", ".json"),
-        ("compare adamw -o no/such/folder/x.json", "cannot be written"),
+        ("compare adamw -o no/such/folder/x.json", "cannot write no/such/folder/x.json"),
         ("compare nosuchrule", "unknown rule"),
         ("compare .", "is not a run"),
         ("compare hostile.json", "hostile.json"),

@@ -130,7 +130,7 @@ def changed(run: symevo.Run, folder: Path, **settings: object) -> Path:
 
 
 def test_a_run_of_another_system_is_refused(finished: symevo.Run, tmp_path: Path, capsys) -> None:
-    assert cli.main(["inspect", str(changed(finished, tmp_path / "run", system="gadam")), *BRIEF]) == 2
+    assert cli.main(["inspect", str(changed(finished, tmp_path / "run", system="gadam", scale=1.0)), *BRIEF]) == 2
     assert_one_line(capsys, "is a run of gadam: give one of evograd, which has controllers")
 
 

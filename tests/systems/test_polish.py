@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,7 +96,8 @@ def test_the_front_is_one_over_all_that_was_evaluated_in_unrounded_numbers(whole
 
 
 def test_generations_in_which_nothing_is_worth_training_are_empty_and_the_run_can_be_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(Expression, "reject", lambda self, one: "climbs")
+    decode = Expression.decode
+    monkeypatch.setattr(Expression, "decode", lambda self, one: replace(decode(self, one), reason="climbs"))
     run = api.start(resolve({**SETTINGS, "out": tmp_path / "run"}), engine="inline")
     assert [record["evaluations"] for record in run.history] == [13] + 7 * [0]
     assert api.load(run.path).front

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from symevo import __version__
+from symevo.about import __version__
 from symevo.errors import UserError
 from symevo.registry import nearest
 

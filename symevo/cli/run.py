@@ -187,8 +187,6 @@ def _check_tasks(names: tuple[str, ...]) -> None:
 
 def built_in_tasks() -> list[str]:
     """The names of the tasks that the zoo registers, read from its source; empty without the source."""
-    import symevo
-
-    files = (Path(symevo.__file__).parent / "tasks" / "zoo").glob("*.py")
+    files = (Path(__file__).parents[1] / "tasks" / "zoo").glob("*.py")
     texts = [path.read_text(encoding="utf-8") for path in files]
     return sorted(name for text in texts for name in re.findall(r'^built_in\(\s*"([^"]+)"', text, re.MULTILINE))

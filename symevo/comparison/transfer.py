@@ -230,8 +230,8 @@ def _classes(common: Mapping[str, Any]) -> int:
     Raises:
         UserError: It is unknown or none for controllers, or has no test split.
     """
+    from symevo.tasks.workload import workload_of
     from symevo.training import controllers as controlled
-    from symevo.training.worker import workload_of
 
     workload = workload_of(dict(common))
     controlled.suits(workload)

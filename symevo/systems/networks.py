@@ -96,7 +96,7 @@ class NetworkLoop(CustomLoop):
         Raises:
             RunFailed: None of the last generation trained to its end.
         """
-        from symevo.training.worker import workload_of
+        from symevo.tasks.workload import workload_of
 
         search, plan = self.search, self.search.evaluator.plan
         task, population = plan.tasks[0], search.population()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,12 @@ from torch.nn.parameter import UninitializedParameter
 from symevo.errors import UserError
 from symevo.seeds import seed_for
 from symevo.tasks.augment import AUGMENTS
+from symevo.tasks.plugins import adopt
 from symevo.tasks.stacked.checks import choose, look_through
 from symevo.tasks.stacked.layers import Segment, segments_of, width_of
 from symevo.tasks.stacked.losses import LOSSES, Loss, custom
 from symevo.tasks.stacked.stacking import STACKINGS, Stack, hooked
-from symevo.tasks.task import SPLITS, DataRequest, Pair, Task, one_line
+from symevo.tasks.task import SPLITS, TASKS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
 # rows: how the samples are cut into blocks is part of what a score is.
@@ -369,3 +370,18 @@ def _overlap(one: nn.Module, other: nn.Module) -> bool:
         return {tensor.data_ptr() for tensor in tensors if tensor.numel()}
 
     return not places(one).isdisjoint(places(other))
+
+
+def workload_of(item: Mapping[str, Any]) -> Workload:
+    """The workload for ``task``, ``device``, ``stacking``, ``data_dir`` and ``run_seed``; kept between jobs.
+
+    ``plugins`` names the modules of the user's files, imported already, whose tasks may be meant.
+    """
+    for module in item["plugins"]:
+        adopt(module)
+    return _workload(TASKS.get(item["task"]), item["device"], item["stacking"], item["data_dir"], item["run_seed"])
+
+
+@lru_cache(maxsize=16)
+def _workload(task: Callable[[], Task], device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
+    return Workload(task(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed)

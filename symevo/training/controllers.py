@@ -27,10 +27,9 @@ from symevo.evograd.layout import SIZE
 from symevo.evograd.learner import Learner
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
-from symevo.tasks.workload import Workload
+from symevo.tasks.workload import Workload, workload_of
 from symevo.training.job import Outcome
 from symevo.training.lockstep import WINDOW, plain, thinned
-from symevo.training.worker import workload_of
 
 HELD_OUT = 64 * 64
 """Validation samples that score a training: 64 batches of 64."""
@@ -235,7 +234,7 @@ def compare(item: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         item: ``controllers`` (base 64), ``draw``, ``scale``, ``steps``, ``threads`` and the keys of
-            :func:`symevo.training.worker.workload_of`.
+            :func:`symevo.tasks.workload.workload_of`.
 
     Returns:
         ``draw``, ``hidden``, ``lr``, ``rates`` (validation accuracy of Adam at each rate) and by name what was trained:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
 import torch
 
@@ -13,10 +10,10 @@ from symevo.errors import RuleError, UserError
 from symevo.rules.program import Program, is_finite
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
-from symevo.tasks import TASKS, Task, Workload
 from symevo.tasks.fingerprint import fingerprint, same
-from symevo.tasks.plugins import adopt
+from symevo.tasks.workload import workload_of
 from symevo.training.continued import Member, grow
+from symevo.training.controllers import score
 from symevo.training.job import Outcome, TrainingJob
 from symevo.training.lockstep import train
 
@@ -35,8 +32,6 @@ def train_chunk(job: TrainingJob) -> list[Outcome]:
     torch.set_num_threads(job.threads)
     workload = workload_of(vars(job))
     if "controllers" in job.candidates[0].more:
-        from symevo.training.controllers import score
-
         return score(workload, [row.more for row in job.candidates], steps=job.steps)
     rules, how = rules_of(job), {"steps": job.steps, "rows": job.rows, "backend": job.backend}
     if job.weights is not None:
@@ -74,18 +69,3 @@ def warm(jobs: list[TrainingJob]) -> None:
                 f"task {job.task!r} is not what the run started with: its file was changed, or gives other data "
                 "each time it runs (seed what is random)"
             )
-
-
-def workload_of(item: Mapping[str, Any]) -> Workload:
-    """The workload for ``task``, ``device``, ``stacking``, ``data_dir`` and ``run_seed``; kept between jobs.
-
-    ``plugins`` names the modules of the user's files, imported already, whose tasks may be meant.
-    """
-    for module in item["plugins"]:
-        adopt(module)
-    return _workload(TASKS.get(item["task"]), item["device"], item["stacking"], item["data_dir"], item["run_seed"])
-
-
-@lru_cache(maxsize=16)
-def _workload(task: Callable[[], Task], device: str, stacking: str, data_dir: str | None, run_seed: int) -> Workload:
-    return Workload(task(), device=device, stacking=stacking, data_dir=data_dir, run_seed=run_seed)

@@ -59,22 +59,45 @@ def check_free(path: Path, *, force: bool = False, folder: bool = False, hint: s
         raise UserError(f"cannot write {path}: {above} is no folder that you may write; name another place")
 
 
-def write_file(path: Path, data: bytes, *, hint: str = "name another file") -> None:
-    """Writes a file atomically, and its folder: a temporary file, then a rename.
+def replace_file(path: Path, data: bytes) -> None:
+    """Write atomically, and make the folder: a temporary file that is forced to disk, then a rename.
+
+    Raises:
+        OSError: It cannot be written; what was there still is, and nothing else is left.
+        ValueError: The path is none.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError, ValueError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes, *, what: str = "", hint: str = "name another file") -> None:
+    """Write a file of the user's by :func:`replace_file`.
+
+    Args:
+        path: The file.
+        data: What it shall hold.
+        what: What it is called in the error, such as ``"figure"``.
+        hint: What the user can do.
 
     Raises:
         UserError: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
+        replace_file(path, data)
     except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            part.unlink(missing_ok=True)
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UserError(f"cannot write {path}: {why}; {hint}") from None
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "a file is in the way" if in_the_way else (getattr(error, "strerror", None) or str(error)).lower()
+        raise UserError(f"cannot write {f'{what} ' if what else ''}{path}: {why}; {hint}") from None
 
 
 MAX_FILE = 1 << 20

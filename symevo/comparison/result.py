@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from symevo.comparison.benchmark import ARMS, Benchmark, Trial
 from symevo.comparison.entries import Entry
 from symevo.comparison.verdict import Finding, Question, findings, overall, too_few, verdict
-from symevo.errors import UserError
+from symevo.files import write_file
 from symevo.reporting import compared
 from symevo.reporting.compared import Compared, Comparison, Curve, Interval, Profile, Ratio
 from symevo.seeds import seed_for
@@ -130,12 +129,8 @@ def write(found: Comparison, path: Path) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(json.dumps(found.to_json(), allow_nan=False, ensure_ascii=False))
-        os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; name another file (-o)") from None
+    text = json.dumps(found.to_json(), allow_nan=False, ensure_ascii=False)
+    write_file(path, text.encode(), hint="name another file (-o)")
 
 
 def _measured(one: Benchmark, name: str, target: float | None, seed: int) -> compared.Entry:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from symevo.errors import UserError
+from symevo.files import write_file
 from symevo.settings.explain import SettingError
 
 if TYPE_CHECKING:
@@ -60,10 +61,9 @@ def export(
     _check_hides_nothing(path)
     from symevo.rules.export import writer
     from symevo.rules.rule import rule
-    from symevo.runs.candidate import write
 
     text = writer.source(rule(found), name=name, about=about, module=path.stem)
-    write(path, text.encode())
+    write_file(path, text.encode())
     return path
 
 

@@ -92,9 +92,8 @@ class Genome(ABC):
     """A kind of genome under one preset.
 
     Randomness is drawn from the global ``random`` module, as DEAP's operators do; the origin of a search
-    seeds it anew each generation. Operators work in place on individuals that the caller has cloned, and
-    leave their fitness
-    alone: the caller invalidates it.
+    seeds it anew each generation. Operators work in place on individuals that the caller has cloned, and leave their
+    fitness alone: the caller invalidates it.
 
     Attributes:
         presets: Names that the kind accepts; ``"paper"`` is the published system, ``"default"`` the

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from symevo.errors import UserError
 from symevo.evograd.layout import SIZE
+from symevo.files import write_file
 from symevo.rules.rule import Rule
 from symevo.search.system import no_rule
 from symevo.settings.model import Settings
@@ -102,9 +103,9 @@ class Candidate:
             UserError: It cannot be written.
         """
         if self.controllers and self.settings is not None:
-            write(Path(path), controllers_file(self._numbers(), self.settings, self.fitness))
+            write_file(Path(path), controllers_file(self._numbers(), self.settings, self.fitness))
         else:
-            write(Path(path), rule_file(self.rule))
+            write_file(Path(path), rule_file(self.rule))
 
     def _numbers(self) -> Any:
         """Those of evolved controllers, ``[3375]``."""
@@ -149,17 +150,3 @@ def controllers_file(numbers: Any, settings: Settings, fitness: float) -> bytes:
 def rule_file(rule: Rule) -> bytes:
     """A rule as JSON, which :func:`symevo.rule` reads."""
     return (json.dumps(rule.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes a file, in place of one that is there.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    from symevo.training.snapshots import write_atomically
-
-    try:
-        write_atomically(path, data)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None

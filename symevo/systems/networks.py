@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from symevo.errors import RunFailed, UserError
+from symevo.files import replace_file
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import schedule
@@ -220,9 +221,7 @@ class _Kept:
 
 def write_best(folder: Path, data: bytes) -> None:
     """Writes the best network's weights."""
-    from symevo.training.snapshots import write_atomically
-
-    write_atomically(folder / NETWORK, data)
+    replace_file(folder / NETWORK, data)
 
 
 def descent(run: Run) -> tuple[list[int], list[float]]:

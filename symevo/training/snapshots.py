@@ -7,7 +7,6 @@ likes, write it twice, or read what another worker wrote.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from symevo.errors import UserError
+from symevo.files import replace_file
 
 _KEPT_BYTES = 2**29
 _kept: OrderedDict[tuple[str, str, str], Snapshot] = OrderedDict()
@@ -67,7 +67,7 @@ def put(folder: str, name: str, snapshot: Snapshot) -> str:
     tensors |= {f"state.{index}": state for index, state in enumerate(snapshot.states)}
     tensors |= {f"buffer.{key}": buffer for key, buffer in snapshot.buffers.items()}
     data = packed(tensors)
-    write_atomically(path_of(folder, name), data)
+    replace_file(path_of(folder, name), data)
     _keep(folder, name, snapshot)
     return digest(data)
 
@@ -133,17 +133,6 @@ def packed(tensors: Mapping[str, Tensor]) -> bytes:
 def digest(data: bytes) -> str:
     """What tells one file from another."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that is there whole or not at all, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _keep(folder: str, name: str, snapshot: Snapshot) -> None:

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symevo.errors import UserError
+from symevo.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,22 +284,8 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     figure.savefig(svg, format="svg", metadata={"Date": None})
     written = {folder / f"{file_name(name)}.{kind}": file for kind, file in (("png", png), ("svg", svg))}
     for path, file in written.items():
-        _write(path, file.getvalue())
+        write_file(path, file.getvalue(), what="figure", hint="choose a folder that can be written")
     return list(written)
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        os.replace(part, path)
-    except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            part.unlink(missing_ok=True)
-        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-        why = "a file is in the way" if in_the_way else (getattr(error, "strerror", None) or str(error)).lower()
-        raise UserError(f"cannot write figure {path}: {why}; choose a folder that can be written") from None
 
 
 def colours(names: Sequence[str]) -> dict[str, dict[str, Any]]:

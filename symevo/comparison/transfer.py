@@ -15,7 +15,7 @@ from statistics import fmean, median
 from typing import Any
 
 from symevo.engines import make_engine
-from symevo.engines.base import Outcome
+from symevo.engines.base import Reply
 from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed, UserError
 from symevo.evolution.planning import import_plugins
@@ -245,14 +245,14 @@ def _rows(
 ) -> list[dict[str, Any]]:
     done = 0
 
-    def receive(index: int, outcome: Outcome) -> None:
+    def receive(index: int, reply: Reply) -> None:
         nonlocal done
-        if outcome.status != "ok":
-            raise RunFailed(f"network {index + 1} of {len(items)} could not be trained: {outcome.value}")
+        if reply.status != "ok":
+            raise RunFailed(f"network {index + 1} of {len(items)} could not be trained: {reply.value}")
         done += 1
-        progress.message(network_line(index + 1, len(items), outcome.value))
+        progress.message(network_line(index + 1, len(items), reply.value))
         progress.advance(done, len(items))
 
     with make_engine(engine, workers=workers, threads=1, imports=files) as machine:
-        outcomes = machine.map(COMPARE, items, on_result=receive)
-    return [outcome.value for outcome in outcomes]
+        replies = machine.map(COMPARE, items, on_result=receive)
+    return [reply.value for reply in replies]

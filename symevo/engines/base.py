@@ -1,4 +1,4 @@
-"""What every engine is: tasks in, outcomes out, in order, and no task can break a map."""
+"""What every engine is: tasks in, replies out, in order, and no task can break a map."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 Status = Literal["ok", "exception", "timeout", "crashed", "lost"]
 
 SETUP_FAILED = "setup failed: "
-"""Every outcome of a task that never ran, because its child could not be prepared, starts with this."""
+"""Every reply of a task that never ran, because its child could not be prepared, starts with this."""
 
 
-class Outcome(NamedTuple):
+class Reply(NamedTuple):
     """What became of one task.
 
     Attributes:
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
 
 Function = str | Callable[[Any], Any]
-OnResult = Callable[[int, Outcome], object]
+OnResult = Callable[[int, Reply], object]
 
 
 class Engine(Protocol):
@@ -49,7 +49,7 @@ class Engine(Protocol):
 
     Attributes:
         workers: How many tasks run at the same time.
-        isolates: A task runs in a process of its own: time limits hold, and a crash is an outcome.
+        isolates: A task runs in a process of its own: time limits hold, and a crash is a reply.
         standalone: Can be made in any process; False where a launcher must have started this one.
     """
 
@@ -65,15 +65,15 @@ class Engine(Protocol):
         timeout: float | None = None,
         retries: int = 1,
         on_result: OnResult | None = None,
-    ) -> list[Outcome]:
-        """Runs ``fn(item)`` for every item and returns the outcomes in the order of the items.
+    ) -> list[Reply]:
+        """Runs ``fn(item)`` for every item and returns the replies in the order of the items.
 
         Args:
             fn: ``"package.module:function"``, or a function at the top level of a module.
             items: Plain data; seeds belong inside, so that a second attempt gives the same result.
             timeout: Seconds one attempt may take; the preparation of a child does not count.
             retries: How often a ``crashed`` or ``lost`` task is tried again.
-            on_result: Called as ``on_result(index, outcome)`` in the calling thread when an outcome is final.
+            on_result: Called as ``on_result(index, reply)`` in the calling thread when a reply is final.
                 What it raises leaves ``map``, after the work under way has been cancelled; so does a
                 KeyboardInterrupt.
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from symevo.engines.base import Function, OnResult, Outcome, check_limits
+from symevo.engines.base import Function, OnResult, Reply, check_limits
 from symevo.engines.resolve import describe, reference
 from symevo.engines.wire import pack, unpack
 
@@ -71,7 +71,7 @@ class Dispatcher(ABC):
         timeout: float | None = None,
         retries: int = 1,
         on_result: OnResult | None = None,
-    ) -> list[Outcome]:
+    ) -> list[Reply]:
         """See :class:`symevo.engines.base.Engine`; one map at a time."""
         check_limits(timeout, retries)
         call = _Map(self, reference(fn), list(items), timeout, retries)
@@ -81,13 +81,13 @@ class Dispatcher(ABC):
                 settled = call.collect()
                 # The workers get their next requests before the caller spends time on these results.
                 call.fill()
-                for index, outcome in settled:
+                for index, reply in settled:
                     if on_result is not None:
-                        on_result(index, outcome)
+                        on_result(index, reply)
         except BaseException:
             call.cancel()
             raise
-        return call.outcomes()
+        return call.replies()
 
     def revoke_all(self) -> None:
         """Revokes every ticket so far."""
@@ -115,8 +115,8 @@ class _Map:
         self._timeout, self._retries = timeout, retries
         self._waiting = deque(Attempt(index, 1) for index in range(len(items)))
         self._live: dict[int, Attempt] = {}
-        self._settled: list[tuple[int, Outcome]] = []
-        self._outcomes: dict[int, Outcome] = {}
+        self._settled: list[tuple[int, Reply]] = []
+        self._replies: dict[int, Reply] = {}
 
     @property
     def unfinished(self) -> bool:
@@ -130,13 +130,13 @@ class _Map:
                 request = pack(self._function, self._items[attempt.item])
             except Exception as error:  # noqa: BLE001
                 reason = f"the item cannot be pickled: {describe(error)}"
-                self._settle(attempt, Outcome("exception", reason, 0.0, None, attempt.number))
+                self._settle(attempt, Reply("exception", reason, 0.0, None, attempt.number))
                 continue
             ticket = self._engine.next_ticket()
             self._engine.submit(ticket, request, self._timeout)
             self._live[ticket] = attempt
 
-    def collect(self) -> list[tuple[int, Outcome]]:
+    def collect(self) -> list[tuple[int, Reply]]:
         """Waits for answers, puts failed attempts back in line, and returns what is final."""
         for answer in self._engine.collect(1.0) if self._live and not self._settled else ():
             attempt = self._live.pop(answer.ticket, None)
@@ -146,7 +146,7 @@ class _Map:
             if status in _RETRIED and attempt.number <= self._retries:
                 self._waiting.appendleft(Attempt(attempt.item, attempt.number + 1))
             else:
-                self._settle(attempt, Outcome(status, value, seconds, answer.worker, attempt.number))
+                self._settle(attempt, Reply(status, value, seconds, answer.worker, attempt.number))
         settled, self._settled = self._settled, []
         return settled
 
@@ -158,10 +158,10 @@ class _Map:
             for answer in self._engine.collect(0.1):
                 self._live.pop(answer.ticket, None)
 
-    def outcomes(self) -> list[Outcome]:
-        """All outcomes, in the order of the items."""
-        return [self._outcomes[index] for index in range(len(self._items))]
+    def replies(self) -> list[Reply]:
+        """All replies, in the order of the items."""
+        return [self._replies[index] for index in range(len(self._items))]
 
-    def _settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._outcomes[attempt.item] = outcome
-        self._settled.append((attempt.item, outcome))
+    def _settle(self, attempt: Attempt, reply: Reply) -> None:
+        self._replies[attempt.item] = reply
+        self._settled.append((attempt.item, reply))

@@ -11,8 +11,8 @@ from symevo.engines.base import (
     SETUP_FAILED,
     Function,
     OnResult,
-    Outcome,
     Preparation,
+    Reply,
     check_limits,
     only_one,
 )
@@ -47,17 +47,17 @@ class InlineEngine:
         timeout: float | None = None,
         retries: int = 1,
         on_result: OnResult | None = None,
-    ) -> list[Outcome]:
+    ) -> list[Reply]:
         """See :class:`symevo.engines.base.Engine`; ``timeout`` is not enforced and nothing is retried."""
         check_limits(timeout, retries)
         if isinstance(fn, str):
             reference(fn)
-        outcomes: list[Outcome] = []
+        replies: list[Reply] = []
         for index, item in enumerate(items):
-            outcomes.append(self._run(fn, item))
+            replies.append(self._run(fn, item))
             if on_result is not None:
-                on_result(index, outcomes[-1])
-        return outcomes
+                on_result(index, replies[-1])
+        return replies
 
     def close(self) -> None:
         """There is nothing to end."""
@@ -68,13 +68,13 @@ class InlineEngine:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _run(self, fn: Function, item: Any) -> Outcome:
+    def _run(self, fn: Function, item: Any) -> Reply:
         status, value, _ = ("ok", None, 0.0) if self._ready else _call(prepare, self._setup())
         if status != "ok":
-            return Outcome("exception", f"{SETUP_FAILED}{value}", 0.0, "inline", 1)
+            return Reply("exception", f"{SETUP_FAILED}{value}", 0.0, "inline", 1)
         self._ready = True
         status, value, seconds = _call(lambda it: (resolve(fn) if isinstance(fn, str) else fn)(it), item)
-        return Outcome(status, value, seconds, "inline", 1)
+        return Reply(status, value, seconds, "inline", 1)
 
     def _setup(self) -> tuple[Any, Any]:
         return self._preparation.imports, self._preparation.setup

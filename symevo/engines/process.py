@@ -92,7 +92,7 @@ ENGINES.register("process", ProcessEngine)
 
 
 class SerialEngine(ProcessEngine):
-    """The process engine with one worker: a hang or a crash is an outcome here as well."""
+    """The process engine with one worker: a hang or a crash is a reply here as well."""
 
     lone = True
 

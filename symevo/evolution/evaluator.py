@@ -16,8 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from symevo.engines.base import SETUP_FAILED, Engine
-from symevo.engines.base import Outcome as EngineOutcome
+from symevo.engines.base import SETUP_FAILED, Engine, Reply
 from symevo.errors import RunFailed
 from symevo.rules.backends.base import MIXING
 from symevo.training.fitness import Fitness, Verdict, judge
@@ -220,21 +219,19 @@ class Evaluator:
             again: list[_Chunk] = []
             unborn: list[_Chunk] = []  # their worker was killed while it got ready
 
-            def receive(index: int, outcome: EngineOutcome, chunks: list[_Chunk] = chunks) -> None:
+            def receive(index: int, reply: Reply, chunks: list[_Chunk] = chunks) -> None:
                 nonlocal done
                 chunk = chunks[index]
-                if outcome.status != "ok" and str(outcome.value).startswith(SETUP_FAILED):
-                    self._no_start(outcome, barren)  # noqa: B023
+                if reply.status != "ok" and str(reply.value).startswith(SETUP_FAILED):
+                    self._no_start(reply, barren)  # noqa: B023
                     unborn.append(chunk)  # noqa: B023
                     return
-                if outcome.status == "exception" and str(outcome.value).startswith(_OURS):
-                    raise RunFailed(f"{str(outcome.value).removeprefix(_OURS)}; {self._again()}")
-                if outcome.status != "ok" and len(chunk.candidates) > 1:
+                if reply.status == "exception" and str(reply.value).startswith(_OURS):
+                    raise RunFailed(f"{str(reply.value).removeprefix(_OURS)}; {self._again()}")
+                if reply.status != "ok" and len(chunk.candidates) > 1:
                     again.extend(_Chunk(chunk.task, chunk.seed, (one,)) for one in chunk.candidates)  # noqa: B023
                     return
-                rows = {
-                    self._key(self.identify(one), chunk.task, chunk.seed): row for one, row in _rows(chunk, outcome)
-                }
+                rows = {self._key(self.identify(one), chunk.task, chunk.seed): row for one, row in _rows(chunk, reply)}
                 self.store.save_trainings([(key, row.to_json()) for key, row in rows.items()])
                 found.update(rows)
                 done += len(rows)
@@ -246,14 +243,14 @@ class Evaluator:
             barren = barren + 1 if len(unborn) == len(chunks) else 0
             chunks = unborn + again
 
-    def _no_start(self, outcome: EngineOutcome, barren: int) -> None:
+    def _no_start(self, reply: Reply, barren: int) -> None:
         """A worker that was killed while it got ready, by lack of memory perhaps, may be started again.
 
         Raises:
             RunFailed: It fails by itself, or nothing could be trained for some rounds.
         """
-        if outcome.status != "crashed" or barren >= BARREN_ROUNDS:
-            raise RunFailed(f"a worker could not start: {outcome.value}; {self._again()}")
+        if reply.status != "crashed" or barren >= BARREN_ROUNDS:
+            raise RunFailed(f"a worker could not start: {reply.value}; {self._again()}")
 
     def _again(self) -> str:
         return f"go on with: symevo run --resume {self.store.folder}"
@@ -266,11 +263,11 @@ class Evaluator:
         return self._engine
 
 
-def _rows(chunk: _Chunk, outcome: EngineOutcome) -> Iterable[tuple[Trainee, Outcome]]:
-    if outcome.status != "ok":
-        return [(chunk.candidates[0], Outcome(outcome.status, outcome.value, seconds=outcome.seconds))]
-    seconds = outcome.seconds / len(chunk.candidates)
-    return [(one, replace(row, seconds=seconds)) for one, row in zip(chunk.candidates, outcome.value, strict=True)]
+def _rows(chunk: _Chunk, reply: Reply) -> Iterable[tuple[Trainee, Outcome]]:
+    if reply.status != "ok":
+        return [(chunk.candidates[0], Outcome(reply.status, reply.value, seconds=reply.seconds))]
+    seconds = reply.seconds / len(chunk.candidates)
+    return [(one, replace(row, seconds=seconds)) for one, row in zip(chunk.candidates, reply.value, strict=True)]
 
 
 def cut(candidates: Sequence[Any], rows: int, *, mixed: bool = False) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 
@@ -126,7 +127,7 @@ class Outcome(Mapping[str, Any]):
     """What became of one training; a mapping of its JSON form too, which fitness functions and reports read.
 
     Attributes:
-        status: ``"ok"``, ``"diverged"``, or how the worker failed: see :class:`symevo.engines.base.Outcome`.
+        status: ``"ok"``, ``"diverged"``, or how the worker failed: see :class:`symevo.engines.base.Reply`.
         reason: Why, in one line; None where it is ok.
         metric: What the task counts, ``"accuracy"`` or ``"loss"``; None where nothing was trained. Then the JSON form
             has only status, reason and seconds.
@@ -158,6 +159,10 @@ class Outcome(Mapping[str, Any]):
 
     def to_json(self) -> dict[str, Any]:
         """As plain data; what does not apply is left out."""
+        return dict(self._json)
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         if self.metric is None:
             return {"status": self.status, "reason": self.reason, "seconds": self.seconds}
         found = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -171,13 +176,13 @@ class Outcome(Mapping[str, Any]):
         return cls(**{**known, **{name: tuple(known[name]) for name in ("curve", "probes") if known.get(name)}})
 
     def __getitem__(self, name: str) -> Any:
-        return self.to_json()[name]
+        return self._json[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.to_json())
+        return iter(self._json)
 
     def __len__(self) -> int:
-        return len(self.to_json())
+        return len(self._json)
 
 
 _OPTIONAL = frozenset({"probes", "digest", "peak", "seconds"})

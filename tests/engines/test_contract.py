@@ -14,7 +14,7 @@ import psutil
 import pytest
 from engine_programs import SOON, lines, wait_for
 
-from symevo.engines import ENGINES, SETUP_FAILED, Engine, Outcome, make_engine
+from symevo.engines import ENGINES, SETUP_FAILED, Engine, Reply, make_engine
 from symevo.errors import UserError
 
 STANDALONE = [name for name in ENGINES if getattr(ENGINES.get(name), "standalone")]  # noqa: B009
@@ -29,11 +29,11 @@ def make(name: str, **settings: Any) -> Engine:
     return make_engine(name, workers=TWO.get(name), **settings)
 
 
-def values(outcomes: list[Outcome]) -> list[Any]:
+def values(outcomes: list[Reply]) -> list[Any]:
     return [outcome.value for outcome in outcomes]
 
 
-def statuses(outcomes: list[Outcome]) -> list[str]:
+def statuses(outcomes: list[Reply]) -> list[str]:
     return [outcome.status for outcome in outcomes]
 
 
@@ -76,7 +76,7 @@ def test_exceptions_are_values_on_one_line_and_are_not_retried(name: str) -> Non
 
 @every_engine
 def test_results_are_reported_one_by_one_in_the_calling_thread(name: str) -> None:
-    reports: list[tuple[int, Outcome, int]] = []
+    reports: list[tuple[int, Reply, int]] = []
     with make(name) as engine:
         outcomes = engine.map(
             jobs.mixed,
@@ -91,7 +91,7 @@ def test_results_are_reported_one_by_one_in_the_calling_thread(name: str) -> Non
 @every_engine
 @pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
 def test_what_on_result_raises_leaves_map_and_the_engine_still_works(name: str, error: BaseException) -> None:
-    def refuse(index: int, outcome: Outcome) -> None:
+    def refuse(index: int, outcome: Reply) -> None:
         raise error
 
     rest = ("hang", None) if name in ISOLATING else ("square", 1)

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from symevo.engines.base import SETUP_FAILED, Outcome
+from symevo.engines.base import SETUP_FAILED, Reply
 from symevo.errors import RunFailed
 from symevo.evolution.evaluator import Evaluator, Plan, TaskPlan, cut
 from symevo.rules.rule import rule
 from symevo.runs import Store
 from symevo.training.fitness import FAILED, FITNESS
-from symevo.training.job import Outcome as Trained
-from symevo.training.job import TrainingJob
+from symevo.training.job import Outcome, TrainingJob
 
 BASE = rule("theta = theta - lr*g", lr=0.1)
 PLAN = Plan((TaskPlan("a", "products", 4), TaskPlan("b", "single", 1)), (0, 1), 10, {})
@@ -32,12 +31,12 @@ class FakeEngine:
         for index in reversed(range(len(items))):  # outcomes arrive in any order
             lrs = [one.hyper["lr"] for one in items[index].candidates]
             if 13.0 in lrs:
-                on_result(index, Outcome(self.status, "killed by SIGSEGV", 1.0, 0, 2))
+                on_result(index, Reply(self.status, "killed by SIGSEGV", 1.0, 0, 2))
             else:
-                on_result(index, Outcome("ok", [self.row(lr) for lr in lrs], 2.0, 0, 1))
+                on_result(index, Reply("ok", [self.row(lr) for lr in lrs], 2.0, 0, 1))
 
     def row(self, lr):
-        return Trained("ok", metric="accuracy", accuracy=lr, loss=100.0)
+        return Outcome("ok", metric="accuracy", accuracy=lr, loss=100.0)
 
     def close(self):
         self.closed = True
@@ -112,7 +111,7 @@ def test_progress_counts_trainings(setting):
 
 def test_workers_that_cannot_start_end_the_run(setting, monkeypatch):
     def broken(fn, items, *, timeout, retries, on_result):
-        on_result(0, Outcome("exception", SETUP_FAILED + "ImportError: torch", 0.0, 0, 1))
+        on_result(0, Reply("exception", SETUP_FAILED + "ImportError: torch", 0.0, 0, 1))
 
     monkeypatch.setattr(setting.engine, "map", broken)
     with pytest.raises(RunFailed, match="ImportError: torch"):
@@ -120,7 +119,7 @@ def test_workers_that_cannot_start_end_the_run(setting, monkeypatch):
 
 
 def test_workers_killed_while_they_start_are_started_again(setting, monkeypatch):
-    killed, whole = Outcome("crashed", SETUP_FAILED + "killed by SIGKILL", 0.0, 0, 2), setting.engine.map
+    killed, whole = Reply("crashed", SETUP_FAILED + "killed by SIGKILL", 0.0, 0, 2), setting.engine.map
     rounds = []
 
     def short_of_memory(fn, items, *, timeout, retries, on_result):

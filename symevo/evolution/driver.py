@@ -111,18 +111,20 @@ class Driver:
     def _follow(self, loop: Iterator[Generation], elapsed: float) -> None:
         known, budget = set(self.evaluator.verdicts), self.settings.time_budget
         began, first = time.perf_counter(), elapsed
-        if self.loop.enough(self.store.records()):
+        records = self.store.records()
+        if self.loop.enough(records):
             return
         for generation in loop:
             now = first + time.perf_counter() - began
             record = self._close(generation, known, seconds=now - elapsed, elapsed=now)
+            records.append(record)
             known = set(self.evaluator.verdicts)
             self.progress.generation(record | {"generations": self.settings.generations - 1})
             last, elapsed = now - elapsed, now
             if budget and elapsed + last > budget and generation.gen + 1 < self.settings.generations:
                 self.progress.message(f"time budget of {budget:g} s: stopped after generation {generation.gen}")
                 return
-            if self.loop.enough(self.store.records()):
+            if self.loop.enough(records):
                 self.progress.message(f"nothing changes any more: stopped after generation {generation.gen}")
                 return
 

@@ -89,7 +89,7 @@ def test_force_writes_over_a_file_and_nothing_else_does(capsys: pytest.CaptureFi
     [
         (["lion", "-o", "no/a.py"], "there is no folder no"),
         (["lion", "-o", "."], "it is a folder"),
-        (["lion", "-o", "a" * 300 + ".py"], "File name too long"),
+        (["lion", "-o", "a" * 300 + ".py"], "file name too long"),
         (["lion", "-o", "a"], "the name of a Python file ends in .py"),
         (["lion", "-o", "torch.py"], "in place of the module 'torch': give another name, such as my_torch.py"),
         (["lion", "-o", "math.py", "--force"], "in place of the module 'math'"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,19 +35,22 @@ def sigint_is_heard():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture(autouse=True)
-def registries_as_they_were():
-    """What a test registers, its plugins included, is gone after it: contract suites see the package alone."""
-    import sys
+_looked_at: set[str] = set()
+_registries: list[Any] = []
 
+
+@pytest.fixture(autouse=True)
+def registries_as_they_were() -> Iterator[None]:
+    """What a test registers, its plugins included, is gone after it: contract suites see the package alone."""
     from symevo.registry import Registry
 
-    homes = [module for name, module in list(sys.modules.items()) if name.startswith("symevo.")]
-    registries = {id(found): found for home in homes for found in vars(home).values() if isinstance(found, Registry)}
-    before = {key: dict(found._items) for key, found in registries.items()}
+    for name in [name for name in sys.modules if name.startswith("symevo.") and name not in _looked_at]:
+        _looked_at.add(name)  # each module once, for there are thousands of tests
+        _registries.extend(found for found in vars(sys.modules[name]).values() if isinstance(found, Registry))
+    before = [(found, dict(found._items)) for found in _registries]
     yield
-    for key, found in registries.items():
-        found._items = before[key]
+    for found, items in before:
+        found._items = items
     if made_here := sys.modules.get("symevo.rules.custom_primitives"):
         made_here.SESSION.clear()
     for name in [name for name in sys.modules if name.startswith("symevo_plugin_")]:

@@ -26,6 +26,7 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", BLOCKS, ids=[block.splitlines()[0] for block in BLOCKS])
 def test_python_of_the_readme_runs(source: str, tmp_path: Path) -> None:
     (tmp_path / "readme_block.py").write_text(source, encoding="utf-8")

@@ -20,7 +20,7 @@ from symevo.tasks.plugins import adopt
 from symevo.tasks.stacked.checks import choose, look_through
 from symevo.tasks.stacked.layers import Segment, segments_of, width_of
 from symevo.tasks.stacked.losses import LOSSES, Loss, custom
-from symevo.tasks.stacked.stacking import STACKINGS, Stack, hooked
+from symevo.tasks.stacked.stacking import STACKINGS, Stack, hooked, seeded
 from symevo.tasks.task import SPLITS, TASKS, DataRequest, Pair, Task, one_line
 
 # Elements of the widest activation of one row in a block of evaluation. It may not depend on the number of
@@ -130,8 +130,8 @@ class Workload:
 
     def _build(self, seed: int) -> nn.Module:
         """A new model, initialised by torch's defaults under ``seed``, on the CPU in float32."""
-        with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-            torch.manual_seed(seed)
+        cpu = torch.device("cpu")
+        with seeded(seed, cpu), cpu:
             try:
                 model = self.task.model()
             except (Exception, SystemExit) as error:  # whatever a user's function raises

@@ -26,7 +26,8 @@ symevo.Task("noisy", model=Net, train=pair, validation=pair, stacking="vmap")
 """
 
 
-@pytest.mark.parametrize("quiet", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("quiet", [True, False])
 def test_quiet_is_quiet(tmp_path: Path, quiet: bool) -> None:
     (tmp_path / "noisy.py").write_text(NOISY)
     small = "--population 4 --generations 1 --elites 1 --tournament 2 --steps 2 --seeds 1 --backend eager"

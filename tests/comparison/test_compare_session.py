@@ -133,6 +133,7 @@ def test_an_interrupted_comparison_goes_on(after, tmp_path, monkeypatch):
     assert trained  # other steps, other outcomes
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out.json"
     command = ["compare", SIGN, "--tasks", "noisy-lsq", "--steps", "5", "--workers", "1", "-o", str(out)]
@@ -196,6 +197,7 @@ def test_another_seed_gives_another_result():
     assert without_times(one) == without_times(again) != without_times(other)
 
 
+@pytest.mark.slow
 def test_a_run_gets_its_file_and_figures(tiny_run, capsys):
     flags = "--trials 2 --replicates 3 --held-out none --controls random --engine serial --quiet --json"
     assert main(["compare", str(tiny_run), *flags.split()]) == 0

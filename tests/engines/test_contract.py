@@ -218,6 +218,7 @@ def test_only_crashes_are_retried(name: str, tmp_path: Path) -> None:
     assert (once[0].status, once[0].attempts) == ("crashed", 1)
 
 
+@pytest.mark.slow
 @isolating_engines
 def test_a_new_child_is_set_up_again_and_its_setup_has_a_limit_of_its_own(name: str) -> None:
     with make(name, setup=(jobs.slow_setup, 2.5)) as engine:

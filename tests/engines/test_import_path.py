@@ -81,13 +81,9 @@ def test_a_file_finds_what_lies_beside_it_behind_the_standard_library(hostile: P
     assert sys.path.count(str(hostile)) == 1
 
 
-@pytest.mark.parametrize(
-    "tasks",
-    ["--tasks-from my_tasks.py --tasks mine,quadratic", pytest.param("--tasks quadratic", marks=pytest.mark.slow)],
-)
-@pytest.mark.parametrize(
-    "engine", ["serial", *(pytest.param(name, marks=pytest.mark.slow) for name in ENGINES if name != "serial")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", ["--tasks-from my_tasks.py --tasks mine,quadratic", "--tasks quadratic"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_search_runs_in_a_folder_of_such_files(hostile: Path, engine: str, tasks: str) -> None:
     """By the ``symevo`` command, which has no current folder on its path."""
     script = hostile.parent / "bin" / "symevo"

@@ -124,6 +124,7 @@ def test_a_task_whose_workers_always_die_is_lost(start: Start, tmp_path: Path) -
     assert good[:2] == ["ok", 0.1]
 
 
+@pytest.mark.slow
 def test_an_idle_worker_that_dies_is_replaced(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     # The second map comes when the broker still believes that the dead one waits for work.
@@ -139,6 +140,7 @@ def test_an_idle_worker_that_dies_is_replaced(start: Start, tmp_path: Path) -> N
     assert program.is_gone()
 
 
+@pytest.mark.slow
 def test_a_pool_that_cannot_be_replaced_fails(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = start(TARGET, "1", "killed", str(log), "[100]", MAX_RESPAWNS="0")
@@ -150,6 +152,7 @@ def test_a_pool_that_cannot_be_replaced_fails(start: Start, tmp_path: Path) -> N
     assert program.is_gone()
 
 
+@pytest.mark.slow
 def test_an_origin_may_end_after_its_pool(start: Start) -> None:
     code, _, err = start(TARGET, "1", "linger", MAX_RESPAWNS="0").end()
     assert code == 4
@@ -172,6 +175,7 @@ def test_an_engine_with_another_preparation_replaces_the_children(start: Start) 
     assert threads == ["1", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
@@ -186,6 +190,7 @@ def test_a_signal_leaves_nothing_behind(start: Start, tmp_path: Path, number: in
     assert program.is_gone()
 
 
+@pytest.mark.slow
 def test_an_origin_that_does_not_listen_is_killed(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = start(TARGET, "1", "stubborn", str(log), GRACE="0.5")
@@ -205,6 +210,7 @@ def test_an_origin_that_is_killed_gives_its_signal(start: Start, tmp_path: Path)
     assert program.is_gone()
 
 
+@pytest.mark.slow
 def test_all_sockets_are_on_loopback_and_deaf_to_strangers(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     program = start(TARGET, "2", "busy", str(log))

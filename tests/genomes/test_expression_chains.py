@@ -109,7 +109,7 @@ chains = given(
 quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-@settings(max_examples=150, **quiet)
+@settings(max_examples=50, **quiet)
 @chains
 def test_chains_of_operators(limits, seed, names):
     chain(limits, seed, names)

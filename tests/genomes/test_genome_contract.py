@@ -137,7 +137,7 @@ def test_each_operator_works_alone_and_in_place(name, preset, operator):
     genome = GENOMES.get(name)(preset)
     function, changed = genome.operators[operator], 0
     assert operator.startswith(("mate_", "mutate_"))
-    for seed in range(40):
+    for seed in range(25):
         a, b = population(genome, 2, seed)[:2]
         before = genome.to_json(a)
         if operator.startswith("mate_"):
@@ -190,7 +190,7 @@ def test_what_is_carried_is_made_once_and_passed_on_to_copies(genome):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), steps=st.lists(st.tuples(st.integers(0, 10), st.floats(0, 1)), max_size=8))
 def test_nothing_stale_is_carried_whatever_changed_the_genes(kind, seed, steps):
     genome = GENOMES.get(kind[0])(kind[1])
@@ -237,7 +237,7 @@ STEP = st.tuples(st.integers(0, 10), st.integers(0, 9), st.integers(0, 9), st.fl
 
 
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), steps=st.lists(STEP, max_size=25))
 def test_closure_under_any_sequence_of_operators(kind, seed, steps):
     genome = GENOMES.get(kind[0])(kind[1])

@@ -113,6 +113,7 @@ def test_dense_candidates_take_the_published_step(crowd):
     assert relative_error(dense, wanted) <= 1e-10
 
 
+@pytest.mark.slow
 def test_dense_equals_expressed_in_float32(crowd):
     """Within rounding: 30 steps, coefficients that nearly cancel aside (99.9 % of all weights)."""
     found, theta, gradients, _ = crowd

@@ -188,6 +188,7 @@ print(weight.tolist())
 """
 
 
+@pytest.mark.slow
 def test_a_primitive_whose_torch_form_is_a_helper_is_one_row(tmp_path: Path):
     """Trained by every backend, printed, exported, and imported where there is no symevo."""
     PRIMITIVES.register(CUBE_ROOT.name, CUBE_ROOT)

@@ -119,6 +119,7 @@ def test_a_program_without_such_functions_is_as_it_was():
     assert plain.code == fast.code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 def test_a_compiled_step_agrees_with_the_uncompiled(dtype):
     text = "m = 0.9*m + tanh(g/s); v = 0.9*v + log(1 + abs(g)); theta = theta - lr*(m + signed_log(m/v) + 0.1*theta)"

@@ -47,7 +47,7 @@ class Run:
         return self.theta
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(programs(lines=5, depth=4), st.integers(0, 999))
 def test_kernel_is_the_plain_interpreter(program, seed):
     run = Run(program, (2, 5), seed=seed)

@@ -29,7 +29,7 @@ def key(text: str) -> str:
     return Program.parse(text).key
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(lines=6, depth=4), st.permutations(STATES + TEMPORARIES))
 def test_names_of_states_and_temporaries_do_not_count(program, order):
     assigned = [name for name in order if name in program.assigned]
@@ -37,14 +37,14 @@ def test_names_of_states_and_temporaries_do_not_count(program, order):
     assert renamed(program, dict(zip(sorted(assigned), assigned, strict=True))).key == program.key
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(lines=6, depth=4), st.randoms(use_true_random=False))
 def test_order_of_commutative_operands_does_not_count(program, stream):
     flip = lambda: stream.random() < 0.5  # noqa: E731
     assert Program(tuple((t, swapped(e, flip)) for t, e in program.statements)).key == program.key
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(lines=6, depth=4))
 def test_dead_lines_do_not_count(program):
     dead = parse_statements("dead = tanh(dead) + g; gone = dead*7; never = never + 1")
@@ -52,7 +52,7 @@ def test_dead_lines_do_not_count(program):
     assert Program(program.statements + dead).key == program.key
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(programs(lines=5, depth=4), st.integers(0, 10**6))
 def test_equal_keys_mean_equal_functions_and_changes_show(program, seed):
     """A program with one leaf or operation changed has another key, unless it computes the same."""

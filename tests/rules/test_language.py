@@ -180,7 +180,7 @@ def test_the_watch_would_see_something_run():
     assert "compile" in seen
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(programs(lines=8, depth=5, numbers=any_numbers))
 def test_program_to_text_to_program_is_stable(program):
     again = Program.parse(program.text)
@@ -244,7 +244,7 @@ def test_numbers_that_are_not_finite_are_refused_where_a_user_writes_them(text, 
     assert Program.parse(text).lines  # as runs have recorded it
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(programs(lines=4, depth=4, numbers=any_numbers))
 def test_what_is_left_is_finite(program):
     try:

@@ -121,7 +121,7 @@ def test_unicode_keeps_the_meaning(text, printed):
     assert Unicode().text(Program.parse(f"theta = {text}").statements[0][1]) == printed
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(rules(lines=5, depth=4, numbers=any_numbers))
 def test_everything_prints(made):
     lines = made.unicode().splitlines()

@@ -28,7 +28,7 @@ from symevo.rules.schedule import Schedule
 TEXT = "m = beta1*m + (1 - beta1)*g\ntheta = theta - lr*m/(abs(m) + eps)"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules(lines=5))
 def test_json_round_trip_is_exact(made):
     again = Rule.from_json(json.loads(json.dumps(made.to_json(), allow_nan=False)))

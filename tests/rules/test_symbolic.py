@@ -113,6 +113,7 @@ def test_classics_evaluate_to_what_the_kernel_computes(name):
     assert compare(CLASSICS.get(name), equations(CLASSICS.get(name)), 1) == STEPS * WEIGHTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CLASSICS))
 def test_simplified_classics_compute_the_same(name):
     classic = CLASSICS.get(name)

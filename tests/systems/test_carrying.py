@@ -6,14 +6,14 @@ from collections import Counter
 
 import pytest
 
-import symevo
-import symevo.evolution.evolve  # fills the registries, which a fixture empties again of what a test adds
+from symevo.evolution import evolve as api  # fills the registries, which a fixture empties of what a test adds
 from symevo.genomes.expression import genome as expression
 from symevo.genomes.expression.genome import Expression
 from symevo.genomes.term_sum import genome as term_sum
 from symevo.genomes.term_sum.genome import TermSum
+from symevo.settings.resolution import resolve
 
-SETTINGS = {"tasks": ["quadratic"], "population": 12, "generations": 6, "steps": 5, "engine": "serial", "seed": 3}
+SETTINGS = {"tasks": ["quadratic"], "population": 12, "generations": 6, "steps": 5, "seed": 3}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def made(monkeypatch):
     ],
 )
 def test_each_individual_is_decoded_once(tmp_path, made, system, more, rules):
-    run = symevo.evolve(system, out=tmp_path / "run", **SETTINGS, **more)
+    run = api.start(resolve({"system": system, "out": tmp_path / "run", **SETTINGS, **more}), engine="inline")
     offered = sum(sum(record["dropped"].values()) for record in run.history)
     offered += sum(record["evaluations"] + record["cached"] for record in run.history)
     for name in (*rules, "identity"):

@@ -11,8 +11,10 @@ from collections import Counter
 import pytest
 from test_sameness import environment, essence, finished, kill_during, trainings
 
+from symevo.evolution import evolve as api
 from symevo.genomes.expression.genome import Expression
 from symevo.rules.rule import Rule
+from symevo.settings.resolution import resolve
 
 SETTINGS = ["--tasks", "digits-mlp,quadratic", "--population", "12", "--generations", "4", "--steps", "40",
             "--seeds", "2", "--seed", "3"]  # fmt: skip
@@ -23,18 +25,25 @@ def command(out, *extra):
 
 
 @pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A run in this process: its folder and its summary."""
+    out = tmp_path_factory.mktemp("here") / "run"
+    same = {"tasks": ["digits-mlp", "quadratic"], "population": 12, "generations": 4, "steps": 40, "seeds": 2}
+    run = api.start(resolve({"system": "expression", **same, "seed": 3, "out": str(out)}), engine="inline")
+    return out, run.summary()
+
+
+@pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """A run in one process: its folder and its summary."""
+    """A run in one process of its own: its folder and its summary."""
     folder = tmp_path_factory.mktemp("expression")
     return folder / "run", essence(finished(command(folder / "run", "--engine", "serial"), environment(folder, 0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "engine",
-    [
-        ("--engine", "process", "--workers", "2"),
-        pytest.param(("--scoop", "--workers", "2"), marks=pytest.mark.slow),
-    ],
+    [("--engine", "process", "--workers", "2"), ("--scoop", "--workers", "2")],
     ids=["process", "scoop"],
 )
 def test_every_engine_gives_the_same_run(tmp_path, reference, engine):
@@ -57,8 +66,8 @@ def test_a_run_killed_at_three_moments_is_the_uninterrupted_run(tmp_path, refere
     assert {key: after[key] for key in before} == before  # seconds included: nothing stored was trained again
 
 
-def test_no_two_trained_candidates_are_the_same(reference):
-    folder, summary = reference
+def test_no_two_trained_candidates_are_the_same(here):
+    folder, summary = here
     with sqlite3.connect(folder / "run.sqlite") as db:
         stored = db.execute("SELECT identity, rule FROM evaluations WHERE NOT cached").fetchall()
     genome = Expression()
@@ -69,8 +78,8 @@ def test_no_two_trained_candidates_are_the_same(reference):
     assert len(trainings(folder)) == len(found) * 2 * 2  # tasks and seeds
 
 
-def test_every_proposal_is_accounted_for(reference):
-    summary = reference[1]
+def test_every_proposal_is_accounted_for(here):
+    summary = here[1]
     passed = sum(counts["valid"] for counts in summary["operators"].values())
     assert passed == summary["evaluations"]
     assert summary["proposals"]["count"] == sum(counts["tried"] for counts in summary["operators"].values())

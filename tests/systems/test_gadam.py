@@ -269,6 +269,7 @@ def test_the_lowest_losses_survive_whatever_the_task_measures(tmp_path: Path, sy
     store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inherit", ["none", "fitter", "both"])
 def test_any_rule_may_train(tmp_path: Path, inherit: str) -> None:
     done = run(tmp_path / "run", generations=2, rule="lion", inherit=inherit, noise="uniform", schedule="cosine")

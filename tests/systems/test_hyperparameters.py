@@ -16,6 +16,7 @@ from test_sameness import environment, essence, finished, kill_during, trainings
 
 import symevo
 from symevo.cli import main
+from symevo.evolution import evolve as api
 from symevo.genomes.box import PAPER
 from symevo.rules.rule import rule
 from symevo.rules.schedule import Schedule
@@ -34,9 +35,19 @@ def command(out, *extra):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """A run in one process: its folder and its summary."""
+    """A run in one process of its own: its folder and its summary."""
     folder = tmp_path_factory.mktemp("hyperparameters")
     return folder / "run", essence(finished(command(folder / "run", "--engine", "serial"), environment(folder, 0)))
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The same run in this process: its folder."""
+    same = {"tasks": ["digits-mlp", "digits-deep"], "population": 8, "generations": 4, "steps": 40, "seeds": 2}
+    tuned = {"rule": "adamw", "tune": ["lr", "weight_decay", "beta1"]}
+    out = tmp_path_factory.mktemp("here") / "run"
+    api.start(resolve({"system": "hyperparameters", **same, **tuned, "seed": 3, "out": str(out)}), engine="inline")
+    return out
 
 
 @pytest.mark.slow
@@ -72,6 +83,7 @@ def test_a_run_killed_at_three_moments_is_the_uninterrupted_run(tmp_path, loop):
     assert {key: after[key] for key in before} == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, reference):
     """Two generations are taken out of a copy, as if it had been stopped before them."""
     import sqlite3
@@ -90,15 +102,15 @@ def test_a_resumed_run_is_the_uninterrupted_run(tmp_path, reference):
 @pytest.mark.parametrize(
     ("flag", "value"), [("rule", "adam"), ("schedule", "cosine"), ("tune", "lr"), ("mutation", "0.5")]
 )
-def test_what_decides_the_result_cannot_change_on_resume(reference, capsys, flag, value):
-    assert main(["run", "--resume", str(reference[0]), f"--{flag}", value]) == 2
+def test_what_decides_the_result_cannot_change_on_resume(here, capsys, flag, value):
+    assert main(["run", "--resume", str(here), f"--{flag}", value]) == 2
     error = capsys.readouterr().err
     assert f"--{flag} cannot change on resume: the run " in error
     assert error.count("\n") == 1
 
 
-def test_the_best_is_the_trial_with_the_least_loss(reference):
-    run = symevo.load(reference[0])
+def test_the_best_is_the_trial_with_the_least_loss(here):
+    run = symevo.load(here)
     found = run.trials
     assert len(found) == len({one.identity for one in found}) >= 20
     assert [one.fitness for one in found] == sorted((one.fitness for one in found), reverse=True)
@@ -115,10 +127,10 @@ def test_the_best_is_the_trial_with_the_least_loss(reference):
     assert len(run.front) == 1  # one program: neither size nor memory differ
 
 
-def test_the_report_shows_the_numbers_and_compares_with_the_rules_own(reference, capsys):
-    run = symevo.load(reference[0])
+def test_the_report_shows_the_numbers_and_compares_with_the_rules_own(here, capsys):
+    run = symevo.load(here)
     found = run.trials
-    assert main(["show", str(reference[0])]) == 0
+    assert main(["show", str(here)]) == 0
     text = capsys.readouterr().out
     assert text == f"{run}\n"
     best = found[0]
@@ -136,17 +148,17 @@ def test_the_report_shows_the_numbers_and_compares_with_the_rules_own(reference,
         f"default numbers: loss {own.loss:.5g}, accuracy {own.accuracy:.4f}; "
         f"tuned: {best.loss:.5g}, {best.accuracy:.4f}" in text
     )
-    assert f'symevo.load("{reference[0]}").best.rule' in text
-    assert max(len(line) for line in text.splitlines() if str(reference[0]) not in line) <= 80
+    assert f'symevo.load("{here}").best.rule' in text
+    assert max(len(line) for line in text.splitlines() if str(here) not in line) <= 80
 
 
-def test_the_rule_is_left_in_the_runs_folder(reference):
-    run = symevo.load(reference[0])
-    assert symevo.rule(reference[0] / "best.json").identity == run.best.rule.identity
+def test_the_rule_is_left_in_the_runs_folder(here):
+    run = symevo.load(here)
+    assert symevo.rule(here / "best.json").identity == run.best.rule.identity
 
 
-def test_a_folder_that_cannot_be_written_costs_no_run(reference, tmp_path):
-    shutil.copytree(reference[0], tmp_path / "run")
+def test_a_folder_that_cannot_be_written_costs_no_run(here, tmp_path):
+    shutil.copytree(here, tmp_path / "run")
     (tmp_path / "run/best.json").unlink()
     (tmp_path / "run/best.json").mkdir()
     said = []

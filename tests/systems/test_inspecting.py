@@ -39,6 +39,7 @@ def inspected(run: symevo.Run, controllers: np.ndarray, monkeypatch: pytest.Monk
     return inspecting.inspect(run.path, Look(**look))
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symevo.Run, capsys) -> None:
     assert cli.main(["inspect", str(finished.path), "--json", *BRIEF]) == 0
     first = capsys.readouterr().out
@@ -57,6 +58,7 @@ def test_the_command_prints_the_same_numbers_as_json_and_as_text(finished: symev
     assert max(map(len, text.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     controllers = np.zeros(SIZE)
     net = tensors(controllers, "bias", "gradient")

@@ -35,7 +35,9 @@ def opened(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize(
+    "name", [name if name == "term-sum" else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS]
+)
 def test_a_run_a_look_and_a_page_open_the_store_once(tmp_path: Path, capsys, opened, name: str) -> None:
     system = "hyperparameters" if name == "dynamic" else name
     run = api.start(resolve({"system": system, **SYSTEMS[name], "out": tmp_path / "run"}), engine="inline")

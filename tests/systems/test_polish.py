@@ -95,6 +95,7 @@ def test_the_front_is_one_over_all_that_was_evaluated_in_unrounded_numbers(whole
         assert bool(beaten) != (point in corners)
 
 
+@pytest.mark.slow
 def test_generations_in_which_nothing_is_worth_training_are_empty_and_the_run_can_be_read(tmp_path, monkeypatch):
     decode = Expression.decode
     monkeypatch.setattr(Expression, "decode", lambda self, one: replace(decode(self, one), reason="climbs"))

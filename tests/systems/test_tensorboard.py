@@ -171,7 +171,9 @@ def test_a_finished_run_is_drawn_when_it_is_resumed(whole: symevo.Run, tmp_path:
     assert texts == wanted_texts
 
 
-@pytest.mark.parametrize("of", SYSTEMS)
+@pytest.mark.parametrize(
+    "of", [pytest.param(of, marks=pytest.mark.slow) if at else of for at, of in enumerate(SYSTEMS)]
+)
 def test_every_system_is_drawn(of: str, tmp_path: Path) -> None:
     done = run(tmp_path / "run", of=of)
     curves, texts = drawn(done.path)

@@ -97,7 +97,10 @@ def change(path: Path, query: str, *values: Any) -> None:
 
 
 @pytest.mark.usefixtures("undrawn", "folder")
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in ("term-sum", "evograd") else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS],
+)
 def test_every_system_has_a_page(name: str, runs: dict[str, Path]) -> None:
     path = Path(shutil.copytree(runs[name], "run"))
     found = reported(path)

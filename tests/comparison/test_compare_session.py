@@ -14,8 +14,10 @@ from symevo.comparison import session
 from symevo.comparison.session import Request, prepare
 from symevo.comparison.trainings import Memory, Silent
 from symevo.errors import UserError
+from symevo.evolution import evolve as api
 from symevo.reporting.compared import read_comparison
 from symevo.runs import Store
+from symevo.settings.resolution import resolve
 from symevo.tasks.workload import Rows, Workload
 
 TINY = {"tasks": ("noisy-lsq",), "trials": 2, "replicates": 3, "steps": 5, "controls": ("none",)}
@@ -47,13 +49,9 @@ def without_times(data: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory) -> Path:
-    import symevo
-
     out = tmp_path_factory.mktemp("runs") / "run"
-    symevo.evolve(
-        "expression", tasks=["noisy-lsq"], population=4, generations=2, steps=5, seeds=1, workers=1, engine="serial",
-        polish=0, out=str(out),
-    )  # fmt: skip
+    small = {"tasks": ["noisy-lsq"], "population": 4, "generations": 2, "steps": 5, "seeds": 1, "polish": 0}
+    api.start(resolve({"system": "expression", **small, "out": str(out)}), engine="inline")
     return out
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -63,3 +65,16 @@ def test_python_takes_objects_for_the_engine_and_the_loop(tmp_path: Path) -> Non
     finally:
         ENGINES.remove("Mine")
         LOOPS.remove("MyLoop")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "base"), [("inline", "InlineEngine"), ("process", "ProcessEngine")])
+def test_an_engine_of_a_file_passes_the_contract(tmp_path: Path, module: str, base: str) -> None:
+    """The contract suite as it is, where a plugin of pytest's has registered the engine."""
+    (tmp_path / "own_engine_file.py").write_text(OWN.replace("InlineEngine", base).replace("inline", module))
+    suite = Path(__file__).with_name("test_contract.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "own_engine_file", "-k", "test-own", "-m", "", str(suite)]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(suite.parents[2])])}
+    done = subprocess.run(command, cwd=suite.parents[2], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(done.stdout.split(" passed")[0].rsplit(maxsplit=1)[-1]) > 10

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Annotated
+
+from pydantic import Field
 
 from symevo.genomes.box import Box
 from symevo.search.loops import Generation, evaluate
 from symevo.search.system import SYSTEMS, CustomLoop, System
+from symevo.settings.model import MODELS, Flag, Settings
 
 
 class Drawn(CustomLoop):
@@ -32,8 +36,16 @@ class Drawn(CustomLoop):
             yield Generation(gen, population, population)
 
 
+class DrawnSettings(Settings):
+    """Those of all systems, and one of its own."""
+
+    kept: Annotated[int, Flag("Numbers that the report tells.", "N")] = Field(1, ge=1)
+
+
 def report(run):
-    return f"drawn: {run.best.rule.lr:.4g}"
+    ranked = sorted(run.candidates, key=lambda one: -one.fitness)
+    rates = [f"{one.rule.lr:.4g}" for one in ranked[: run.settings.kept]]
+    return f"drawn: {', '.join(rates)}"
 
 
 def finish(run, say):
@@ -41,6 +53,7 @@ def finish(run, say):
 
 
 if "drawn" not in SYSTEMS:
+    MODELS.register("drawn", DrawnSettings)
     SYSTEMS.register(
         "drawn", System("drawn", "random numbers", lambda settings: Box(), loop=Drawn, report=report, finish=finish)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from optimizer_models import SLOPE, model, train, weight
@@ -24,14 +26,14 @@ SCHEDULERS = [
 @pytest.mark.parametrize("tensor", [False, True])
 def test_torchs_schedulers(make, tensor):
     nets = model(dtype=torch.float64), model(dtype=torch.float64)
-    lr = torch.tensor(0.01, dtype=torch.float64) if tensor else 0.01
-    mine = Optimizer(nets[0].parameters(), "adam", lr, compile=False)
-    other = torch.optim.Adam(nets[1].parameters(), 0.01)
+    rates: list[Any] = [torch.tensor(0.01, dtype=torch.float64) if tensor else 0.01 for _ in nets]
+    mine = Optimizer(nets[0].parameters(), "adam", rates[0], compile=False)
+    other = torch.optim.Adam(nets[1].parameters(), rates[1], foreach=False)
     train(nets[0], mine, 10, scheduler=make(mine))
     train(nets[1], other, 10, scheduler=make(other))
     for a, b in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-12)
-    assert float(mine.param_groups[0]["lr"]) == pytest.approx(other.param_groups[0]["lr"])
+    assert float(mine.param_groups[0]["lr"]) == pytest.approx(float(other.param_groups[0]["lr"]))
 
 
 def steps_of(optimizer: Optimizer, param: nn.Parameter, count: int) -> list[float]:

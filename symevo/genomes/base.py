@@ -7,7 +7,8 @@ picks it up by itself.
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -30,12 +31,11 @@ FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined
 class Genes:
     """What an individual is made of: two are equal where all their genes are, whatever their fitness and their class.
 
-    DEAP makes a class anew when it unpickles one of its individuals, so a copy that comes out of a checkpoint is of
-    another class than the original. Genes change in place, so an individual has no hash.
+    DEAP makes a class anew when it unpickles an individual. Genes change in place, so there is no hash.
     """
 
     def genes(self) -> Any:
-        """All genes, as plain data that compares."""
+        """All genes, as a new piece of plain data."""
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -51,7 +51,7 @@ class Genes:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an individual stands for. It is made once, carried on the individual, and shared with its clones.
+    """What an individual stands for: made once, carried on it, and shared with its clones.
 
     Attributes:
         genes: The genes in stored form. What is carried holds for these genes alone, see :func:`carried`.
@@ -72,14 +72,11 @@ class Decoded:
 
 
 def carried(genome: Genome, individual: Any, decode: Callable[[Any], Decoded] | None = None) -> Decoded:
-    """What an individual stands for, as it carries it; decoded anew where its genes are others by now.
-
-    The genes decide, not who changed them: whatever an operator, a loop or a user does to an individual, nothing stale
-    is found.
+    """What an individual stands for, kept as its ``decoded``; made anew where its genes have changed.
 
     Args:
         genome: The kind.
-        individual: It gets an attribute ``decoded``.
+        individual: One of its individuals.
         decode: Instead of the kind's own.
     """
     found = getattr(individual, "decoded", None)
@@ -144,6 +141,11 @@ class Genome(ABC):
             progress: gen / generations in [0, 1], for annealing.
         """
 
+    def name(self, individual: Any) -> str:
+        """Equal for individuals that train alike within a run: what trained weights are kept under."""
+        data = json.dumps([self.express(individual).to_json(), self.to_json(individual)], sort_keys=True)
+        return hashlib.blake2b(data.encode(), digest_size=12).hexdigest()
+
     @abstractmethod
     def express(self, individual: Any) -> Rule:
         """The rule it stands for: readable, pruned and canonical; what is printed and shipped."""
@@ -155,7 +157,7 @@ class Genome(ABC):
     def decode(self, individual: Any) -> Decoded:
         """All that it stands for; a kind whose :meth:`candidate` is not what it expresses has one of its own."""
         rule = self.express(individual)
-        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), self.reject(individual))
+        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), self.reason(rule))
 
     def identity(self, candidate: Rule) -> str:
         """What counts as one candidate: equal for rules of which one training is enough."""
@@ -163,15 +165,19 @@ class Genome(ABC):
 
     def reject(self, individual: Any) -> str | None:
         """Why an individual is not worth training, in a few words; None where it is."""
+        return self.reason(self.express(individual))
+
+    def reason(self, rule: Rule) -> str | None:
+        """Why a rule is not worth training; see :meth:`reject`."""
         return None
 
     @abstractmethod
     def from_rule(self, rule: Rule) -> Any | None:
         """An individual that does what ``rule`` does, or None where this kind and preset cannot hold it."""
 
-    @abstractmethod
     def to_json(self, individual: Any) -> dict[str, Any]:
         """The genes as plain data that :meth:`from_json` reads back exactly; fitness is not part of it."""
+        return individual.genes()
 
     @abstractmethod
     def from_json(self, data: Any) -> Any:
@@ -204,6 +210,26 @@ def cross_uniformly(a: Individual, b: Individual, names: Iterable[str]) -> tuple
     return a, b
 
 
-def clone(individual: Individual) -> Individual:
-    """A copy that shares nothing with the original; what ``toolbox.clone`` does."""
-    return copy.deepcopy(individual)
+def check_keys(data: Any, keys: Iterable[str], message: str) -> None:
+    """Raises UserError with ``message`` where data is not an object with exactly these keys."""
+    if not isinstance(data, dict) or set(data) != set(keys):
+        raise UserError(message)
+
+
+def check_number(gene: str, value: Any, low: float, high: float) -> None:
+    """Raises UserError where a gene is no number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UserError(f"gene {gene} must be a number from {low:g} to {high:g}, not {value!r}")
+
+
+def check_flags(individual: Any, names: Iterable[str]) -> None:
+    """Raises UserError where one of these genes is neither true nor false."""
+    for name in names:
+        if not isinstance(getattr(individual, name), bool):
+            raise UserError(f"gene {name} must be true or false, not {getattr(individual, name)!r}")
+
+
+def check_whole(gene: str, value: Any) -> None:
+    """Raises UserError where a gene of a recipe is no whole number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from copy import deepcopy as clone
 from types import SimpleNamespace
 
-from symevo.genomes.base import clone
 from symevo.genomes.controllers import ControllersGenome
 from symevo.search.loops import CONTROL
 from symevo.systems.evograd import ControllerLoop, evograd, rank_weights

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter
+from copy import deepcopy as clone
 from types import SimpleNamespace
 
 import pytest
 
-from symevo.genomes.base import clone
 from symevo.genomes.weights import WeightCrossover, Weights, mutation_rate, share
 from symevo.search.loops import Generation
 from symevo.systems.gadam import chances, facts, gadam, normalised, settled

@@ -87,13 +87,8 @@ def _expression(text: str) -> Expr:
 
 def _form(name: str, args: str, value: str, update: str | None = None, weight: float = 1.0) -> Form:
     types = {"signal": Signal, "rate": Rate, "number": Number}
-    return Form(
-        name,
-        tuple(types[a] for a in args.split()),
-        _expression(value),
-        (update and _expression(update)) or None,
-        weight,
-    )
+    kinds = tuple(types[kind] for kind in args.split())
+    return Form(name, kinds, _expression(value), _expression(update) if update else None, weight)
 
 
 _EMA = "y*s + (1 - y)*x"
@@ -157,9 +152,8 @@ class Grammar:
             if name not in known:
                 raise SettingError("primitives", f": unknown primitive {name!r}: {nearest(name, sorted(known))}")
         if not chosen:
-            raise SettingError(
-                "primitives", f"names nothing to build rules from: name some of {', '.join(sorted(known))}"
-            )
+            choice = ", ".join(sorted(known))
+            raise SettingError("primitives", f"names nothing to build rules from: name some of {choice}")
         self.forms = {name: known[name] for name in sorted(chosen)}
 
     @cached_property

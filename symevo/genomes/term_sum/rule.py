@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from symevo.genomes.term_sum.genes import (
-    ADAM,
-    GRAD,
-    MOMENTUM,
-    NESTEROV,
-    RMS,
-    SIGN,
-    SQRT,
-    TERMS,
-    TermSumGenes,
-    merged,
-)
+from symevo.genomes.term_sum.genes import ADAM, GRAD, MOMENTUM, NESTEROV, RMS, SIGN, SQRT, TERMS, TermSumGenes, merged
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule

@@ -14,7 +14,7 @@ from symevo.registry import Registry
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.search.cma_es import polish
-from symevo.search.loops import LOOPS, Generation, Islands, admitted, evolve, random_individual
+from symevo.search.loops import LOOPS, Generation, Islands, admitted, born, evolve, random_individual
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
@@ -32,9 +32,7 @@ class Search(Protocol):
     evaluator: Any
     progress: Any
 
-    def decoded(self, individual: Any) -> Decoded:
-        """What an individual stands for."""
-        ...
+    def decoded(self, individual: Any) -> Decoded: ...
 
     def population(self) -> list[Any]:
         """That of the last closed generation."""
@@ -76,7 +74,7 @@ class SearchLoop:
         return ceil(self.settings.population / ceil(self.settings.population / most))
 
     def suits(self, workload: Any) -> None:
-        """Raises UserError where a task, as a :class:`symevo.tasks.Workload`, is none for the system."""
+        """Raises UserError where a :class:`symevo.tasks.Workload` is none for the system."""
 
     def weights(self) -> str | None:
         """The folder of networks that go on, where there are any."""
@@ -97,8 +95,7 @@ class SearchLoop:
         own = genome.seeded() if settings.classics else []
         people = [*seeded_individuals(genome, settings), *own][: settings.population]
         for one in people:
-            one.birth, one.bar = {"parents": [], "operator": "seed"}, None
-            toolbox.accept(one)  # so that no random individual repeats it
+            toolbox.accept(born(one, "seed"))  # so that no random individual repeats it
         while len(people) < settings.population:
             people.append(admitted(toolbox, partial(random_individual, toolbox)) or random_individual(toolbox))
         return people
@@ -161,7 +158,6 @@ class CustomLoop(SearchLoop):
 
     @property
     def evaluations(self) -> int:
-        """Those of all generations."""
         return self.settings.generations * self.individuals
 
     def trained(self, individual: Any) -> Any:
@@ -179,10 +175,18 @@ class CustomLoop(SearchLoop):
         random.seed(seed_for(settings.seed, "population"))  # not that of generation 0, whose children come next
         own = genome.seeded() if settings.classics else []
         drawn = [genome.create() for _ in range(settings.population - len(own))]
-        for operator, group in (("seed", own), ("random", drawn)):
-            for one in group:
-                one.birth, one.bar = {"parents": [], "operator": operator}, None
-        return [*own, *drawn]
+        return [*(born(one, "seed") for one in own), *(born(one, "random") for one in drawn)]
+
+    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+        for gen in range(len(past), self.settings.generations):
+            random.seed(self.seed(gen))
+            generation = self.generation(population, gen)
+            population = generation.population
+            yield generation
+
+    def generation(self, population: list[Any], gen: int) -> Generation:
+        """Makes a generation of the first population or of what the last one left; ``random`` is seeded."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -219,12 +223,7 @@ def finds(settings: Settings) -> str:
 
 
 def no_rule(settings: Settings, what: str) -> str | None:
-    """Why what a run of these settings found is no rule; None where it is one.
-
-    Args:
-        settings: Of the run.
-        what: What the message speaks of: the run's folder, or one of its candidates.
-    """
+    """Why ``what``, a run of these settings or one of its candidates, is no rule; None where it is one."""
     found = finds(settings)
     if found == "rules":
         return None
@@ -246,11 +245,7 @@ def polishing(settings: Settings) -> int:
 
 
 def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
-    """The user's own rules as individuals.
-
-    Raises:
-        UserError: The genome cannot hold one of them.
-    """
+    """The user's own rules as individuals; raises UserError where the genome cannot hold one."""
     found = []
     for data in settings.seed_rules:
         rule = Rule.from_json(dict(data), finite=True)

@@ -93,11 +93,7 @@ class Driver:
         return [self._individual(one, one["origin"]) for one in last[1]] if last else []
 
     def run(self) -> None:
-        """Runs to the end of the generations or of the time budget; every closed generation is stored.
-
-        Raises:
-            RunFailed: No candidate of the last generation trained to its end.
-        """
+        """Runs to the end of the generations or of the time budget; RunFailed where no candidate trained to its end."""
         population, past, elapsed = self._begin()
         try:
             self._follow(self.loop.generations(population, past), elapsed)
@@ -133,7 +129,7 @@ class Driver:
         last = self.store.last_generation()
         if last is None:
             return self.loop.first_population(), [], 0.0
-        record, population = last
+        record, _ = last
         past: list[list[Any]] = [[] for _ in range(record["gen"] + 1)]
         for evaluation in self.store.evaluations():
             individual = self._individual(evaluation, [evaluation.gen, evaluation.place])
@@ -143,7 +139,7 @@ class Driver:
             self.evaluator.recall(self.decoded(individual).identity, dict(evaluation))
             if evaluation.status == "ok":
                 self.hall.update([individual])
-        people = [self._individual(one, one["origin"]) for one in population]
+        people = self.population()
         self.loop.opened(people)
         return people, past, record["elapsed"]
 

@@ -1,7 +1,4 @@
-"""What a run trains on: the user's files, the tasks, and how each is stacked, all looked at before a run starts.
-
-From settings to what a search starts with: the plan of its trainings, and the user's own rules.
-"""
+"""What a run trains on: the user's files, the tasks, and how each is stacked, all looked at before a run starts."""
 
 from __future__ import annotations
 
@@ -9,10 +6,12 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed, UserError
-from symevo.evolution.evaluator import TaskPlan
+from symevo.evolution.evaluator import Plan, TaskPlan
 from symevo.files import own_files
 from symevo.registry import nearest
 from symevo.rules.primitives import Primitive
@@ -24,10 +23,6 @@ from symevo.training.fitness import FITNESS
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
-from pathlib import Path
-
-from symevo.engines.resolve import PLUGIN_PREFIX
-from symevo.evolution.evaluator import Plan
 
 
 def make_plan(
@@ -40,7 +35,7 @@ def make_plan(
         tasks: How each task is trained.
         prints: What each task is.
         split: What is scored on.
-        weights: The folder of networks that go on, or None.
+        weights: The folder of networks that go on, where there are any.
     """
     common = common_of(settings, prints, split=split, weights=weights)
     return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
@@ -129,7 +124,7 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
             say(f"{unused[0]} makes no task: training on {', '.join(settings.tasks)}")
         return settings
     if not made:
-        if makes_primitives(settings.tasks_from):
+        if _makes_primitives(settings.tasks_from):
             preset = preset_of(settings.system, settings.preset, settings.mode)
             tasks = preset.get("tasks", Settings.model_fields["tasks"].default)
             return settings.model_copy(update={"tasks": tuple(tasks)})
@@ -141,8 +136,7 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
     return settings.model_copy(update={"tasks": tuple(made)})
 
 
-def makes_primitives(files: Sequence[str]) -> bool:
-    """Whether one of the user's files, which were imported, made a primitive."""
+def _makes_primitives(files: Sequence[str]) -> bool:
     from symevo.engines import load_plugin
 
     made = [one for path in files for one in vars(sys.modules[load_plugin(path)])["__made__"]]
@@ -174,24 +168,19 @@ class Planned:
         known = {plan.name: plan for plan in recorded}
         self.prints: dict[str, Any] = {}
         self._made, plans = made, []
-        loop = SYSTEMS.get(settings.system).loop(settings)
+        loop, split = SYSTEMS.get(settings.system).loop(settings), FITNESS.get(settings.fitness).split
         for name in settings.tasks:
             with about_file(made.get(name)):
                 found, self.prints[name] = try_task(
-                    name, settings, say, split=FITNESS.get(settings.fitness).split, population=settings.population,
-                    plan=known.get(name),
-                )  # fmt: skip
+                    name, settings, say, split=split, population=settings.population, plan=known.get(name)
+                )
                 loop.suits(found)
             rows = settings.rows or loop.rows(found.max_rows)
             plans.append(known.get(name) or TaskPlan(name, found.stacking, rows))
         self.plans = tuple(plans)
 
     def check(self, recorded: Any) -> None:
-        """Compares with the prints that were recorded, if any were: runs of an earlier version have none.
-
-        Raises:
-            UserError: A task is not what it was.
-        """
+        """Raises UserError where a task is not what was recorded; runs of an early version recorded nothing."""
         from symevo.tasks.fingerprint import same
 
         for name, now in self.prints.items() if isinstance(recorded, dict) else ():
@@ -274,11 +263,7 @@ def try_task(
 
 
 def _compared(workload: Workload) -> RunFailed | None:
-    """What a stacked training would do otherwise than plain torch.
-
-    Raises:
-        UserError: The plain module, trained one at a time, does so too.
-    """
+    """What a stacked training would do otherwise than plain torch; raises UserError where a single one does so too."""
     from symevo.tasks.stacked.by_hand import difference, repeats
 
     found = difference(workload)
@@ -300,11 +285,7 @@ def _reason(found: Any) -> str:
 
 
 def pick_device(name: str) -> str:
-    """``"auto"`` as ``"cuda"`` or ``"cpu"``.
-
-    Raises:
-        UserError: CUDA was asked for and cannot be used.
-    """
+    """``"auto"`` as ``"cuda"`` or ``"cpu"``; raises UserError where CUDA was asked for and cannot be used."""
     import torch
 
     if name == "auto":
@@ -315,11 +296,7 @@ def pick_device(name: str) -> str:
 
 
 def pick_backend(name: str, system: System, device: str) -> str:
-    """``"auto"`` as what was measured best for the system on the device.
-
-    Raises:
-        UserError: It is unknown, or the interpreter was asked for on a GPU.
-    """
+    """``"auto"`` as what was measured best for the system; raises UserError for what is unknown or needs a CPU."""
     from symevo.rules.backends.base import BACKENDS
 
     if name != "auto" and name not in BACKENDS:

@@ -133,11 +133,7 @@ def check_conclusion(ranking: Any, replays: Any, identities: Container[str]) -> 
 
 
 def check_facts(data: Any) -> Settings:
-    """The settings of a run from what was recorded about it.
-
-    Raises:
-        ValueError: They are not such settings.
-    """
+    """The settings of a run from what was recorded about it; raises ValueError where that is not such settings."""
     facts = _Facts.model_validate(data)
     settings = Settings.model_validate({**facts.search, **facts.execution})
     if tuple(task.name for task in facts.tasks) != settings.tasks:
@@ -154,15 +150,12 @@ def check_outcomes(outcomes: Iterable[Any]) -> None:
 def check_generations(
     settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[Evaluation]
 ) -> None:
-    """Checks that generations are 0, 1, … without a gap, each with all its evaluations and a population from them.
+    """Raises ValueError where generations have a gap, or lack an evaluation or a population that was evaluated.
 
     Args:
         settings: Of the run.
         closed: Number, record and population of each closed generation, in order.
         evaluations: All evaluations, in order.
-
-    Raises:
-        ValueError: They are not.
     """
     found = list(evaluations)
     for one in found:

@@ -20,6 +20,7 @@ from deap import base, creator
 from symevo.errors import UserError
 from symevo.registry import Registry, nearest
 from symevo.rules.rule import Rule
+from symevo.rules.schedule import Schedule
 
 Individual = TypeVar("Individual")
 
@@ -54,7 +55,7 @@ class Decoded:
     """What an individual stands for: made once, carried on it, and shared with its clones.
 
     Attributes:
-        genes: The genes in stored form. What is carried holds for these genes alone, see :func:`carried`.
+        genes: The genes in stored form, for which alone all this holds.
         rule: The readable rule.
         trained: What a worker trains.
         identity: Equal for individuals of which one training is enough.
@@ -72,13 +73,7 @@ class Decoded:
 
 
 def carried(genome: Genome, individual: Any, decode: Callable[[Any], Decoded] | None = None) -> Decoded:
-    """What an individual stands for, kept as its ``decoded``; made anew where its genes have changed.
-
-    Args:
-        genome: The kind.
-        individual: One of its individuals.
-        decode: Instead of the kind's own.
-    """
+    """What an individual stands for, kept as its ``decoded``; made anew where its genes have changed."""
     found = getattr(individual, "decoded", None)
     if found is None or found.genes != genome.to_json(individual):
         found = individual.decoded = (decode or genome.decode)(individual)
@@ -127,19 +122,11 @@ class Genome(ABC):
 
     @abstractmethod
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Crosses two clones in place.
-
-        Each child alone has the preset's distribution, so a loop that wants one child takes the first.
-        """
+        """Crosses two clones in place. Each child alone has the preset's distribution."""
 
     @abstractmethod
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Mutates a clone in place.
-
-        Args:
-            individual: The clone.
-            progress: gen / generations in [0, 1], for annealing.
-        """
+        """Mutates a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
 
     def name(self, individual: Any) -> str:
         """Equal for individuals that train alike within a run: what trained weights are kept under."""
@@ -181,19 +168,11 @@ class Genome(ABC):
 
     @abstractmethod
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form.
-
-        Raises:
-            UserError: Not such an object, or an individual out of bounds.
-        """
+        """Reads :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
 
     @abstractmethod
     def validate(self, individual: Any) -> None:
-        """Checks every gene.
-
-        Raises:
-            UserError: A gene is out of bounds; names the gene, its value and its bounds.
-        """
+        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
 
 
 GENOMES: Registry[type[Genome]] = Registry("genome")
@@ -208,6 +187,26 @@ def cross_uniformly(a: Individual, b: Individual, names: Iterable[str]) -> tuple
             setattr(a, name, second)
             setattr(b, name, first)
     return a, b
+
+
+def schedule_of(individual: Any) -> Schedule:
+    """The schedule that the genes ``use_warmup``, ``warmup`` and ``cosine`` stand for."""
+    return Schedule(individual.warmup if individual.use_warmup else 0, "cosine" if individual.cosine else "constant")
+
+
+def schedule_genes(schedule: Schedule) -> dict[str, Any] | None:
+    """The genes of a schedule, ``warmup`` only where it has one; None where such genes cannot hold it."""
+    if schedule.decay not in ("constant", "cosine") or schedule.every:
+        return None
+    warmup = {"warmup": schedule.warmup} if schedule.warmup > 0 else {}
+    return {"cosine": schedule.decay == "cosine", "use_warmup": schedule.warmup > 0, **warmup}
+
+
+def flip(individual: Any, names: Iterable[str], p: float) -> None:
+    """Each of these flags changes with probability ``p``."""
+    for name in names:
+        if random.random() < p:
+            setattr(individual, name, not getattr(individual, name))
 
 
 def check_keys(data: Any, keys: Iterable[str], message: str) -> None:

@@ -46,12 +46,7 @@ SCALES: dict[str, Scale] = {
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``, both included.
-
-    Attributes:
-        low: Lowest number.
-        high: Highest number.
-        scale: Name in :data:`SCALES`.
+    """From ``low`` to ``high``, both included, on a scale of :data:`SCALES`.
 
     Raises:
         UserError: Not a range, or one that its scale cannot hold.
@@ -112,13 +107,10 @@ _SPEC = re.compile(r"(?P<name>\w+)(?:=(?P<low>[^:]+):(?P<high>[^:]+)(?::(?P<scal
 
 
 def default_range(name: str, own: float) -> Range:
-    """Where to look for a number of which only the name and one good value are known.
+    """Where to look for a number of which only the name and one good value, ``own``, are known.
 
-    Args:
-        name: A hyperparameter.
-        own: Its value in the rule. A range by name is widened to hold it, on a log scale a tenth and ten times of it
-            too. Another name has a range around it: a factor of ten both ways, of 1 − own if it looks like a decay
-            rate (from ½ to 1); [0, 1] around 0.
+    A range by name is widened to hold ``own``, on a log scale a tenth and ten times of it too. Another name has a range
+    around it: a factor of ten both ways, of 1 − own if it looks like a decay rate (from ½ to 1); [0, 1] around 0.
     """
     known = next((found for pattern, found in _KNOWN if re.fullmatch(pattern, name)), None)
     if known is None:
@@ -240,11 +232,7 @@ class Box(Genome):
         self.rule = rule or CLASSICS.get(RULE)
         self.ranges: Mapping[str, Range] = ranges(self.rule, tune, paper=paper)
         self.mutation = mutation if mutation is not None else 0.2 if paper else 0.4
-        self.operators = {
-            "mate_numbers": self.mate,
-            "mutate_reset": self.mutate_reset,
-            "mutate_step": self.mutate_step,
-        }
+        self.operators = {"mate_numbers": self.mate, "mutate_reset": self.mutate_reset, "mutate_step": self.mutate_step}
 
     def create(self) -> Any:
         """Each number drawn evenly on the scale of its range."""
@@ -326,7 +314,6 @@ class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals
     Attributes:
         start: ``{"seed": n}`` or ``{"copy": name}``, see :func:`symevo.training.continued.begin`.
         phase: The interval of training that comes.
-        order: None: all networks see the same batches.
     """
 
     order = None

@@ -30,11 +30,9 @@ _BYTES = 4 * SIZE
 
 
 class Controllers(Genes):
-    """The genes.
+    """The genes: float32 numbers ``[3375]``, see :data:`symevo.evograd.layout.SLICES`.
 
-    Attributes:
-        numbers: float32 ``[3375]``, see :data:`symevo.evograd.layout.SLICES`.
-        phase: The generation whose random task they are scored on.
+    ``phase`` is the generation whose random task they are scored on.
     """
 
     def __init__(self, numbers: np.ndarray, phase: int = 0) -> None:
@@ -50,14 +48,11 @@ creator.create("ControllersIndividual", Controllers, fitness=FITNESS)
 
 @GENOMES.register("controllers")
 class ControllersGenome(Genome):
-    """Controllers of the update; see :class:`symevo.genomes.base.Genome`.
+    """Controllers of the update; the presets differ in nothing but what a system makes of them.
 
     Args:
-        preset: ``"default"`` or ``"paper"``; they differ in nothing but what a system makes of them.
+        preset: ``"default"`` or ``"paper"``.
         noise: ``"gaussian"`` (the paper's) or ``"triangular"``, s·2·(U − U′), as the published code has it.
-
-    Raises:
-        UserError: Unknown preset or noise.
     """
 
     individual = creator.ControllersIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time

@@ -109,13 +109,7 @@ class NetworkGenome(Genome):
 
 @GENOMES.register("weights")
 class Weights(NetworkGenome):
-    """Networks in training; see :class:`symevo.genomes.base.Genome`.
-
-    Args:
-        preset: ``"default"`` or ``"paper"``.
-        rule: Trains them; None: Adam.
-        crossover: Instead of the preset's.
-    """
+    """Networks in training by one rule, Adam unless another is given; a ``crossover`` replaces the preset's."""
 
     individual = creator.WeightsIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
 

@@ -70,12 +70,7 @@ class ExpressionGenes(Genes, gp.PrimitiveTree):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a tree may be.
-
-    Attributes:
-        depth: Most levels below the root.
-        size: Most nodes.
-        states: Most numbers kept per weight.
+    """What a tree may be: most levels below the root, most nodes, most numbers kept per weight.
 
     Raises:
         UserError: Limits that no tree, or no memory, fits into.
@@ -150,11 +145,7 @@ def _listed(tree: Nested) -> Any:
 
 
 def genes_from_json(data: Any) -> dict[str, Any]:
-    """Keyword arguments of :class:`ExpressionGenes` from its ``genes()``; numbers are not checked.
-
-    Raises:
-        UserError: Not an object with exactly the genes, or not a tree.
-    """
+    """Keyword arguments of :class:`ExpressionGenes` from its ``genes()``; numbers are not checked, a tree is."""
     names = ["tree", *BOUNDS, *FLAGS]
     check_keys(data, names, f"an expression genome is an object with the keys {', '.join(names)}")
     nodes = _nodes(data["tree"], Signal, depth=0)
@@ -184,11 +175,7 @@ def _nodes(tree: Any, kind: type, *, depth: int) -> list[Any]:
 
 
 def check(genes: ExpressionGenes, limits: Limits, grammar: Grammar) -> None:
-    """Checks every gene.
-
-    Raises:
-        UserError: A gene is out of bounds; names it, its value and its bounds.
-    """
+    """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
     for name, (low, high) in BOUNDS.items():
         check_number(name, getattr(genes, name), low, high)
     check_flags(genes, FLAGS)
@@ -205,9 +192,8 @@ def check(genes: ExpressionGenes, limits: Limits, grammar: Grammar) -> None:
 class NumberVector:
     """The decades of a tree's numbers, lr, and the weight decay if it is used; for a rate β those of 1 − β.
 
-    Equal numbers of one type are one coordinate, so equal sub-trees stay equal and go on sharing their state.
-
-    Individuals that differ from ``genes`` in their numbers alone have the same vector form.
+    Equal numbers of one type are one coordinate, so equal sub-trees go on sharing their state. Individuals that differ
+    in their numbers alone have the same vector form.
     """
 
     def __init__(self, genes: ExpressionGenes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from symevo.genomes.base import cross_uniformly
+from symevo.genomes.base import cross_uniformly, flip
 from symevo.genomes.expression.genes import BOUNDS, FLAGS, ExpressionGenes, Limits, family
 from symevo.genomes.expression.grammar import LEAST, Form, Grammar, Rate, Signal, all_forms, constant
 
@@ -156,9 +156,7 @@ class ExpressionOperators:
         ):
             low, high = BOUNDS[name]
             setattr(genes, name, min(max(value, low), high))
-        for name in FLAGS:
-            if random.random() < 0.1:
-                setattr(genes, name, not getattr(genes, name))
+        flip(genes, FLAGS, 0.1)
         return (genes,)
 
 

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from symevo.genomes.base import schedule_of
 from symevo.genomes.expression.genes import ExpressionGenes, Nested, nested, state_key
 from symevo.genomes.expression.grammar import OLD, Number, Rate, form_of
 from symevo.rules.expression import Expr, Name, Num, Op, replace_names
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
-from symevo.rules.schedule import Schedule
 
 _ALWAYS = frozenset({"abs", "square", "root", "bounded_exp", "peak"})
 _IF_ALL = frozenset({"add", "mul", "minimum", "mix", "scale", "shift", "tanh", "signed_log", "sign", "ema", "ema_hat",
@@ -37,8 +37,7 @@ def express(genes: ExpressionGenes) -> Rule:
     values = {**values, "lr": float(genes.lr)}
     if genes.use_wd:
         values["weight_decay"] = float(genes.weight_decay)
-    schedule = Schedule(genes.warmup if genes.use_warmup else 0, "cosine" if genes.cosine else "constant")
-    return Rule(program, values, schedule, "expression")
+    return Rule(program, values, schedule_of(genes), "expression")
 
 
 @lru_cache(maxsize=8192)

@@ -46,21 +46,14 @@ class TermSumGenes(Genes):
     floating point, and a user's rule must come back with the numbers it came with.
 
     Attributes:
-        terms: Types, indices into :data:`TERMS`.
-        alphas: The weight of each term.
-        lr: Learning rate.
-        beta1: Decay of the first moment.
-        beta2: Decay of the second moment.
-        eps: Added to the denominators.
+        terms: Types, indices into :data:`TERMS`, each with its weight in ``alphas``.
         weight_decay: Decoupled, per step as a fraction of lr.
         use_m: Off: m = g.
         use_v: Off: v = g².
         bias_correction: Corrects the states in use.
         use_wd: Whether weights decay at all; always on in the paper preset.
         clipping: Clamps g element-wise to ±clip_value.
-        clip_value: The clamp.
-        use_warmup: Linear warmup.
-        warmup: Its length: steps (an int, paper preset) or a fraction of all steps (default preset).
+        warmup: Linear, if ``use_warmup``: steps (an int, paper preset) or a fraction of all steps (default preset).
         cosine: Cosine decay to 0 over all steps.
     """
 
@@ -112,11 +105,7 @@ class Limits:
         return low <= value <= high
 
     def check(self, genes: TermSumGenes) -> None:
-        """Checks every gene.
-
-        Raises:
-            UserError: Names the gene, its value and its bounds.
-        """
+        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
         self._check_terms(genes.terms, genes.alphas)
         for name in NUMBERS:
             check_number(name, getattr(genes, name), *self.numbers[name])

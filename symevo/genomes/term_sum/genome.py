@@ -19,7 +19,7 @@ import numpy as np
 from deap import creator
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome, check_keys
+from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome, check_keys, schedule_genes
 from symevo.genomes.term_sum.genes import GRAD, MOMENTUM, TERMS, Limits, TermSumGenes
 from symevo.genomes.term_sum.operators import DefaultOperators, PaperOperators
 from symevo.genomes.term_sum.rule import COEFFICIENTS, Form, dense, readable
@@ -142,14 +142,11 @@ def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
 
 
 def _schedule_genes(rule: Rule, limits: Limits) -> dict[str, Any] | None:
-    warmup, decay = rule.schedule.warmup, rule.schedule.decay
-    if decay not in ("constant", "cosine") or rule.schedule.every:
-        return None
-    genes: dict[str, Any] = {"cosine": decay == "cosine", "use_warmup": warmup > 0}
-    if not warmup:
+    genes, warmup = schedule_genes(rule.schedule), rule.schedule.warmup
+    if genes is not None and not warmup:
         low, high = limits.numbers["warmup"]
         return genes | {"warmup": 100 if limits.steps else (low * high) ** 0.5}
-    if not limits.holds("warmup", warmup) or (limits.steps and warmup != int(warmup)):
+    if genes is None or not limits.holds("warmup", warmup) or (limits.steps and warmup != int(warmup)):
         return None
     return genes | {"warmup": int(warmup) if limits.steps else warmup}
 

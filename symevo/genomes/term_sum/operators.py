@@ -6,7 +6,7 @@ import math
 import random
 from typing import Any
 
-from symevo.genomes.base import cross_uniformly
+from symevo.genomes.base import cross_uniformly, flip
 from symevo.genomes.term_sum.genes import ADAM, FLAGS, MAX_TERMS, MOMENTUM, NUMBERS, RMS, TERMS, Limits, TermSumGenes
 
 
@@ -143,9 +143,7 @@ class PaperOperators:
 
     def mutate_flags(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
         """Each of ``flags`` flips with p = 0.1d."""
-        for name in self.flags:
-            if random.random() < 0.1 * (1 - 0.5 * progress):
-                setattr(genes, name, not getattr(genes, name))
+        flip(genes, self.flags, 0.1 * (1 - 0.5 * progress))
         return (genes,)
 
 

@@ -28,14 +28,8 @@ from symevo.training.fitness import FITNESS
 class Driver:
     """One search, from its first or its last closed generation to the end.
 
-    Args:
-        system: What to run.
-        settings: All settings.
-        tasks: How each task is trained, as recorded.
-        prints: What each task is; a worker that finds another one refuses to train.
-        store: Where everything goes, open.
-        progress: Who is told.
-        engine: Replaces the engine of the settings (a notebook's tasks need ``"inline"``).
+    ``tasks`` and ``prints`` are how each task is trained and what it is, as recorded; a worker that finds another task
+    refuses to train. ``engine`` replaces that of the settings (a notebook's tasks need ``"inline"``).
     """
 
     def __init__(

@@ -42,13 +42,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """How a task is trained in this run: recorded, and the same for every chunk.
-
-    Attributes:
-        name: The task.
-        stacking: How rows are stacked.
-        rows: Rows of a chunk; a smaller chunk is padded.
-    """
+    """How a task is trained in this run: recorded, and the same for every chunk, of ``rows`` rows or padded to that."""
 
     name: str
     stacking: str
@@ -57,13 +51,9 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides an outcome, besides the candidate.
+    """What decides an outcome, besides the candidate: tasks, training seeds, steps.
 
-    Attributes:
-        tasks: The tasks, in order.
-        seeds: Training seeds of each task.
-        steps: Training steps.
-        common: What all jobs share of the fields of :class:`symevo.training.job.TrainingJob`.
+    ``common`` is what all jobs share of the fields of :class:`symevo.training.job.TrainingJob`.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -102,14 +92,13 @@ class Evaluator:
         plan: What to train it on.
         fitness: How to score.
         store: Where outcomes are kept and looked up.
-        make_engine: Makes the engine; called with a setup at the first training.
+        make_engine: Called with a setup at the first training.
         advance: Called with (trained, total) trainings of the current generation.
         timeout: Seconds that one chunk may take; None: no limit.
         identify: What counts as one candidate.
 
     Attributes:
-        verdicts: By candidate identity, everything ever judged.
-        seconds: By candidate identity, seconds of training.
+        verdicts: By candidate identity, everything ever judged; ``seconds`` of its trainings likewise.
     """
 
     def __init__(

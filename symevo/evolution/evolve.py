@@ -29,12 +29,7 @@ from symevo.training.fitness import FITNESS
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Starts a run.
-
-    Args:
-        settings: From :func:`symevo.settings.resolution.resolve`.
-        progress: Who is told.
-        engine: Replaces the engine of the settings.
+    """Starts a run; ``engine`` replaces that of the settings.
 
     Raises:
         UserError: Wrong use; nothing was written.
@@ -70,11 +65,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
     """Goes on with a run from its last closed generation; a finished run is returned as it is.
 
-    Args:
-        path: The run's folder, or the file in it.
-        flags: What was said explicitly; only execution settings may differ from what is recorded.
-        progress: Who is told.
-        engine: Replaces the engine of the settings.
+    Of ``flags``, what was said explicitly, only execution settings may differ from what is recorded.
 
     Raises:
         UserError: Not a run, damaged, or a flag would change the result.

@@ -28,15 +28,7 @@ if TYPE_CHECKING:
 def make_plan(
     settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[str, Any], *, split: str, weights: str | None
 ) -> Plan:
-    """What decides an outcome, from the settings.
-
-    Args:
-        settings: Of the run.
-        tasks: How each task is trained.
-        prints: What each task is.
-        split: What is scored on.
-        weights: The folder of networks that go on, where there are any.
-    """
+    """What decides an outcome; ``split`` is scored on, ``weights`` the folder of networks that go on."""
     common = common_of(settings, prints, split=split, weights=weights)
     return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
 
@@ -93,10 +85,7 @@ def register_task(task: Any) -> str:
 
 
 def import_plugins(files: Sequence[str]) -> dict[str, str]:
-    """Imports the user's files: their tasks, and whatever else they register.
-
-    Returns:
-        For each task that a file made, the file by its real path.
+    """Imports the user's files; gives for each task that a file made the file by its real path.
 
     Raises:
         UserError: A file is missing or does not run, or a name is taken.
@@ -144,15 +133,9 @@ def _makes_primitives(files: Sequence[str]) -> bool:
 
 
 class Planned:
-    """The tasks of a run, each loaded and trained for one step.
+    """The tasks of a run, each loaded and trained for one step: whatever is wrong is said before anything is written.
 
-    Whatever is wrong with one is said here, before anything is written.
-
-    Args:
-        settings: With the tasks named.
-        made: The files that tasks come from.
-        say: Gets a line where the stacking is not the one to be expected.
-        recorded: How the tasks were stacked when the run started; empty for a new run.
+    ``made`` are the files that tasks come from, and ``recorded`` is how they were stacked when the run started.
 
     Attributes:
         plans: How each task is trained.
@@ -204,23 +187,12 @@ def about_file(path: str | None) -> Iterator[None]:
 
 
 def try_task(
-    name: str,
-    how: Conditions,
-    say: Say,
-    *,
-    split: str,
-    population: int | None = None,
-    plan: TaskPlan | None = None,
+    name: str, how: Conditions, say: Say, *, split: str, population: int | None = None, plan: TaskPlan | None = None
 ) -> tuple[Workload, dict[str, Any]]:
     """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like.
 
-    Args:
-        name: The task.
-        how: Where and how it is trained.
-        say: Gets a line where the stacking is not the one to be expected.
-        split: What is scored on.
-        population: Networks to train at a time; None: as many as fit best.
-        plan: How the task was stacked before.
+    That is said by ``say``. ``population`` networks train at a time, by default as many as fit best; ``plan`` is how
+    the task was stacked before.
 
     Raises:
         UserError: It cannot be loaded, or a step of training fails.

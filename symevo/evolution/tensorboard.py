@@ -42,14 +42,9 @@ def check_installed() -> None:
 
 
 class TensorBoard:
-    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears, and draws what was closed.
+    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears to another, and draws what was closed.
 
     A disk that cannot be written ends the curves, not the search.
-
-    Args:
-        progress: Who is told besides.
-        store: That of the run, open.
-        settings: Of the run.
     """
 
     def __init__(self, progress: Progress, store: Store, settings: Settings) -> None:
@@ -94,17 +89,10 @@ class TensorBoard:
 
 
 class Curves:
-    """The event files of a run, as far as they are drawn.
+    """The event files in the ``folder`` of a run, as far as they are drawn.
 
     A generation that earlier files hold is not drawn again; what they say of later ones is withdrawn
     (``purge_step``). So no step stands twice, whenever a search was interrupted.
-
-    Args:
-        store: That of the run, open.
-        settings: Of the run.
-
-    Attributes:
-        folder: Where the files are.
 
     Raises:
         OSError: The folder cannot be read or written.

@@ -17,15 +17,12 @@ class Evaluation(Mapping[str, Any]):
     """One individual's evaluation over all tasks and seeds, as stored; a mapping of its fields too.
 
     Attributes:
-        gen: Its generation.
-        place: Its place among those that were evaluated for it.
+        place: Its place among those that were evaluated for its generation.
         genome: In stored form.
         rule: The rule that it expresses, as rule JSON.
         identity: What it was trained as.
-        fitness: Mean score over tasks.
-        status: ``"ok"``, or the status of the first training that did not end well.
-        reason: Why, in one line.
-        per_task: Mean score of each task.
+        fitness: Mean over tasks of ``per_task``.
+        status: ``"ok"``, or the status of the first training that did not end well, with a ``reason`` in one line.
         seconds: Of its trainings.
         cached: 1 where its outcomes were known before.
         parents: Origins of its parents.

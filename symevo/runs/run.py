@@ -273,12 +273,6 @@ class Trained(Protocol):
 def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
     """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
 
-    Args:
-        trained: Where outcomes are looked up.
-        evaluations: All of the run.
-        settings: Of the run.
-        name: Identity of the network.
-
     Returns:
         ``genome`` of each, and its ``outcomes`` by training seed.
     """

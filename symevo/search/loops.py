@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from deap import base, tools
@@ -34,10 +34,6 @@ MATE = 0.3
 
 class OffspringFilter:
     """Lets an individual through if it is worth training and is not known, and keeps count.
-
-    Args:
-        decoded: What an individual stands for; its ``reason`` and ``identity`` are read.
-        known: Whether an identity was evaluated.
 
     Attributes:
         dropped: How many were refused in this generation, by reason; ``"known"`` are those that the cache can answer.
@@ -161,19 +157,12 @@ class Loop(ABC):
             progress: In [0, 1), for annealing.
 
         Returns:
-            Individuals with ``birth`` (parents' origins, operator) and ``bar`` (fitness to beat, or None); those with
-            a valid fitness are not evaluated again.
+            Individuals that were :func:`born`; those with a valid fitness are not evaluated again.
         """
 
     @abstractmethod
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
-        """The next population, of the same size.
-
-        Args:
-            toolbox: As above.
-            population: The last one; empty where ``offspring`` is the first generation.
-            offspring: What was proposed, evaluated.
-        """
+        """The next population, of the same size, from the last one (empty at first) and evaluated proposals."""
 
 
 LOOPS: Registry[type[Loop]] = Registry("loop")
@@ -217,10 +206,6 @@ class Islands:
 
     Island k holds places k, k + n, k + 2n, … of n islands. So a stored population tells its islands, and seeded
     individuals, which come first, are dealt out.
-
-    Attributes:
-        count: How many islands.
-        migrate_every: Generations from one migration to the next.
     """
 
     count: int = 1
@@ -324,20 +309,12 @@ def elites_of(toolbox: Any, population: list[Any], count: int) -> list[Any]:
     return [born(toolbox.clone(one), "elite", one) for one in tools.selBest(population, count)]
 
 
-class BatchEvaluator(Protocol):
-    """Evaluates individuals; many at once is how it is meant to be called."""
-
-    def __call__(self, individual: Any) -> tuple[float, ...]: ...
-
-    def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]: ...
-
-
-def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> Any:
+def make_toolbox(genome: Any, evaluate: Callable[[Any], tuple[float, ...]], *, tournament: int) -> Any:
     """A toolbox with a genome's operators, selection and evaluation.
 
     Args:
         genome: A genome kind, see :mod:`symevo.genomes.base`; each of its operators is registered by its own name too.
-        evaluate: Gives fitness values; its ``many`` is used by ``toolbox.map``.
+        evaluate: Gives fitness values; if it has a method ``many``, ``toolbox.map`` calls that with all at once.
         tournament: Individuals drawn, without replacement, for each tournament.
     """
     toolbox: Any = base.Toolbox()  # its methods appear as they are registered

@@ -23,14 +23,10 @@ SHARE = 0.2
 
 
 def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Generation:
-    """Makes a generation of what the last one left.
+    """Makes a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
 
-    Args:
-        toolbox: With ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from
-            a trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
-        population: New networks, or those of the last generation.
-        gen: Number of the generation.
-        progress: In [0, 1), for annealing.
+    The toolbox has ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from a
+    trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
     """
     if gen:
         population = _next_interval(toolbox, population, gen, progress)
@@ -39,11 +35,7 @@ def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Ge
 
 
 def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
-    """Whose place may be taken by whom.
-
-    Args:
-        losses: Of the population; None for those that did not train to their end: each of these gives way, whatever
-            their number.
+    """Whose place may be taken by whom; a loss is None for a network that did not train to its end, and gives way.
 
     Returns:
         For each place that is given up the places of those who may take it: empty where nobody trained to the end.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from symevo.genomes.base import Decoded
 from symevo.registry import Registry
@@ -22,23 +22,6 @@ from symevo.settings.model import Settings
 Say = Callable[[str], object]
 
 
-class Search(Protocol):
-    """A search while it runs, as its loop sees it; see :class:`symevo.evolution.driver.Driver`."""
-
-    settings: Settings
-    genome: Any
-    toolbox: Any
-    store: Any
-    evaluator: Any
-    progress: Any
-
-    def decoded(self, individual: Any) -> Decoded: ...
-
-    def population(self) -> list[Any]:
-        """That of the last closed generation."""
-        ...
-
-
 class SearchLoop:
     """How a system searches and trains: this one evolves rules by a loop of :data:`symevo.search.loops.LOOPS`.
 
@@ -49,11 +32,11 @@ class SearchLoop:
 
     Attributes:
         finds: What a run finds: ``"rules"``, ``"networks"`` or ``"controllers"``.
-        search: The running search; set when it starts.
+        search: The running :class:`symevo.evolution.driver.Driver`; set when it starts.
     """
 
     finds: ClassVar[str] = "rules"
-    search: Search
+    search: Any
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -104,12 +87,7 @@ class SearchLoop:
         """Called when a stored search goes on, before anything is trained."""
 
     def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
-        """The search, and after it the polishing.
-
-        Args:
-            population: The first generation; after a resume that of the last stored one.
-            past: For each stored generation what polishing must know of it.
-        """
+        """The search, and after it the polishing, which must know the ``past`` of each stored generation."""
         settings, toolbox = self.settings, self.search.toolbox
         first = settings.generations - polishing(settings)
         search = evolve(

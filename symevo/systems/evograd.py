@@ -90,7 +90,6 @@ class ControllerLoop(CustomLoop):
         return Controlled(genome.name(individual), genome.express(individual), numbers, draw, settings.scale)
 
     def generation(self, population: list[Any], gen: int) -> Generation:
-        """See :func:`evograd`."""
         control = self.search.genome.seeded()[0]
         return evograd(self.search.toolbox, population, gen, control=control, elites=self.settings.elites)
 
@@ -99,11 +98,7 @@ class ControllerLoop(CustomLoop):
         return {"adam": generation.evaluated[-1].fitness.values[0]}
 
     def conclude(self) -> None:
-        """Ranks the last population, writes the best controllers, and scores them on networks that did not pick them.
-
-        Raises:
-            RunFailed: None of it trained every network to its end.
-        """
+        """Ranks the last population, writes the best, and scores it on networks that did not pick it."""
         from symevo.training.snapshots import digest
 
         search, end = self.search, self.settings.generations
@@ -143,14 +138,10 @@ class ControllerLoop(CustomLoop):
 
 
 def evograd(toolbox: Any, population: list[Any], gen: int, *, control: Any, elites: int = 3) -> Generation:
-    """Makes a generation of what the last one left.
+    """Makes a generation of new controllers, or of those that the last one left, beside ``control``, plain Adam.
 
-    Args:
-        toolbox: With ``mate``, ``mutate``, ``clone``, ``map`` and ``evaluate``.
-        population: The first generation, or that of the last one.
-        gen: Number of the generation.
-        control: The individual that is plain Adam, scored beside the others.
-        elites: The best, which pass unchanged.
+    The best, as many as ``elites``, pass unchanged. The toolbox has ``mate``, ``mutate``, ``clone``, ``map`` and
+    ``evaluate``.
     """
     if gen:
         population = _next(toolbox, population, elites)

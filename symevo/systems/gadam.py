@@ -73,11 +73,9 @@ class GadamLoop(NetworkLoop):
         }
 
     def generation(self, population: list[Any], gen: int) -> Generation:
-        """See :func:`gadam`."""
         return gadam(self.register(), population, gen)
 
     def facts(self, generation: Generation) -> dict[str, Any]:
-        """See :func:`facts`."""
         return facts(self.search.toolbox, generation)
 
     def enough(self, records: Sequence[Mapping[str, Any]]) -> bool:
@@ -104,14 +102,11 @@ def chances(normal: Sequence[float]) -> list[float]:
 
 
 def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
-    """Makes a generation of what the last one left.
+    """Makes a generation of new networks, or of those that the last one left.
 
-    Args:
-        toolbox: With ``individual`` (a new network), ``further`` (the network that goes on from a trained one, in a
-            phase), ``losses`` (of a trained one, by probe: V where it was scored there, V′ last; None: it failed),
-            ``mate``, ``mutate``, ``clone``, ``map`` and ``evaluate``.
-        population: New networks, or those of the last generation.
-        gen: Number of the generation.
+    The toolbox has ``individual`` (a new network), ``further`` (the network that goes on from a trained one, in a
+    phase), ``losses`` (of a trained one, by probe: V where it was scored there, V′ last; None: it failed), ``mate``,
+    ``mutate``, ``clone``, ``map`` and ``evaluate``.
     """
     elders = [_elder(toolbox, one, 2 * gen) for one in population] if gen else population
     evaluate(toolbox, elders, gen)
@@ -125,7 +120,7 @@ def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
 
 
 def facts(toolbox: Any, generation: Generation) -> dict[str, Any]:
-    """What a record of a generation holds besides: how its children fared, and what may stop the search.
+    """How children fared, and what may stop the search: a part of a generation's record.
 
     Returns:
         ``adopted``, the share of survivors that are children; ``summed_loss``, that of the survivors on V′, None where

@@ -54,7 +54,9 @@ def report(run: Run) -> str:
     box = genome(run.settings)
     if isinstance(box, BoxNetworks):
         return timetable_report(run, timetable(run, box), _line_losses(run))
-    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=run.trials, own=_own(box, run.trials))
+    identity = box.decode(box.seeded()[0]).identity
+    own = next((one for one in run.trials if one.identity == identity), None)
+    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=run.trials, own=own)
 
 
 def finish(run: Run, say: Say) -> None:
@@ -101,12 +103,6 @@ def losses_by_generation(found: list[Trial]) -> dict[str, list[float | None]]:
     return {"best so far": best, "median of the new": middle}
 
 
-def _own(box: Box, found: list[Trial]) -> Trial | None:
-    """The trial of the rule's own numbers."""
-    identity = box.identity(box.candidate(box.seeded()[0]))
-    return next((one for one in found if one.identity == identity), None)
-
-
 class DynamicLoop(NetworkLoop):
     """Population-based training."""
 
@@ -121,7 +117,6 @@ class DynamicLoop(NetworkLoop):
         return {"seed": 0, "first": phase * steps, "clock": phase * steps, "total": total, "probes": (score,)}
 
     def generation(self, population: list[Any], gen: int) -> Generation:
-        """See :func:`symevo.search.pbt.pbt`."""
         return pbt(self.register(), population, gen, progress=gen / self.settings.generations)
 
     def rivals(self, line: list[Any]) -> dict[str, list[Any]]:

@@ -45,7 +45,7 @@ class NetworkLoop(CustomLoop):
         raise NotImplementedError
 
     def rivals(self, line: list[Any]) -> dict[str, list[Any]]:
-        """Lines, beside the best network's, that are trained once more on new networks when the run has ended."""
+        """Lines that are trained once more on new networks in the end, by name; ``line`` is the best network's."""
         return {}
 
     def trained(self, individual: Any) -> Any:
@@ -86,11 +86,7 @@ class NetworkLoop(CustomLoop):
                 path.unlink(missing_ok=True)
 
     def conclude(self) -> None:
-        """Ranks the networks that are left, writes the best, and trains its line once more on new networks.
-
-        Raises:
-            RunFailed: None of the last generation trained to its end.
-        """
+        """Ranks the networks that are left, writes the best, and trains its line once more on new networks."""
         from symevo.tasks.workload import workload_of
 
         search, plan = self.search, self.search.evaluator.plan

@@ -28,14 +28,8 @@ from symevo.training.fitness import FITNESS
 class Driver:
     """One search, from its first or its last closed generation to the end.
 
-    Args:
-        system: What to run.
-        settings: All settings.
-        tasks: How each task is trained, as recorded.
-        prints: What each task is; a worker that finds another one refuses to train.
-        store: Where everything goes, open.
-        progress: Who is told.
-        engine: Replaces the engine of the settings (a notebook's tasks need ``"inline"``).
+    ``tasks`` and ``prints`` are how each task is trained and what it is, as recorded; a worker that finds another task
+    refuses to train. ``engine`` replaces that of the settings (a notebook's tasks need ``"inline"``).
     """
 
     def __init__(
@@ -93,11 +87,7 @@ class Driver:
         return [self._individual(one, one["origin"]) for one in last[1]] if last else []
 
     def run(self) -> None:
-        """Runs to the end of the generations or of the time budget; every closed generation is stored.
-
-        Raises:
-            RunFailed: No candidate of the last generation trained to its end.
-        """
+        """Runs to the end of the generations or of the time budget; RunFailed where no candidate trained to its end."""
         population, past, elapsed = self._begin()
         try:
             self._follow(self.loop.generations(population, past), elapsed)
@@ -133,7 +123,7 @@ class Driver:
         last = self.store.last_generation()
         if last is None:
             return self.loop.first_population(), [], 0.0
-        record, population = last
+        record, _ = last
         past: list[list[Any]] = [[] for _ in range(record["gen"] + 1)]
         for evaluation in self.store.evaluations():
             individual = self._individual(evaluation, [evaluation.gen, evaluation.place])
@@ -143,7 +133,7 @@ class Driver:
             self.evaluator.recall(self.decoded(individual).identity, dict(evaluation))
             if evaluation.status == "ok":
                 self.hall.update([individual])
-        people = [self._individual(one, one["origin"]) for one in population]
+        people = self.population()
         self.loop.opened(people)
         return people, past, record["elapsed"]
 

@@ -4,17 +4,17 @@
 
     individuals → candidates → those never seen → (task, seed) × chunks of one program → engine → outcomes → fitness
 
-An outcome depends on the candidate, the task, the seed, the steps and the settings of the plan alone, so how a
-generation is cut into chunks, and on how many workers, leaves no trace in the results.
+An outcome depends on the candidate, the task, the seed, the steps and the settings of the plan alone: neither chunks
+nor workers leave a trace in the results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from symevo.engines.base import SETUP_FAILED, Engine, Reply
 from symevo.errors import RunFailed
@@ -42,13 +42,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """How a task is trained in this run: recorded, and the same for every chunk.
-
-    Attributes:
-        name: The task.
-        stacking: How rows are stacked.
-        rows: Rows of a chunk; a smaller chunk is padded.
-    """
+    """How a task is trained in this run: recorded, and the same for every chunk, of ``rows`` rows or padded to that."""
 
     name: str
     stacking: str
@@ -57,13 +51,9 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides an outcome, besides the candidate.
+    """What decides an outcome, besides the candidate: tasks, training seeds, steps.
 
-    Attributes:
-        tasks: The tasks, in order.
-        seeds: Training seeds of each task.
-        steps: Training steps.
-        common: What all jobs share of the fields of :class:`symevo.training.job.TrainingJob`.
+    ``common`` is what all jobs share of the fields of :class:`symevo.training.job.TrainingJob`.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -88,8 +78,7 @@ class Plan:
         return ((task, seed) for task in self.tasks for seed in self.seeds)
 
 
-@dataclass(frozen=True)
-class _Chunk:
+class _Chunk(NamedTuple):
     task: TaskPlan
     seed: int
     candidates: tuple[Trainee, ...]
@@ -103,14 +92,13 @@ class Evaluator:
         plan: What to train it on.
         fitness: How to score.
         store: Where outcomes are kept and looked up.
-        make_engine: Makes the engine; called with a setup at the first training.
+        make_engine: Called with a setup at the first training.
         advance: Called with (trained, total) trainings of the current generation.
         timeout: Seconds that one chunk may take; None: no limit.
         identify: What counts as one candidate.
 
     Attributes:
-        verdicts: By candidate identity, everything ever judged.
-        seconds: By candidate identity, seconds of training.
+        verdicts: By candidate identity, everything ever judged; ``seconds`` of its trainings likewise.
     """
 
     def __init__(
@@ -156,15 +144,9 @@ class Evaluator:
         return [(self.verdicts[identity].fitness,) for identity in identities]
 
     def more(self, trainees: Sequence[Trainee], seeds: Sequence[int]) -> list[list[Outcome]]:
-        """Outcomes of candidates under other training seeds than the plan's, on its first task.
-
-        Returns:
-            For each candidate one outcome a seed.
-        """
-        task = self.plan.tasks[0]
-        named = {self.identify(one): one for one in trainees}
-        found = self._outcomes((task, seed, named) for seed in seeds)
-        return [[found[self._key(self.identify(one), task, seed)] for seed in seeds] for one in trainees]
+        """For each candidate one outcome for each of these training seeds, on the plan's first task."""
+        found = self.each([(one, seed) for seed in seeds for one in trainees])
+        return [found[at :: len(trainees)] for at in range(len(trainees))]
 
     def each(self, pairs: Sequence[tuple[Trainee, int]]) -> list[Outcome]:
         """Outcomes of candidates, each under a training seed of its own, on the plan's first task."""
@@ -176,12 +158,10 @@ class Evaluator:
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
         """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
-        names = ("fitness", "per_task", "status", "reason")
-        self.verdicts[identity] = Verdict(**{name: evaluation[name] for name in names})
+        self.verdicts[identity] = Verdict(**{field.name: evaluation[field.name] for field in fields(Verdict)})
         self.seconds[identity] = evaluation["seconds"]
 
     def close(self) -> None:
-        """Ends the engine's processes."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -190,11 +170,7 @@ class Evaluator:
         return OutcomeKey(identity, task.name, seed, self.plan.steps)
 
     def _outcomes(self, wanted: Iterable[tuple[TaskPlan, int, dict[str, Trainee]]]) -> dict[OutcomeKey, Outcome]:
-        """Outcomes: stored ones, and those trained now.
-
-        Args:
-            wanted: Tasks and seeds, each with the candidates that it is about, by identity.
-        """
+        """Outcomes, stored or trained now, of the candidates by identity that stand beside each task and seed."""
         found: dict[OutcomeKey, Outcome] = {}
         chunks: list[_Chunk] = []
         for task, seed, named in wanted:
@@ -244,11 +220,7 @@ class Evaluator:
             chunks = unborn + again
 
     def _no_start(self, reply: Reply, barren: int) -> None:
-        """A worker that was killed while it got ready, by lack of memory perhaps, may be started again.
-
-        Raises:
-            RunFailed: It fails by itself, or nothing could be trained for some rounds.
-        """
+        """A worker that was killed while it got ready may be started again, for some rounds; else raises RunFailed."""
         if reply.status != "crashed" or barren >= BARREN_ROUNDS:
             raise RunFailed(f"a worker could not start: {reply.value}; {self._again()}")
 

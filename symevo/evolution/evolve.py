@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,7 @@ from symevo.engines import ENGINES
 from symevo.errors import Interrupted, UserError
 from symevo.evolution.driver import Driver
 from symevo.evolution.evaluator import TaskPlan
-from symevo.evolution.planning import (
-    Planned,
-    import_plugins,
-    pick_backend,
-    pick_device,
-    register_task,
-    with_tasks,
-)
+from symevo.evolution.planning import Planned, import_plugins, pick_backend, pick_device, register_task, with_tasks
 from symevo.evolution.tensorboard import TensorBoard, check_installed
 from symevo.reporting.progress import Progress, SilentProgress, as_progress
 from symevo.rules.custom_primitives import SESSION
@@ -36,12 +29,7 @@ from symevo.training.fitness import FITNESS
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Starts a run.
-
-    Args:
-        settings: From :func:`symevo.settings.resolution.resolve`.
-        progress: Who is told.
-        engine: Replaces the engine of the settings.
+    """Starts a run; ``engine`` replaces that of the settings.
 
     Raises:
         UserError: Wrong use; nothing was written.
@@ -77,15 +65,13 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
     """Goes on with a run from its last closed generation; a finished run is returned as it is.
 
-    Args:
-        path: The run's folder, or the file in it.
-        flags: What was said explicitly; only execution settings may differ from what is recorded.
-        progress: Who is told.
-        engine: Replaces the engine of the settings.
+    Of ``flags``, what was said explicitly, only execution settings may differ from what is recorded.
 
     Raises:
         UserError: Not a run, damaged, or a flag would change the result.
     """
+    from symevo.tasks import TASKS
+
     progress = progress or SilentProgress()
     store = Store.open(run_folder(path))
     about = store.about("settings")
@@ -95,9 +81,14 @@ def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = 
     if settings.tensorboard:
         check_installed()
     tasks = tuple(TaskPlan(**one) for one in about["tasks"])
-    made = import_plugins(_there(settings.tasks_from))
+    for file in settings.tasks_from:
+        if not Path(file).is_file():
+            raise SettingError("tasks_from", f": the run's file {file} is gone; say where it is now")
+    made = import_plugins(settings.tasks_from)
     engine = engine or _local(progress)
-    _all_known(tasks)
+    for plan in tasks:
+        if plan.name not in TASKS:
+            raise SettingError("tasks_from", f": the run trains on task {plan.name!r}; give the file that makes it")
     planned = Planned(settings, made, say=progress.message, recorded=tasks)
     planned.check(about.get("fingerprints"))
     return _drive(store, settings, planned, progress, engine)
@@ -110,22 +101,6 @@ def _local(progress: Progress) -> str | None:
     made = ", ".join(sorted(SESSION))
     progress.message(f"primitives made in this process ({made}): training in this process, one worker, no time limits")
     return "inline"
-
-
-def _there(files: Sequence[str]) -> Sequence[str]:
-    """The user's files of a run, which may have moved since it started."""
-    for path in files:
-        if not Path(path).is_file():
-            raise SettingError("tasks_from", f": the run's file {path} is gone; say where it is now")
-    return files
-
-
-def _all_known(tasks: Iterable[TaskPlan]) -> None:
-    from symevo.tasks import TASKS
-
-    for plan in tasks:
-        if plan.name not in TASKS:
-            raise SettingError("tasks_from", f": the run trains on task {plan.name!r}; give the file that makes it")
 
 
 def load(path: str | Path) -> Run:
@@ -165,21 +140,17 @@ def evolve(
     """
     told = as_progress(progress)
     parts = {"engine": ENGINES.adopt(settings.get("engine")), "loop": LOOPS.adopt(settings.get("loop"))}
+    given = [tasks] if isinstance(tasks, str) or not isinstance(tasks, Iterable | None) else tasks
     try:
-        return _evolved(tasks, {**settings, **parts, "system": system}, told)
+        given = None if given is None else list(given)
+        local = any(not isinstance(one, str) for one in given or [])
+        names = None if given is None else [one if isinstance(one, str) else register_task(one) for one in given]
+        chosen = resolve({**settings, **parts, "system": system, "tasks": names})
+        if local:
+            told.message("tasks made in this process train in this process: one worker, no time limits")
+        return start(chosen, progress=told, engine="inline" if local else None)
     finally:
         told.close()
-
-
-def _evolved(tasks: Any, settings: Mapping[str, Any], progress: Progress) -> Run:
-    given = [tasks] if isinstance(tasks, str) or not isinstance(tasks, Iterable | None) else tasks
-    given = None if given is None else list(given)
-    local = any(not isinstance(one, str) for one in given or [])
-    names = None if given is None else [one if isinstance(one, str) else register_task(one) for one in given]
-    chosen = resolve({**settings, "tasks": names})
-    if local:
-        progress.message("tasks made in this process train in this process: one worker, no time limits")
-    return start(chosen, progress=progress, engine="inline" if local else None)
 
 
 def _drive(store: Store, settings: Settings, planned: Planned, progress: Progress, engine: str | None) -> Run:
@@ -200,13 +171,7 @@ def _drive(store: Store, settings: Settings, planned: Planned, progress: Progres
         if FITNESS.get(settings.fitness).split == "test":
             progress.message("this fitness selects on the test split, as its paper does: its scores are optimistic")
         driver = Driver(
-            system,
-            settings,
-            tasks=planned.plans,
-            prints=planned.prints,
-            store=store,
-            progress=progress,
-            engine=engine,
+            system, settings, tasks=planned.plans, prints=planned.prints, store=store, progress=progress, engine=engine
         )
         driver.run()
         run = Run(store.folder, store)

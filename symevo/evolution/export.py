@@ -54,7 +54,7 @@ def export(
     path = Path(path)
     _check_free(path, force)
     found, about = _found(source, rank)
-    if _is_controllers(found):
+    if getattr(found, "controllers", False):
         return _write_controllers(found, path, name)
     if path.suffix != CODE:
         raise UserError(f"cannot write {path}: the name of a Python file ends in {CODE}")
@@ -104,13 +104,7 @@ def _scores(one: Candidate) -> dict[str, Any]:
     return {"fitness": one.fitness, "tasks": dict(one.per_task)}
 
 
-def _is_controllers(one: Any) -> bool:
-    genome = getattr(one, "genome", None)
-    return isinstance(genome, dict) and isinstance(genome.get("numbers"), str)
-
-
 def _write_controllers(one: Any, path: Path, name: str | None) -> Path:
-    """Controllers are numbers and no text."""
     if path.suffix != NUMBERS:
         raise UserError(f"cannot write {path}: evolved controllers are numbers, give a name that ends in {NUMBERS}")
     if name is not None:

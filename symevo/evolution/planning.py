@@ -1,7 +1,4 @@
-"""What a run trains on: the user's files, the tasks, and how each is stacked, all looked at before a run starts.
-
-From settings to what a search starts with: the plan of its trainings, and the user's own rules.
-"""
+"""What a run trains on: the user's files, the tasks, and how each is stacked, all looked at before a run starts."""
 
 from __future__ import annotations
 
@@ -9,10 +6,12 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from symevo.engines.resolve import PLUGIN_PREFIX
 from symevo.errors import RunFailed, UserError
-from symevo.evolution.evaluator import TaskPlan
+from symevo.evolution.evaluator import Plan, TaskPlan
 from symevo.files import own_files
 from symevo.registry import nearest
 from symevo.rules.primitives import Primitive
@@ -24,24 +23,12 @@ from symevo.training.fitness import FITNESS
 
 if TYPE_CHECKING:
     from symevo.tasks import Workload
-from pathlib import Path
-
-from symevo.engines.resolve import PLUGIN_PREFIX
-from symevo.evolution.evaluator import Plan
 
 
 def make_plan(
     settings: Settings, tasks: tuple[TaskPlan, ...], prints: Mapping[str, Any], *, split: str, weights: str | None
 ) -> Plan:
-    """What decides an outcome, from the settings.
-
-    Args:
-        settings: Of the run.
-        tasks: How each task is trained.
-        prints: What each task is.
-        split: What is scored on.
-        weights: The folder of networks that go on, or None.
-    """
+    """What decides an outcome; ``split`` is scored on, ``weights`` the folder of networks that go on."""
     common = common_of(settings, prints, split=split, weights=weights)
     return Plan(tasks, tuple(range(settings.seeds)), settings.steps, common)
 
@@ -98,10 +85,7 @@ def register_task(task: Any) -> str:
 
 
 def import_plugins(files: Sequence[str]) -> dict[str, str]:
-    """Imports the user's files: their tasks, and whatever else they register.
-
-    Returns:
-        For each task that a file made, the file by its real path.
+    """Imports the user's files; gives for each task that a file made the file by its real path.
 
     Raises:
         UserError: A file is missing or does not run, or a name is taken.
@@ -129,7 +113,7 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
             say(f"{unused[0]} makes no task: training on {', '.join(settings.tasks)}")
         return settings
     if not made:
-        if makes_primitives(settings.tasks_from):
+        if _makes_primitives(settings.tasks_from):
             preset = preset_of(settings.system, settings.preset, settings.mode)
             tasks = preset.get("tasks", Settings.model_fields["tasks"].default)
             return settings.model_copy(update={"tasks": tuple(tasks)})
@@ -141,8 +125,7 @@ def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Setting
     return settings.model_copy(update={"tasks": tuple(made)})
 
 
-def makes_primitives(files: Sequence[str]) -> bool:
-    """Whether one of the user's files, which were imported, made a primitive."""
+def _makes_primitives(files: Sequence[str]) -> bool:
     from symevo.engines import load_plugin
 
     made = [one for path in files for one in vars(sys.modules[load_plugin(path)])["__made__"]]
@@ -150,15 +133,9 @@ def makes_primitives(files: Sequence[str]) -> bool:
 
 
 class Planned:
-    """The tasks of a run, each loaded and trained for one step.
+    """The tasks of a run, each loaded and trained for one step: whatever is wrong is said before anything is written.
 
-    Whatever is wrong with one is said here, before anything is written.
-
-    Args:
-        settings: With the tasks named.
-        made: The files that tasks come from.
-        say: Gets a line where the stacking is not the one to be expected.
-        recorded: How the tasks were stacked when the run started; empty for a new run.
+    ``made`` are the files that tasks come from, and ``recorded`` is how they were stacked when the run started.
 
     Attributes:
         plans: How each task is trained.
@@ -174,24 +151,19 @@ class Planned:
         known = {plan.name: plan for plan in recorded}
         self.prints: dict[str, Any] = {}
         self._made, plans = made, []
-        loop = SYSTEMS.get(settings.system).loop(settings)
+        loop, split = SYSTEMS.get(settings.system).loop(settings), FITNESS.get(settings.fitness).split
         for name in settings.tasks:
             with about_file(made.get(name)):
                 found, self.prints[name] = try_task(
-                    name, settings, say, split=FITNESS.get(settings.fitness).split, population=settings.population,
-                    plan=known.get(name),
-                )  # fmt: skip
+                    name, settings, say, split=split, population=settings.population, plan=known.get(name)
+                )
                 loop.suits(found)
             rows = settings.rows or loop.rows(found.max_rows)
             plans.append(known.get(name) or TaskPlan(name, found.stacking, rows))
         self.plans = tuple(plans)
 
     def check(self, recorded: Any) -> None:
-        """Compares with the prints that were recorded, if any were: runs of an earlier version have none.
-
-        Raises:
-            UserError: A task is not what it was.
-        """
+        """Raises UserError where a task is not what was recorded; runs of an early version recorded nothing."""
         from symevo.tasks.fingerprint import same
 
         for name, now in self.prints.items() if isinstance(recorded, dict) else ():
@@ -215,23 +187,12 @@ def about_file(path: str | None) -> Iterator[None]:
 
 
 def try_task(
-    name: str,
-    how: Conditions,
-    say: Say,
-    *,
-    split: str,
-    population: int | None = None,
-    plan: TaskPlan | None = None,
+    name: str, how: Conditions, say: Say, *, split: str, population: int | None = None, plan: TaskPlan | None = None
 ) -> tuple[Workload, dict[str, Any]]:
     """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like.
 
-    Args:
-        name: The task.
-        how: Where and how it is trained.
-        say: Gets a line where the stacking is not the one to be expected.
-        split: What is scored on.
-        population: Networks to train at a time; None: as many as fit best.
-        plan: How the task was stacked before.
+    That is said by ``say``. ``population`` networks train at a time, by default as many as fit best; ``plan`` is how
+    the task was stacked before.
 
     Raises:
         UserError: It cannot be loaded, or a step of training fails.
@@ -274,11 +235,7 @@ def try_task(
 
 
 def _compared(workload: Workload) -> RunFailed | None:
-    """What a stacked training would do otherwise than plain torch.
-
-    Raises:
-        UserError: The plain module, trained one at a time, does so too.
-    """
+    """What a stacked training would do otherwise than plain torch; raises UserError where a single one does so too."""
     from symevo.tasks.stacked.by_hand import difference, repeats
 
     found = difference(workload)
@@ -300,11 +257,7 @@ def _reason(found: Any) -> str:
 
 
 def pick_device(name: str) -> str:
-    """``"auto"`` as ``"cuda"`` or ``"cpu"``.
-
-    Raises:
-        UserError: CUDA was asked for and cannot be used.
-    """
+    """``"auto"`` as ``"cuda"`` or ``"cpu"``; raises UserError where CUDA was asked for and cannot be used."""
     import torch
 
     if name == "auto":
@@ -315,11 +268,7 @@ def pick_device(name: str) -> str:
 
 
 def pick_backend(name: str, system: System, device: str) -> str:
-    """``"auto"`` as what was measured best for the system on the device.
-
-    Raises:
-        UserError: It is unknown, or the interpreter was asked for on a GPU.
-    """
+    """``"auto"`` as what was measured best for the system; raises UserError for what is unknown or needs a CPU."""
     from symevo.rules.backends.base import BACKENDS
 
     if name != "auto" and name not in BACKENDS:

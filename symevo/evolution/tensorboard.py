@@ -33,38 +33,29 @@ _SECOND = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 def check_installed() -> None:
-    """Refuses to draw where that cannot be done.
-
-    Raises:
-        UserError: The package ``tensorboard`` is missing.
-    """
+    """Raises UserError where the package ``tensorboard`` is missing."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
-        raise SettingError(
-            "tensorboard", 'needs a package that is missing: pip install "symevo[tensorboard]"'
-        ) from None
+        needed = 'needs a package that is missing: pip install "symevo[tensorboard]"'
+        raise SettingError("tensorboard", needed) from None
 
 
 class TensorBoard:
-    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears, and draws what was closed.
+    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears to another, and draws what was closed.
 
     A disk that cannot be written ends the curves, not the search.
-
-    Args:
-        progress: Who is told besides.
-        store: That of the run, open.
-        settings: Of the run.
     """
 
     def __init__(self, progress: Progress, store: Store, settings: Settings) -> None:
         self._progress = progress
         self._curves: Curves | None = None
-        self._draw(lambda: self._open(store, settings))
 
-    def _open(self, store: Store, settings: Settings) -> None:
-        self._curves = Curves(store, settings)
-        self._curves.catch_up()
+        def begin() -> None:
+            self._curves = Curves(store, settings)
+            self._curves.catch_up()
+
+        self._draw(begin)
 
     def _draw(self, draw: Callable[[], None]) -> None:
         try:
@@ -74,23 +65,19 @@ class TensorBoard:
             self.message(f"no more curves for TensorBoard: {error.strerror or error}")
 
     def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
-        """See :class:`symevo.reporting.progress.Progress`."""
         self._progress.plan(settings, evaluations=evaluations, trainings=trainings, steps=steps)
         if self._curves is not None:
             self.message(f"curves: tensorboard --logdir {shlex.quote(shown(self._curves.folder))}")
 
     def advance(self, trained: int, total: int) -> None:
-        """See :class:`symevo.reporting.progress.Progress`."""
         self._progress.advance(trained, total)
 
     def generation(self, record: Mapping[str, Any]) -> None:
-        """See :class:`symevo.reporting.progress.Progress`."""
         self._progress.generation(record)
         if self._curves is not None:
             self._draw(self._curves.catch_up)
 
     def message(self, text: str) -> None:
-        """See :class:`symevo.reporting.progress.Progress`."""
         self._progress.message(text)
 
     def close(self) -> None:
@@ -102,18 +89,10 @@ class TensorBoard:
 
 
 class Curves:
-    """The event files of a run, as far as they are drawn.
+    """The event files in the ``folder`` of a run, as far as they are drawn.
 
     A generation that earlier files hold is not drawn again; what they say of later ones is withdrawn
-    (``purge_step``). So curves are whole and no step stands twice, whenever a search was interrupted, and with
-    whatever flags it was resumed.
-
-    Args:
-        store: That of the run, open.
-        settings: Of the run.
-
-    Attributes:
-        folder: Where the files are.
+    (``purge_step``). So no step stands twice, whenever a search was interrupted.
 
     Raises:
         OSError: The folder cannot be read or written.
@@ -136,11 +115,7 @@ class Curves:
         self._writer = SummaryWriter(str(folder), purge_step=self._next)
 
     def catch_up(self) -> None:
-        """Draws all closed generations that are not drawn yet.
-
-        Raises:
-            OSError: They cannot be written.
-        """
+        """Draws all closed generations that are not drawn yet; raises OSError where that cannot be written."""
         for record in self._store.records(self._next):
             gen, at = record["gen"], self._began + record["elapsed"]
             self._next = gen + 1
@@ -150,11 +125,7 @@ class Curves:
         self._writer.flush()
 
     def close(self) -> None:
-        """Draws what is left, and what the run has concluded, if it has ended, one step after its last generation.
-
-        Raises:
-            OSError: It cannot be written.
-        """
+        """Draws what is left, and what the run has concluded, if it has ended, one step after its last generation."""
         self.catch_up()
         self._scalars(conclusion(*self._store.conclusion()), self._next, time.time())
         self._writer.close()
@@ -186,11 +157,7 @@ class Curves:
 
 
 def _wait_for_the_next_second(folder: Path) -> None:
-    """Wait until a new file's name comes after those of all files in ``folder``.
-
-    TensorBoard reads files in the order of their names, and withdraws steps in that order. A name begins with the
-    second in which its file was made; within one second process and file numbers decide, compared as text.
-    """
+    """TensorBoard withdraws steps in the order of files' names, which begin with the second they were made in."""
     seconds = [int(found[1]) for found in map(_SECOND.match, (path.name for path in folder.iterdir())) if found]
     while 0 <= time.time() - max(seconds, default=0) < 1:
         time.sleep(0.02)

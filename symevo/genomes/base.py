@@ -7,7 +7,8 @@ picks it up by itself.
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from deap import base, creator
 from symevo.errors import UserError
 from symevo.registry import Registry, nearest
 from symevo.rules.rule import Rule
+from symevo.rules.schedule import Schedule
 
 Individual = TypeVar("Individual")
 
@@ -30,12 +32,11 @@ FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined
 class Genes:
     """What an individual is made of: two are equal where all their genes are, whatever their fitness and their class.
 
-    DEAP makes a class anew when it unpickles one of its individuals, so a copy that comes out of a checkpoint is of
-    another class than the original. Genes change in place, so an individual has no hash.
+    DEAP makes a class anew when it unpickles an individual. Genes change in place, so there is no hash.
     """
 
     def genes(self) -> Any:
-        """All genes, as plain data that compares."""
+        """All genes, as a new piece of plain data."""
         raise NotImplementedError
 
     def __eq__(self, other: object) -> bool:
@@ -51,10 +52,10 @@ class Genes:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an individual stands for. It is made once, carried on the individual, and shared with its clones.
+    """What an individual stands for: made once, carried on it, and shared with its clones.
 
     Attributes:
-        genes: The genes in stored form. What is carried holds for these genes alone, see :func:`carried`.
+        genes: The genes in stored form, for which alone all this holds.
         rule: The readable rule.
         trained: What a worker trains.
         identity: Equal for individuals of which one training is enough.
@@ -72,16 +73,7 @@ class Decoded:
 
 
 def carried(genome: Genome, individual: Any, decode: Callable[[Any], Decoded] | None = None) -> Decoded:
-    """What an individual stands for, as it carries it; decoded anew where its genes are others by now.
-
-    The genes decide, not who changed them: whatever an operator, a loop or a user does to an individual, nothing stale
-    is found.
-
-    Args:
-        genome: The kind.
-        individual: It gets an attribute ``decoded``.
-        decode: Instead of the kind's own.
-    """
+    """What an individual stands for, kept as its ``decoded``; made anew where its genes have changed."""
     found = getattr(individual, "decoded", None)
     if found is None or found.genes != genome.to_json(individual):
         found = individual.decoded = (decode or genome.decode)(individual)
@@ -130,19 +122,16 @@ class Genome(ABC):
 
     @abstractmethod
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Crosses two clones in place.
-
-        Each child alone has the preset's distribution, so a loop that wants one child takes the first.
-        """
+        """Crosses two clones in place. Each child alone has the preset's distribution."""
 
     @abstractmethod
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Mutates a clone in place.
+        """Mutates a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
 
-        Args:
-            individual: The clone.
-            progress: gen / generations in [0, 1], for annealing.
-        """
+    def name(self, individual: Any) -> str:
+        """Equal for individuals that train alike within a run: what trained weights are kept under."""
+        data = json.dumps([self.express(individual).to_json(), self.to_json(individual)], sort_keys=True)
+        return hashlib.blake2b(data.encode(), digest_size=12).hexdigest()
 
     @abstractmethod
     def express(self, individual: Any) -> Rule:
@@ -155,7 +144,7 @@ class Genome(ABC):
     def decode(self, individual: Any) -> Decoded:
         """All that it stands for; a kind whose :meth:`candidate` is not what it expresses has one of its own."""
         rule = self.express(individual)
-        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), self.reject(individual))
+        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), self.reason(rule))
 
     def identity(self, candidate: Rule) -> str:
         """What counts as one candidate: equal for rules of which one training is enough."""
@@ -163,31 +152,27 @@ class Genome(ABC):
 
     def reject(self, individual: Any) -> str | None:
         """Why an individual is not worth training, in a few words; None where it is."""
+        return self.reason(self.express(individual))
+
+    def reason(self, rule: Rule) -> str | None:
+        """Why a rule is not worth training; see :meth:`reject`."""
         return None
 
     @abstractmethod
     def from_rule(self, rule: Rule) -> Any | None:
         """An individual that does what ``rule`` does, or None where this kind and preset cannot hold it."""
 
-    @abstractmethod
     def to_json(self, individual: Any) -> dict[str, Any]:
         """The genes as plain data that :meth:`from_json` reads back exactly; fitness is not part of it."""
+        return individual.genes()
 
     @abstractmethod
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form.
-
-        Raises:
-            UserError: Not such an object, or an individual out of bounds.
-        """
+        """Reads :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
 
     @abstractmethod
     def validate(self, individual: Any) -> None:
-        """Checks every gene.
-
-        Raises:
-            UserError: A gene is out of bounds; names the gene, its value and its bounds.
-        """
+        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
 
 
 GENOMES: Registry[type[Genome]] = Registry("genome")
@@ -204,6 +189,46 @@ def cross_uniformly(a: Individual, b: Individual, names: Iterable[str]) -> tuple
     return a, b
 
 
-def clone(individual: Individual) -> Individual:
-    """A copy that shares nothing with the original; what ``toolbox.clone`` does."""
-    return copy.deepcopy(individual)
+def schedule_of(individual: Any) -> Schedule:
+    """The schedule that the genes ``use_warmup``, ``warmup`` and ``cosine`` stand for."""
+    return Schedule(individual.warmup if individual.use_warmup else 0, "cosine" if individual.cosine else "constant")
+
+
+def schedule_genes(schedule: Schedule) -> dict[str, Any] | None:
+    """The genes of a schedule, ``warmup`` only where it has one; None where such genes cannot hold it."""
+    if schedule.decay not in ("constant", "cosine") or schedule.every:
+        return None
+    warmup = {"warmup": schedule.warmup} if schedule.warmup > 0 else {}
+    return {"cosine": schedule.decay == "cosine", "use_warmup": schedule.warmup > 0, **warmup}
+
+
+def flip(individual: Any, names: Iterable[str], p: float) -> None:
+    """Each of these flags changes with probability ``p``."""
+    for name in names:
+        if random.random() < p:
+            setattr(individual, name, not getattr(individual, name))
+
+
+def check_keys(data: Any, keys: Iterable[str], message: str) -> None:
+    """Raises UserError with ``message`` where data is not an object with exactly these keys."""
+    if not isinstance(data, dict) or set(data) != set(keys):
+        raise UserError(message)
+
+
+def check_number(gene: str, value: Any, low: float, high: float) -> None:
+    """Raises UserError where a gene is no number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise UserError(f"gene {gene} must be a number from {low:g} to {high:g}, not {value!r}")
+
+
+def check_flags(individual: Any, names: Iterable[str]) -> None:
+    """Raises UserError where one of these genes is neither true nor false."""
+    for name in names:
+        if not isinstance(getattr(individual, name), bool):
+            raise UserError(f"gene {name} must be true or false, not {getattr(individual, name)!r}")
+
+
+def check_whole(gene: str, value: Any) -> None:
+    """Raises UserError where a gene of a recipe is no whole number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")

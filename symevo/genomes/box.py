@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from deap import creator, tools
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
-from symevo.genomes.weights import check_start, name_of, whole_number
+from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome, check_keys, check_number, check_whole
+from symevo.genomes.weights import NetworkGenome, check_start
 from symevo.registry import nearest
 from symevo.rules.classic import CLASSICS
 from symevo.rules.hyper import number, unknown
@@ -46,12 +46,7 @@ SCALES: dict[str, Scale] = {
 
 @dataclass(frozen=True)
 class Range:
-    """From ``low`` to ``high``, both included.
-
-    Attributes:
-        low: Lowest number.
-        high: Highest number.
-        scale: Name in :data:`SCALES`.
+    """From ``low`` to ``high``, both included, on a scale of :data:`SCALES`.
 
     Raises:
         UserError: Not a range, or one that its scale cannot hold.
@@ -112,13 +107,10 @@ _SPEC = re.compile(r"(?P<name>\w+)(?:=(?P<low>[^:]+):(?P<high>[^:]+)(?::(?P<scal
 
 
 def default_range(name: str, own: float) -> Range:
-    """Where to look for a number of which only the name and one good value are known.
+    """Where to look for a number of which only the name and one good value, ``own``, are known.
 
-    Args:
-        name: A hyperparameter.
-        own: Its value in the rule. A range by name is widened to hold it, on a log scale a tenth and ten times of it
-            too. Another name has a range around it: a factor of ten both ways, of 1 − own if it looks like a decay
-            rate (from ½ to 1); [0, 1] around 0.
+    A range by name is widened to hold ``own``, on a log scale a tenth and ten times of it too. Another name has a range
+    around it: a factor of ten both ways, of 1 − own if it looks like a decay rate (from ½ to 1); [0, 1] around 0.
     """
     known = next((found for pattern, found in _KNOWN if re.fullmatch(pattern, name)), None)
     if known is None:
@@ -175,7 +167,6 @@ def ranges(rule: Rule, tune: Iterable[str] | None = None, *, paper: bool = False
 
 
 def _stated(match: Mapping[str, str] | re.Match[str], usual: Range) -> Range:
-    """The range that a text states."""
     name, spec = match["name"], f"{match['low']}:{match['high']}"
     try:
         low, high = float(match["low"]), float(match["high"])
@@ -207,15 +198,14 @@ class Box(Genome):
     ``paper``: numbers are drawn evenly from linear ranges, crossed by uniform crossover, and mutated by drawing anew,
     each with probability 0.2.
 
-    ``default``: learning rates and the like are drawn and moved on a logarithmic scale, on which a factor of ten is
-    as far at 10⁻⁴ as at 10⁻¹ (drawn evenly from [10⁻⁴, 1], nine of ten learning rates are above 0.1). A mutated
-    number takes a Gaussian step that shrinks over the run, reflected at the ends of the range, and is now and then
-    drawn anew; at least one number of a child is mutated, so that none is its parent again.
+    ``default``: learning rates and the like are drawn and moved on a logarithmic scale (drawn evenly from [10⁻⁴, 1],
+    nine of ten are above 0.1). A mutated number takes a Gaussian step that shrinks over the run, reflected at the ends
+    of the range, and is now and then drawn anew; at least one number of a child is mutated.
 
     Args:
         preset: ``"default"`` or ``"paper"``.
         rule: The rule whose numbers are tuned; its other numbers, and its schedule, stay as they are.
-        tune: Which numbers, see :func:`symevo.genomes.box`.
+        tune: Which numbers, see :func:`ranges`.
         mutation: Probability that a number is mutated; None: the preset's, 0.2 or 0.4.
 
     Raises:
@@ -242,12 +232,7 @@ class Box(Genome):
         self.rule = rule or CLASSICS.get(RULE)
         self.ranges: Mapping[str, Range] = ranges(self.rule, tune, paper=paper)
         self.mutation = mutation if mutation is not None else 0.2 if paper else 0.4
-        self.operators = {
-            "mate_numbers": self.mate_numbers,
-            "mutate_reset": self.mutate_reset,
-            "mutate_step": self.mutate_step,
-        }
-        self._mutate = self.mutate_reset if paper else self.mutate_step
+        self.operators = {"mate_numbers": self.mate, "mutate_reset": self.mutate_reset, "mutate_step": self.mutate_step}
 
     def create(self) -> Any:
         """Each number drawn evenly on the scale of its range."""
@@ -258,16 +243,12 @@ class Box(Genome):
         return [self.individual(one.clip(self.rule.hyper[name]) for name, one in self.ranges.items())]
 
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Uniform crossover."""
-        return self.mate_numbers(a, b)
-
-    def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """The preset's mutation."""
-        return self._mutate(individual, progress=progress)
-
-    def mate_numbers(self, a: Any, b: Any) -> tuple[Any, Any]:
         """Uniform crossover: each number changes places with p = ½."""
         return tools.cxUniform(a, b, 0.5)
+
+    def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
+        change = self.mutate_reset if self.preset == "paper" else self.mutate_step
+        return change(individual, progress=progress)
 
     def mutate_reset(self, individual: Any, *, progress: float) -> tuple[Any]:
         """Each number is drawn anew with probability ``mutation``."""
@@ -290,11 +271,9 @@ class Box(Genome):
         return (individual,)
 
     def express(self, individual: Any) -> Rule:
-        """The rule with these numbers."""
         return self.rule.with_hyper(**self.numbers(individual))
 
     def numbers(self, individual: Any) -> dict[str, float]:
-        """The numbers by name."""
         return dict(zip(self.ranges, individual, strict=True))
 
     def from_rule(self, rule: Rule) -> Any | None:
@@ -308,24 +287,19 @@ class Box(Genome):
         return self.individual(values) if inside else None
 
     def to_json(self, individual: Any) -> dict[str, Any]:
-        """The numbers by name."""
         return self.numbers(individual)
 
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
-        if not isinstance(data, dict) or set(data) != set(self.ranges):
-            raise UserError(f"a box genome is an object with the keys {', '.join(self.ranges)}")
+        check_keys(data, self.ranges, f"a box genome is an object with the keys {', '.join(self.ranges)}")
         individual = self.individual(data[name] for name in self.ranges)
         self.validate(individual)
         return self.individual(map(float, individual))
 
     def validate(self, individual: Any) -> None:
-        """Checks that each number is one, and in its range."""
         if len(individual) != len(self.ranges):
             raise UserError(f"a box genome has {len(self.ranges)} numbers, not {len(individual)}")
         for (name, one), value in zip(self.ranges.items(), individual, strict=True):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not one.holds(value):
-                raise UserError(f"gene {name} must be a number from {one.low:g} to {one.high:g}, not {value!r}")
+            check_number(name, value, one.low, one.high)
 
 
 def _reflected(place: float) -> float:
@@ -340,7 +314,6 @@ class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals
     Attributes:
         start: ``{"seed": n}`` or ``{"copy": name}``, see :func:`symevo.training.continued.begin`.
         phase: The interval of training that comes.
-        order: None: all networks see the same batches.
     """
 
     order = None
@@ -350,7 +323,6 @@ class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals
         self.start, self.phase = dict(start or {"seed": 0}), phase
 
     def genes(self) -> tuple[list[float], dict[str, Any], int]:
-        """Numbers, start and phase."""
         return list(self), self.start, self.phase
 
 
@@ -358,30 +330,17 @@ creator.create("TunedNetworkIndividual", TunedNetwork, fitness=FITNESS)
 
 
 @GENOMES.register("box-networks")
-class BoxNetworks(Box):
+class BoxNetworks(Box, NetworkGenome):
     """A :class:`symevo.genomes.box.Box` whose individuals carry networks, all begun as training seed 0."""
 
     individual = creator.TunedNetworkIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
 
-    def name(self, individual: Any) -> str:
-        """What its weights are kept under: equal for those that train alike within a run, and for no others."""
-        return name_of(self.express(individual), self.to_json(individual))
-
-    def further(self, individual: Any, phase: int) -> Any:
-        """The network that goes on from a trained one, with the same numbers."""
-        found = copy.deepcopy(individual)
-        del found.fitness.values
-        found.start, found.phase = {"copy": self.name(individual)}, phase
-        return found
-
     def to_json(self, individual: Any) -> dict[str, Any]:
-        """The numbers by name, the start and the phase."""
         return {"numbers": self.numbers(individual), "start": dict(individual.start), "phase": individual.phase}
 
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
-        if not isinstance(data, dict) or set(data) != {"numbers", "start", "phase"}:
-            raise UserError("a tuned network is an object with the keys numbers, start and phase")
+        keys = ("numbers", "start", "phase")
+        check_keys(data, keys, "a tuned network is an object with the keys numbers, start and phase")
         if not isinstance(data["start"], dict):
             raise UserError("a tuned network's start is an object with the key seed or copy")
         found = super().from_json(data["numbers"])
@@ -390,7 +349,6 @@ class BoxNetworks(Box):
         return found
 
     def validate(self, individual: Any) -> None:
-        """Checks numbers, start and phase."""
         super().validate(individual)
         check_start(individual.start)
-        whole_number("phase", individual.phase)
+        check_whole("phase", individual.phase)

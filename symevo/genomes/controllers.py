@@ -16,8 +16,7 @@ from deap import creator
 
 from symevo.errors import UserError
 from symevo.evograd.layout import SIZE, SLICES, initial
-from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
-from symevo.genomes.weights import name_of, whole_number
+from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome, check_keys, check_whole
 from symevo.registry import nearest
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
@@ -31,19 +30,17 @@ _BYTES = 4 * SIZE
 
 
 class Controllers(Genes):
-    """The genes.
+    """The genes: float32 numbers ``[3375]``, see :data:`symevo.evograd.layout.SLICES`.
 
-    Attributes:
-        numbers: float32 ``[3375]``, see :data:`symevo.evograd.layout.SLICES`.
-        phase: The generation whose random task they are scored on.
+    ``phase`` is the generation whose random task they are scored on.
     """
 
     def __init__(self, numbers: np.ndarray, phase: int = 0) -> None:
         self.numbers, self.phase = np.array(numbers, np.float32), phase
 
-    def genes(self) -> tuple[list[float], int]:
-        """Numbers and phase."""
-        return self.numbers.tolist(), self.phase
+    def genes(self) -> dict[str, Any]:
+        """The numbers as little-endian float32 in base 64, and the phase."""
+        return {"numbers": base64.b64encode(self.numbers.astype("<f4").tobytes()).decode(), "phase": self.phase}
 
 
 creator.create("ControllersIndividual", Controllers, fitness=FITNESS)
@@ -51,14 +48,11 @@ creator.create("ControllersIndividual", Controllers, fitness=FITNESS)
 
 @GENOMES.register("controllers")
 class ControllersGenome(Genome):
-    """Controllers of the update; see :class:`symevo.genomes.base.Genome`.
+    """Controllers of the update; the presets differ in nothing but what a system makes of them.
 
     Args:
-        preset: ``"default"`` or ``"paper"``; they differ in nothing but what a system makes of them.
+        preset: ``"default"`` or ``"paper"``.
         noise: ``"gaussian"`` (the paper's) or ``"triangular"``, s·2·(U − U′), as the published code has it.
-
-    Raises:
-        UserError: Unknown preset or noise.
     """
 
     individual = creator.ControllersIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
@@ -85,11 +79,7 @@ class ControllersGenome(Genome):
         return a, b
 
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Adds noise to about one in fifty entries, and at least one, of one tensor.
-
-        The tensor is drawn by layer, then net, then tensor, each in proportion to its size; that is the tensor of an
-        entry drawn evenly.
-        """
+        """Adds noise to one in fifty entries, and at least one, of one tensor, drawn in proportion to its size."""
         generator = _generator()
         entry = int(generator.integers(SIZE))
         start, stop = next((one.start, one.stop) for one in SLICES if one.start <= entry < one.stop)
@@ -100,10 +90,6 @@ class ControllersGenome(Genome):
         individual.numbers[start:stop][hit] += self._drawn(generator, strength, int(hit.sum()))
         return (individual,)
 
-    def name(self, individual: Any) -> str:
-        """Equal for equal controllers on equal tasks, and for no others."""
-        return name_of(self.express(individual), self.to_json(individual))
-
     def express(self, individual: Any) -> Rule:
         """Adam: what the controllers correct. Their corrections are no formula of the rule language."""
         return CLASSICS.get("adam")
@@ -112,15 +98,8 @@ class ControllersGenome(Genome):
         """The controllers that do nothing, where the rule is Adam."""
         return self.seeded()[0] if rule.identity == CLASSICS.get("adam").identity else None
 
-    def to_json(self, individual: Any) -> dict[str, Any]:
-        """The numbers as little-endian float32 in base 64, and the phase."""
-        data = base64.b64encode(individual.numbers.astype("<f4").tobytes()).decode()
-        return {"numbers": data, "phase": individual.phase}
-
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
-        if not isinstance(data, dict) or set(data) != {"numbers", "phase"}:
-            raise UserError("controllers are an object with the keys numbers and phase")
+        check_keys(data, ("numbers", "phase"), "controllers are an object with the keys numbers and phase")
         try:
             raw = base64.b64decode(data["numbers"], validate=True)
         except (TypeError, ValueError, binascii.Error):
@@ -132,10 +111,9 @@ class ControllersGenome(Genome):
         return individual
 
     def validate(self, individual: Any) -> None:
-        """Checks numbers and phase."""
         if individual.numbers.shape != (SIZE,) or not np.isfinite(individual.numbers).all():
             raise UserError(f"controllers are {SIZE:,} finite numbers")
-        whole_number("phase", individual.phase)
+        check_whole("phase", individual.phase)
 
     def _drawn(self, generator: np.random.Generator, strength: float, count: int) -> np.ndarray:
         if self.noise == "gaussian":

@@ -12,19 +12,18 @@ parent (equations 9 and 10), and mutation at a rate that falls with the parents'
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from deap import creator
 
 from symevo.errors import UserError
-from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome
-from symevo.rules.rule import Rule, rule
+from symevo.genomes.base import FITNESS, GENOMES, Genes, Genome, check_keys, check_whole
+from symevo.rules.classic import CLASSICS
+from symevo.rules.rule import Rule
 
 NOISES = ("uniform", "gaussian")
 INHERIT = ("none", "fitter", "both")
@@ -56,9 +55,7 @@ PRESETS = {"default": WeightCrossover(), "paper": WeightCrossover(noise="uniform
 def share(first: float, second: float) -> float:
     """The probability that a weight is the first parent's: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
 
-    Args:
-        first: L̂ᵢ, its loss, normalised over the population; infinite for a network that failed.
-        second: L̂ⱼ.
+    L̂ is a parent's loss, normalised over the population; infinite for a network that failed.
     """
     if first == second:
         return 0.5
@@ -68,12 +65,8 @@ def share(first: float, second: float) -> float:
 def mutation_rate(base: float, first: float, second: float) -> float:
     """The mutation rate of a child: p·max(0, 1 − P(i) − P(j)) (GADAM, equation 12).
 
-    The published rate turns negative where a likely parent is paired with itself; here it ends at 0.
-
-    Args:
-        base: p.
-        first: P(i), the probability with which the first parent is selected.
-        second: P(j).
+    P(i) and P(j) are the probabilities with which the parents are selected. The published rate turns negative where a
+    likely parent is paired with itself; here it ends at 0.
     """
     return base * max(0.0, 1.0 - first - second)
 
@@ -96,23 +89,27 @@ class Recipe(Genes):
     def __init__(self, start: Mapping[str, Any], order: int, phase: int = 0) -> None:
         self.start, self.order, self.phase = dict(start), order, phase
 
-    def genes(self) -> tuple[dict[str, Any], int, int]:
-        """Start, order and phase."""
-        return self.start, self.order, self.phase
+    def genes(self) -> dict[str, Any]:
+        return {"start": copy.deepcopy(self.start), "order": self.order, "phase": self.phase}
 
 
 creator.create("WeightsIndividual", Recipe, fitness=FITNESS)
 
 
-@GENOMES.register("weights")
-class Weights(Genome):
-    """Networks in training; see :class:`symevo.genomes.base.Genome`.
+class NetworkGenome(Genome):
+    """A kind whose individuals are networks in training, each with a ``start`` and a ``phase``."""
 
-    Args:
-        preset: ``"default"`` or ``"paper"``.
-        rule: Trains them; None: Adam.
-        crossover: Instead of the preset's.
-    """
+    def further(self, individual: Any, phase: int) -> Any:
+        """The network that goes on from a trained one."""
+        found = copy.deepcopy(individual)
+        del found.fitness.values
+        found.start, found.phase = {"copy": self.name(individual)}, phase
+        return found
+
+
+@GENOMES.register("weights")
+class Weights(NetworkGenome):
+    """Networks in training by one rule, Adam unless another is given; a ``crossover`` replaces the preset's."""
 
     individual = creator.WeightsIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
 
@@ -120,12 +117,9 @@ class Weights(Genome):
         self, preset: str = "default", *, rule: Rule | None = None, crossover: WeightCrossover | None = None
     ) -> None:
         super().__init__(preset)
-        self.rule = rule or _adam()
+        self.rule = rule or CLASSICS.get("adam")
         self.crossover = crossover or PRESETS[preset]
-        self.operators: dict[str, Callable[..., tuple[Any, ...]]] = {
-            "mate_weights": self.mate,
-            "mutate_weights": self.mutate,
-        }
+        self.operators = {"mate_weights": self.mate, "mutate_weights": self.mutate}
 
     def create(self) -> Any:
         """A new network."""
@@ -135,15 +129,10 @@ class Weights(Genome):
         """The network that training seed 0 starts from."""
         return [self.individual({"seed": 0}, 0)]
 
-    def name(self, individual: Any) -> str:
-        """What its weights are kept under: equal for recipes that train alike within a run, and for no others."""
-        return name_of(self.express(individual), self.to_json(individual))
-
     def further(self, individual: Any, phase: int) -> Any:
-        """The network that goes on from a trained one."""
-        found = copy.deepcopy(individual)
-        del found.fitness.values
-        found.start, found.order, found.phase = {"copy": self.name(individual)}, random.randrange(_SEEDS), phase
+        """As of all networks, with a new order of the data."""
+        found = super().further(individual, phase)
+        found.order = random.randrange(_SEEDS)
         return found
 
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
@@ -163,21 +152,15 @@ class Weights(Genome):
         return (individual,)
 
     def express(self, individual: Any) -> Rule:
-        """The rule that trains it."""
         return self.rule
 
     def from_rule(self, rule: Rule) -> Any | None:
         """A new network, where the rule is the one that trains them."""
         return self.seeded()[0] if rule.identity == self.rule.identity else None
 
-    def to_json(self, individual: Any) -> dict[str, Any]:
-        """The recipe."""
-        return {"start": copy.deepcopy(individual.start), "order": individual.order, "phase": individual.phase}
-
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
-        if not isinstance(data, dict) or set(data) != {"start", "order", "phase"}:
-            raise UserError("a recipe of weights is an object with the keys start, order and phase")
+        keys = ("start", "order", "phase")
+        check_keys(data, keys, "a recipe of weights is an object with the keys start, order and phase")
         if not isinstance(data["start"], dict):
             raise UserError("a recipe's start is an object with the key seed, copy or cross")
         individual = self.individual(copy.deepcopy(data["start"]), data["order"], data["phase"])
@@ -185,10 +168,9 @@ class Weights(Genome):
         return individual
 
     def validate(self, individual: Any) -> None:
-        """Checks the recipe."""
         check_start(individual.start)
         for gene in ("order", "phase"):
-            whole_number(gene, getattr(individual, gene))
+            check_whole(gene, getattr(individual, gene))
 
     def _cross(self, parents: list[str], portion: float) -> dict[str, Any]:
         how = self.crossover
@@ -198,21 +180,11 @@ class Weights(Genome):
         }  # fmt: skip
 
 
-def name_of(rule: Rule, recipe: Mapping[str, Any]) -> str:
-    """A name for the weights that a rule makes by a recipe."""
-    data = json.dumps([rule.to_json(), recipe], sort_keys=True)
-    return hashlib.blake2b(data.encode(), digest_size=12).hexdigest()
-
-
 def check_start(start: Any) -> None:
-    """Checks where a network starts from.
-
-    Raises:
-        UserError: It is none of the forms that :func:`symevo.training.continued.begin` reads.
-    """
+    """Raises UserError where a start is none that :func:`symevo.training.continued.begin` reads."""
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:
-        whole_number("seed", start["seed"])
+        check_whole("seed", start["seed"])
     elif keys == {"copy"}:
         _name(start["copy"])
     elif keys == {"cross", "share", "rate", "noise", "scale", "inherit", "draw"}:
@@ -221,7 +193,7 @@ def check_start(start: Any) -> None:
             raise UserError("a recipe's cross is a list of two names")
         for parent in parents:
             _name(parent)
-        whole_number("draw", start["draw"])
+        check_whole("draw", start["draw"])
         for gene, most in (("share", 1.0), ("rate", 1.0), ("scale", 1e6)):
             value = start[gene]
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -233,16 +205,6 @@ def check_start(start: Any) -> None:
         raise UserError("a recipe's start must be a seed, a copy of one network, or the cross of two")
 
 
-def whole_number(gene: str, value: Any) -> None:
-    """Raises UserError where a gene is no whole number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")
-
-
 def _name(value: Any) -> None:
     if not isinstance(value, str) or len(value) != 24 or set(value) - set("0123456789abcdef"):
         raise UserError(f"{value!r} is no name of stored weights: 24 hexadecimal digits")
-
-
-def _adam() -> Rule:
-    return rule("adam")

@@ -17,7 +17,6 @@ from symevo.settings.model import Settings
 if TYPE_CHECKING:
     from torch import nn
 
-
 FITNESS_OF = "on the network of its generation: not comparable over generations"
 """What the fitness of controllers says."""
 
@@ -80,7 +79,7 @@ class Candidate:
             **settings: Of the optimizer, such as ``lr`` or ``total_steps``.
 
         Returns:
-            A :class:`symevo.Optimizer`; of evolved controllers a :class:`symevo.EvoGrad` with ``step(x, y)``.
+            A :class:`symevo.Optimizer`; of evolved controllers a :class:`symevo.EvoGrad`.
 
         Raises:
             UserError: A wrong setting, or a model that controllers cannot train.
@@ -104,8 +103,9 @@ class Candidate:
         """
         if self.controllers and self.settings is not None:
             write_file(Path(path), controllers_file(self._numbers(), self.settings, self.fitness))
-        else:
-            write_file(Path(path), rule_file(self.rule))
+            return
+        text = json.dumps(self.rule.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_file(Path(path), f"{text}\n".encode())
 
     def _numbers(self) -> Any:
         """Those of evolved controllers, ``[3375]``."""
@@ -119,8 +119,7 @@ class Candidate:
                 f"fitness {self.fitness:.4f}, {FITNESS_OF}\n"
                 f"{SIZE:,} numbers that correct Adam's step; keep them with best.save(path)"
             )
-        counts = f"size {self.complexity}, states {self.memory}"
-        return f"fitness {self.fitness:.4f}, {counts}\n{self.rule}"
+        return f"fitness {self.fitness:.4f}, size {self.complexity}, states {self.memory}\n{self.rule}"
 
     def __repr__(self) -> str:
         what = "controllers" if self.controllers else f"rule={self.rule!r}"
@@ -145,8 +144,3 @@ def controllers_file(numbers: Any, settings: Settings, fitness: float) -> bytes:
 
     about = {"task": settings.tasks[0], "scale": settings.scale, "seed": settings.seed}
     return packed(numbers, **about, fitness=fitness, fitness_of=FITNESS_OF)
-
-
-def rule_file(rule: Rule) -> bytes:
-    """A rule as JSON, which :func:`symevo.rule` reads."""
-    return (json.dumps(rule.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

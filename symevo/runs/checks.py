@@ -17,15 +17,12 @@ class Evaluation(Mapping[str, Any]):
     """One individual's evaluation over all tasks and seeds, as stored; a mapping of its fields too.
 
     Attributes:
-        gen: Its generation.
-        place: Its place among those that were evaluated for it.
+        place: Its place among those that were evaluated for its generation.
         genome: In stored form.
         rule: The rule that it expresses, as rule JSON.
         identity: What it was trained as.
-        fitness: Mean score over tasks.
-        status: ``"ok"``, or the status of the first training that did not end well.
-        reason: Why, in one line.
-        per_task: Mean score of each task.
+        fitness: Mean over tasks of ``per_task``.
+        status: ``"ok"``, or the status of the first training that did not end well, with a ``reason`` in one line.
         seconds: Of its trainings.
         cached: 1 where its outcomes were known before.
         parents: Origins of its parents.
@@ -133,11 +130,7 @@ def check_conclusion(ranking: Any, replays: Any, identities: Container[str]) -> 
 
 
 def check_facts(data: Any) -> Settings:
-    """The settings of a run from what was recorded about it.
-
-    Raises:
-        ValueError: They are not such settings.
-    """
+    """The settings of a run from what was recorded about it; raises ValueError where that is not such settings."""
     facts = _Facts.model_validate(data)
     settings = Settings.model_validate({**facts.search, **facts.execution})
     if tuple(task.name for task in facts.tasks) != settings.tasks:
@@ -154,15 +147,12 @@ def check_outcomes(outcomes: Iterable[Any]) -> None:
 def check_generations(
     settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[Evaluation]
 ) -> None:
-    """Checks that generations are 0, 1, … without a gap, each with all its evaluations and a population from them.
+    """Raises ValueError where generations have a gap, or lack an evaluation or a population that was evaluated.
 
     Args:
         settings: Of the run.
         closed: Number, record and population of each closed generation, in order.
         evaluations: All evaluations, in order.
-
-    Raises:
-        ValueError: They are not.
     """
     found = list(evaluations)
     for one in found:

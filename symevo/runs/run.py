@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,7 +71,6 @@ class Run:
         self._distinct = list(first.values())
 
     def __str__(self) -> str:
-        """The closing report, as ``symevo show`` prints it."""
         if not self.candidates:
             return f"{self.path}: no finished candidate yet"
         return (SYSTEMS.get(self.settings.system).report or run_report)(self)
@@ -241,18 +241,20 @@ class Trial:
 def _trial(run: Run, evaluation: Evaluation) -> Trial:
     identity, settings, ended = evaluation.identity, run.settings, evaluation.status == "ok"
     rows = {
-        task: [run.training(identity, task, seed) or {} for seed in range(settings.seeds)] for task in settings.tasks
+        task: [run.training(identity, task, seed) if ended else None for seed in range(settings.seeds)]
+        for task in settings.tasks
     }
+
+    def of(name: str, outcomes: Iterable[Mapping[str, Any] | None]) -> float | None:
+        return mean([(outcome or {}).get(name) for outcome in outcomes])
+
     return Trial(
         numbers=evaluation.genome,
         identity=identity,
         gen=evaluation.gen,
         fitness=evaluation.fitness,
-        per_task={
-            task: (_mean_of(group, "loss"), _mean_of(group, "accuracy")) if ended else (None, None)
-            for task, group in rows.items()
-        },
-        train_loss=mean([row.get("train_loss") for group in rows.values() for row in group]) if ended else None,
+        per_task={task: (of("loss", group), of("accuracy", group)) for task, group in rows.items()},
+        train_loss=of("train_loss", chain.from_iterable(rows.values())),
     )
 
 
@@ -260,10 +262,6 @@ def mean(values: Sequence[float | None]) -> float | None:
     """The mean; None where a value is missing."""
     known = [value for value in values if value is not None]
     return fmean(known) if values and len(known) == len(values) else None
-
-
-def _mean_of(outcomes: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    return mean([outcome.get(name) for outcome in outcomes])
 
 
 class Trained(Protocol):
@@ -275,12 +273,6 @@ class Trained(Protocol):
 def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
     """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
 
-    Args:
-        trained: Where outcomes are looked up.
-        evaluations: All of the run.
-        settings: Of the run.
-        name: Identity of the network.
-
     Returns:
         ``genome`` of each, and its ``outcomes`` by training seed.
     """
@@ -290,14 +282,9 @@ def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Setti
     while before is not None:
         outcomes = [trained.training(before, settings.tasks[0], seed) for seed in range(settings.seeds)]
         found.append({"genome": genomes[before], "outcomes": outcomes})
-        before = _before(genomes[before]["start"])
+        start = genomes[before]["start"]
+        before = start["cross"][0 if start["share"] >= 0.5 else 1] if "cross" in start else start.get("copy")
     return found[::-1]
-
-
-def _before(start: dict[str, Any]) -> str | None:
-    if "cross" in start:
-        return start["cross"][0 if start["share"] >= 0.5 else 1]
-    return start.get("copy")
 
 
 def run_folder(path: str | Path) -> Path:
@@ -317,11 +304,7 @@ def candidate_of(evaluation: Evaluation) -> Candidate:
 
 
 def _rule(evaluation: Evaluation) -> Rule:
-    """The rule of an evaluation.
-
-    Raises:
-        UserError: It cannot be read, perhaps for lack of a primitive of the user's own.
-    """
+    """The rule of an evaluation; raises UserError where it cannot be read."""
     try:
         return Rule.from_json(evaluation.rule)
     except RuleError as error:

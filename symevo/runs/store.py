@@ -135,10 +135,8 @@ class Store:
             raise UserError(f"another process is working on {self.folder}: wait for it, or end it") from None
         except (OSError, sqlite3.Error) as error:
             self.close()
-            why = getattr(error, "strerror", None) or error
-            raise UserError(
-                f"cannot write to the run in {self.folder}: {why}; resume a copy that you may write"
-            ) from None
+            why = f"cannot write to the run in {self.folder}: {getattr(error, 'strerror', None) or error}"
+            raise UserError(f"{why}; resume a copy that you may write") from None
 
     @cached_property
     def _steps(self) -> int:
@@ -146,11 +144,7 @@ class Store:
         return self.about("settings")["search"].get("steps", Settings.model_fields["steps"].default)
 
     def _read_schema(self) -> None:
-        """Let the trainings of a run of schema 2 be read as they would stand now.
-
-        Raises:
-            UserError: The schema is another one.
-        """
+        """Let the trainings of a run of schema 2 be read as they would stand now; UserError for a schema unknown."""
         schema = self.about("schema")
         if schema == 2:
             self._db.execute("PRAGMA temp_store=MEMORY")
@@ -179,11 +173,7 @@ class Store:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
 
     def about(self, key: str) -> Any:
-        """A recorded fact: ``"settings"``, ``"versions"`` or ``"schema"``.
-
-        Raises:
-            KeyError: Not recorded.
-        """
+        """A recorded fact: ``"settings"``, ``"versions"`` or ``"schema"``; raises KeyError for another."""
         row = self._db.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
         if row is None:
             raise KeyError(f"{key} is not recorded")
@@ -197,12 +187,7 @@ class Store:
         self._db.commit()
 
     def conclude(self, ranking: list[dict[str, Any]], replays: dict[str, list[float | None]]) -> None:
-        """Records what a finished search has concluded.
-
-        Args:
-            ranking: Its last population, best first.
-            replays: Losses of new networks, by what they were trained under.
-        """
+        """Records the last population, best first, and losses of new networks, by what they were trained under."""
         self._write_about("ranking", ranking)
         self._write_about("replays", replays)
         self._db.commit()
@@ -214,11 +199,7 @@ class Store:
         return found.get("ranking", []), found.get("replays", {})
 
     def _check(self) -> None:
-        """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be.
-
-        Raises:
-            UserError: The schema is of another version.
-        """
+        """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be."""
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise ValueError("its pages are damaged")
         self._read_schema()
@@ -228,7 +209,7 @@ class Store:
         closed = [(gen, json.loads(record), json.loads(people)) for gen, record, people in self._db.execute(query)]
         check_generations(settings, closed, self.evaluations())
         self._check_trained(settings)
-        check_conclusion(*self.conclusion(), {one["identity"] for one in self.evaluations() if one["status"] == "ok"})
+        check_conclusion(*self.conclusion(), {one.identity for one in self.evaluations() if one.status == "ok"})
 
     def _check_trained(self, settings: Settings) -> None:
         """Raises ValueError where a candidate was evaluated without one of the trainings that this takes."""
@@ -265,13 +246,7 @@ class Store:
     def close_generation(
         self, record: dict[str, Any], population: list[Any], evaluations: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Writes a generation: its evaluations, its record and the population that the next one starts from.
-
-        Args:
-            record: With ``"gen"``; what the logbook says.
-            population: Plain data that the caller can turn back into individuals.
-            evaluations: Its evaluations.
-        """
+        """Writes a generation: its evaluations, its record and the population that the next one starts from."""
         rows = [
             tuple(json.dumps(e[name]) if name in _JSON_COLUMNS else e[name] for name in COLUMNS) for e in evaluations
         ]
@@ -304,11 +279,7 @@ def _uri(path: Path, options: str) -> str:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """Opens a file for reading only.
-
-    Without a write-ahead log nobody is writing, and SQLite needs nothing beside the file: so a run in a read-only
-    folder opens too, and nothing is left behind. A run that is under way, or was killed, has a log, which is read.
-    """
+    """Opens a file for reading only; without a write-ahead log nothing is made beside it, nor need it be writable."""
     log = path.with_name(f"{path.name}-wal")
     quiet = not (log.exists() and log.stat().st_size)
     return sqlite3.connect(_uri(path, "mode=ro&immutable=1" if quiet else "mode=ro"), uri=True)

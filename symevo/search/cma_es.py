@@ -14,23 +14,20 @@ from math import log
 from typing import Any, NamedTuple
 
 import numpy as np
-from deap import base, cma
+from deap import cma
 
-from symevo.search.loops import Generation, admitted, evaluate
+from symevo.genomes.base import FITNESS
+from symevo.search.loops import Generation, admitted, born, evaluate
 from symevo.search.pareto import pareto_front
 
 SIGMA = 0.05
 """Standard deviation of the first proposals, in decades: of 0.02, 0.05, 0.15 and 0.3 the one that gained most."""
 
 
-class _Fitness(base.Fitness):
-    weights = (1.0,)
-
-
 class _Sample(np.ndarray):
     """A vector as DEAP's strategy reads it back."""
 
-    fitness: _Fitness
+    fitness: Any
 
 
 class _Scored(NamedTuple):
@@ -140,9 +137,8 @@ def _propose(toolbox: Any, tuned: _Tuned) -> list[Any]:
         normal = [random.gauss(0, 1) for _ in range(strategy.dim)]
         one = toolbox.clone(best)
         tuned.numbers.write(one, strategy.centroid + strategy.sigma * strategy.BD @ normal)
-        one.bar, one.birth = best.fitness.values[0], {"parents": [best.origin], "operator": "polish"}
         del one.fitness.values
-        return one
+        return born(one, "polish", best, bar=best.fitness.values[0])
 
     found = (admitted(toolbox, sample) for _ in range(strategy.lambda_))
     return [one for one in found if one is not None]
@@ -158,5 +154,5 @@ def _learn(tuned: list[_Tuned], evaluated: list[Any]) -> None:
 
 def _sample(vector: list[float], fitness: float) -> _Sample:
     sample = np.asarray(vector).view(_Sample)
-    sample.fitness = _Fitness((fitness,))
+    sample.fitness = FITNESS((fitness,))
     return sample

@@ -1,15 +1,13 @@
 """Evolutionary loops: a search sees a DEAP toolbox and a population, and neither prints nor writes.
 
 A loop is two steps, of which :func:`evolve` makes a search: on one population or on islands, each generation evaluated
-in one ``toolbox.map``. The caller stores, shows, or stops what it yields. To write another loop, write the two steps
-and register them.
-
-Loops that judge each child before it is trained take their offspring from :func:`make_offspring`.
+in one ``toolbox.map``. To write another loop, write the two steps and register them. Loops that judge each child
+before it is trained take their offspring from :func:`make_offspring`.
 
 Whatever a DEAP user expects is in the toolbox under its usual name: ``individual``, ``population``, ``mate``,
 ``mutate``, ``select``, ``evaluate``, ``map``, ``clone``. ``toolbox.map(toolbox.evaluate, individuals)`` evaluates the
-whole list in lockstep. DEAP's own algorithms run on it as they are; they say of no mutation how far the run is, so it
-has the size that mutations have at the start. The loops of this package pass ``progress``.
+whole list in lockstep. DEAP's own algorithms run on it as they are, with mutations as large as at the start of a run;
+the loops of this package pass ``progress``.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from deap import base, tools
@@ -37,10 +35,6 @@ MATE = 0.3
 class OffspringFilter:
     """Lets an individual through if it is worth training and is not known, and keeps count.
 
-    Args:
-        decoded: What an individual stands for; its ``reason`` and ``identity`` are read.
-        known: Whether an identity was evaluated.
-
     Attributes:
         dropped: How many were refused in this generation, by reason; ``"known"`` are those that the cache can answer.
         operators: For each operator, how many children it made, and how many of them were let through.
@@ -51,7 +45,6 @@ class OffspringFilter:
         self.open()
 
     def open(self) -> None:
-        """Starts a generation."""
         self.dropped: Counter[str] = Counter()
         self.operators: dict[str, list[int]] = {}
         self._taken: set[str] = set()
@@ -61,23 +54,24 @@ class OffspringFilter:
         counts = self.operators.setdefault(individual.birth["operator"], [0, 0])
         counts[0] += 1
         found = self._decoded(individual)
-        reason = found.reason
-        if reason is None:
-            identity = found.identity
-            if not self._known(identity) and identity not in self._taken:
-                self._taken.add(identity)
-                counts[1] += 1
-                return True
-            reason = "known"
-        self.dropped[reason] += 1
-        return False
+        known = self._known(found.identity) or found.identity in self._taken
+        if found.reason is not None or known:
+            self.dropped[found.reason or "known"] += 1
+            return False
+        self._taken.add(found.identity)
+        counts[1] += 1
+        return True
+
+
+def born(individual: Any, operator: str, *parents: Any, bar: float | None = None) -> Any:
+    """The individual, with what it descends from and the fitness that it has to beat."""
+    individual.birth, individual.bar = {"parents": [one.origin for one in parents], "operator": operator}, bar
+    return individual
 
 
 def random_individual(toolbox: Any) -> Any:
     """A random individual."""
-    one = toolbox.individual()
-    one.birth, one.bar = {"parents": [], "operator": "random"}, None
-    return one
+    return born(toolbox.individual(), "random")
 
 
 def admitted(toolbox: Any, *sources: Callable[[], Any]) -> Any:
@@ -108,10 +102,8 @@ def child(toolbox: Any, pick: Callable[[], Any], *, progress: float) -> Any:
     else:
         (new,) = toolbox.mutate(toolbox.clone(first), progress=progress)
         operator = getattr(new, "operator", "mutate")
-    new.bar = max(parent.fitness.values[0] for parent in parents)
     del new.fitness.values
-    new.birth = {"parents": [parent.origin for parent in parents], "operator": operator}
-    return new
+    return born(new, operator, *parents, bar=max(map(_fitness, parents)))
 
 
 CONTROL = "control"
@@ -165,19 +157,12 @@ class Loop(ABC):
             progress: In [0, 1), for annealing.
 
         Returns:
-            Individuals with ``birth`` (parents' origins, operator) and ``bar`` (fitness to beat, or None); those with
-            a valid fitness are not evaluated again.
+            Individuals that were :func:`born`; those with a valid fitness are not evaluated again.
         """
 
     @abstractmethod
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
-        """The next population, of the same size.
-
-        Args:
-            toolbox: As above.
-            population: The last one; empty where ``offspring`` is the first generation.
-            offspring: What was proposed, evaluated.
-        """
+        """The next population, of the same size, from the last one (empty at first) and evaluated proposals."""
 
 
 LOOPS: Registry[type[Loop]] = Registry("loop")
@@ -200,19 +185,14 @@ class Generational(Loop):
     judges = False
 
     def births(self, size: int, elites: int) -> int:
-        """All but the elites."""
         return size - elites
 
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
-        """Elites and children."""
-        kept = [toolbox.clone(one) for one in tools.selBest(population, elites)]
-        for one in kept:
-            one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
+        kept = elites_of(toolbox, population, elites)
         pairs = (toolbox.select(population, 2) for _ in range(len(population) - elites))
         return kept + [child_of(toolbox, *pair, progress=progress) for pair in pairs]
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
-        """Elites and children."""
         return offspring
 
 
@@ -226,10 +206,6 @@ class Islands:
 
     Island k holds places k, k + n, k + 2n, … of n islands. So a stored population tells its islands, and seeded
     individuals, which come first, are dealt out.
-
-    Attributes:
-        count: How many islands.
-        migrate_every: Generations from one migration to the next.
     """
 
     count: int = 1
@@ -247,10 +223,7 @@ class Islands:
         return population
 
     def migrated(self, islands: list[list[Any]], gen: int) -> list[list[Any]]:
-        """If it is time, each island's best replace the worst of the next one; they stay at home as well.
-
-        All leave before any arrives, and who lives on the next island already does not move.
-        """
+        """If it is time, each island's best replace the worst of the next one, unless they live there; none is lost."""
         if self.count == 1 or gen == 0 or gen % self.migrate_every:
             return islands
         return [_joined(island, islands[place - 1]) for place, island in enumerate(islands)]
@@ -293,8 +266,7 @@ def evolve(
             ``origin``.
         loop: What proposes and what survives.
         generations: How many generations in all, the first included.
-        seed: Gives the seed of Python's ``random``, which DEAP draws from, for each generation: a resumed run draws
-            what the uninterrupted one drew.
+        seed: Gives the seed of Python's ``random`` for each generation, so that a resumed run draws the same.
         elites: Individuals that pass unchanged, on each island.
         start: Number of the first generation to make.
         islands: Parts of the population that breed on their own.
@@ -315,14 +287,7 @@ def evolve(
 
 
 def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int, *, place: int = 0) -> None:
-    """Gives a fitness to those that have none, and to all their ``origin``: generation, and place in it.
-
-    Args:
-        toolbox: With ``map`` and ``evaluate``.
-        individuals: What is evaluated.
-        gen: The generation.
-        place: Of the first of them.
-    """
+    """Gives a fitness to those that have none, and to all an ``origin``: generation, and place, from ``place`` on."""
     individuals = list(individuals)
     waiting = [individual for individual in individuals if not individual.fitness.valid]
     for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):
@@ -335,27 +300,21 @@ def child_of(toolbox: Any, first: Any, second: Any, *, progress: float) -> Any:
     """A pair's child, crossed and mutated; its ``bar`` is the better parent's fitness."""
     child, _ = toolbox.mate(toolbox.clone(first), toolbox.clone(second))
     (child,) = toolbox.mutate(child, progress=progress)
-    child.bar = max(first.fitness.values[0], second.fitness.values[0])
     del child.fitness.values
-    child.birth = {"parents": [first.origin, second.origin], "operator": "mate+mutate"}
-    return child
+    return born(child, "mate+mutate", first, second, bar=max(_fitness(first), _fitness(second)))
 
 
-class BatchEvaluator(Protocol):
-    """Evaluates individuals; many at once is how it is meant to be called."""
-
-    def __call__(self, individual: Any) -> tuple[float, ...]: ...
-
-    def many(self, individuals: Sequence[Any]) -> list[tuple[float, ...]]: ...
+def elites_of(toolbox: Any, population: list[Any], count: int) -> list[Any]:
+    """Clones of the best, which pass unchanged."""
+    return [born(toolbox.clone(one), "elite", one) for one in tools.selBest(population, count)]
 
 
-def make_toolbox(genome: Any, evaluate: BatchEvaluator, *, tournament: int) -> Any:
-    """Registers a genome's operators, selection and evaluation.
+def make_toolbox(genome: Any, evaluate: Callable[[Any], tuple[float, ...]], *, tournament: int) -> Any:
+    """A toolbox with a genome's operators, selection and evaluation.
 
     Args:
-        genome: A genome kind, see :mod:`symevo.genomes.base`; each of its operators is registered under its own name
-            as well, for a ``mutate`` or ``mate`` of one's own made of them.
-        evaluate: Gives fitness values; its ``many`` is used by ``toolbox.map``.
+        genome: A genome kind, see :mod:`symevo.genomes.base`; each of its operators is registered by its own name too.
+        evaluate: Gives fitness values; if it has a method ``many``, ``toolbox.map`` calls that with all at once.
         tournament: Individuals drawn, without replacement, for each tournament.
     """
     toolbox: Any = base.Toolbox()  # its methods appear as they are registered
@@ -376,18 +335,14 @@ def batch_map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]
 
 
 def tournament_without_replacement(individuals: Sequence[Any], k: int, *, size: int) -> list[Any]:
-    """Selects ``k`` individuals, each the best of ``size`` different ones; the first wins a tie.
-
-    DEAP's ``selTournament`` draws with replacement; the published system does not.
-    """
+    """Selects ``k`` individuals, each the best of ``size`` different ones; DEAP's ``selTournament`` repeats some."""
     size = min(size, len(individuals))
     return [max(random.sample(list(individuals), size), key=lambda one: one.fitness) for _ in range(k)]
 
 
 def statistics() -> tools.Statistics:
     """Best, mean and median fitness of a population."""
-    stats = tools.Statistics(key=lambda individual: individual.fitness.values[0])
-    stats.register("best", lambda values: float(np.max(values)))
-    stats.register("mean", lambda values: float(np.mean(values)))
-    stats.register("median", lambda values: float(np.median(values)))
+    stats = tools.Statistics(key=_fitness)
+    for name, of in (("best", np.max), ("mean", np.mean), ("median", np.median)):
+        stats.register(name, lambda values, of: float(of(values)), of=of)
     return stats

@@ -45,7 +45,6 @@ class NSGA2(Loop):
         return make_offspring(toolbox, pick, len(population), progress=progress)
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
-        """The best of both, by rank and crowding."""
         return survivors([*population, *offspring], len(population) or len(offspring), toolbox.objectives)
 
 

@@ -1,7 +1,4 @@
-"""The front: the rules that no other rule beats in every respect.
-
-The pick of a front: the rule that gains most for what it adds.
-"""
+"""The front, rules that no other beats in every respect, and its pick, which gains most for what it adds."""
 
 from __future__ import annotations
 
@@ -16,42 +13,43 @@ TOLERANCE = 1.5
 _LEAST = 1e-6
 
 
-class Weighed(Protocol):
-    """What the pick compares."""
+class Scored(Protocol):
+    """What the front and its pick compare."""
 
     @property
     def fitness(self) -> float: ...
     @property
-    def complexity(self) -> int: ...
+    def complexity(self) -> float: ...
+    @property
+    def memory(self) -> float: ...
 
 
-W = TypeVar("W", bound=Weighed)
+S = TypeVar("S", bound=Scored)
 
 
-def error(one: Weighed) -> float:
+def error(one: Scored) -> float:
     """What is missing to the highest fitness, at least 1e-6 so that its logarithm exists."""
     return max(CEILING - one.fitness, _LEAST)
 
 
-def scores(front: Sequence[W]) -> list[tuple[W, float]]:
+def scores(front: Sequence[S]) -> list[tuple[S, float]]:
     """Each rule's fall of log error per unit of complexity, against the next simpler rule that is less good.
 
     score = −Δ log(error)/Δ complexity
 
     Rules that stand in the front for their few states alone have none; the simplest rule has 0.
     """
-    found: list[tuple[W, float]] = []
+    found: list[tuple[S, float]] = []
     for one in sorted(front, key=lambda one: (one.complexity, -one.fitness)):
-        if not found:
+        simpler = found[-1][0] if found else None
+        if simpler is None:
             found.append((one, 0.0))
-            continue
-        simpler = found[-1][0]
-        if one.fitness > simpler.fitness:
+        elif one.fitness > simpler.fitness:
             found.append((one, log(error(simpler) / error(one)) / (one.complexity - simpler.complexity)))
     return found
 
 
-def pick(front: Sequence[W]) -> W | None:
+def pick(front: Sequence[S]) -> S | None:
     """The rule with the highest score among those whose error is at most 1.5 times the least one; None: no rules.
 
     This is how PySR marks its best equation (``model_selection="best"``), with the distance to the highest fitness as
@@ -62,22 +60,6 @@ def pick(front: Sequence[W]) -> W | None:
     allowed = TOLERANCE * min(map(error, front))
     good = [(score, -place, one) for place, (one, score) in enumerate(scores(front)) if error(one) <= allowed]
     return max(good, key=lambda entry: entry[:2])[2]
-
-
-class Scored(Protocol):
-    """What the front compares."""
-
-    @property
-    def fitness(self) -> float: ...
-
-    @property
-    def complexity(self) -> float: ...
-
-    @property
-    def memory(self) -> float: ...
-
-
-S = TypeVar("S", bound=Scored)
 
 
 def pareto_front(candidates: Iterable[S]) -> list[S]:

@@ -13,47 +13,29 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from symevo.search.loops import Generation, evaluate, or_infinite
+from symevo.search.loops import Generation, born, evaluate, or_infinite, random_individual
 
 SHARE = 0.2
 """Of the population that takes over, and of that which is taken over: the paper's truncation selection."""
 
 
-def pbt(
-    toolbox: Any,
-    population: list[Any],
-    *,
-    generations: int,
-    seed: Callable[[int], int],
-    start: int = 0,
-) -> Iterator[Generation]:
-    """Runs the search.
+def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Generation:
+    """Makes a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
 
-    Args:
-        toolbox: With ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from
-            a trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
-        population: New networks; after a resume those of generation ``start`` − 1.
-        generations: Intervals.
-        seed: Gives the seed of Python's ``random`` for each generation.
-        start: Number of the first generation to make.
+    The toolbox has ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from a
+    trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
     """
-    for gen in range(start, generations):
-        random.seed(seed(gen))
-        if gen:
-            population = _next_interval(toolbox, population, gen, progress=gen / generations)
-        evaluate(toolbox, population, gen)
-        yield Generation(gen, population, population)
+    if gen:
+        population = _next_interval(toolbox, population, gen, progress)
+    evaluate(toolbox, population, gen)
+    return Generation(gen, population, population)
 
 
 def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
-    """Whose place may be taken by whom.
-
-    Args:
-        losses: Of the population; None for those that did not train to their end: each of these gives way, whatever
-            their number.
+    """Whose place may be taken by whom; a loss is None for a network that did not train to its end, and gives way.
 
     Returns:
         For each place that is given up the places of those who may take it: empty where nobody trained to the end.
@@ -64,27 +46,21 @@ def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
     return {at: better for rank, at in enumerate(order) if losses[at] is None or rank >= len(order) - count}
 
 
-def _next_interval(toolbox: Any, population: Sequence[Any], gen: int, *, progress: float) -> list[Any]:
+def _next_interval(toolbox: Any, population: Sequence[Any], gen: int, progress: float) -> list[Any]:
     exchanged = taken_over([toolbox.losses(one)[-1] for one in population])
     return [
         _exchanged(toolbox, [population[better] for better in exchanged[at]], gen, progress)
         if at in exchanged
-        else _further(toolbox, one, gen, "train")
+        else born(toolbox.further(one, gen), "train", one)
         for at, one in enumerate(population)
     ]
 
 
 def _exchanged(toolbox: Any, better: Sequence[Any], gen: int, progress: float) -> Any:
     if not better:  # all failed: new networks, new numbers
-        found = toolbox.individual()
-        found.phase, found.bar, found.birth = gen, None, {"parents": [], "operator": "random"}
+        found = random_individual(toolbox)
+        found.phase = gen
         return found
-    found = _further(toolbox, random.choice(better), gen, "exploit+mutate")
-    (found,) = toolbox.mutate(found, progress=progress)
-    return found
-
-
-def _further(toolbox: Any, one: Any, gen: int, operator: str) -> Any:
-    found = toolbox.further(one, gen)
-    found.bar, found.birth = None, {"parents": [one.origin], "operator": operator}
+    parent = random.choice(better)
+    (found,) = toolbox.mutate(born(toolbox.further(parent, gen), "exploit+mutate", parent), progress=progress)
     return found

@@ -20,8 +20,7 @@ class RegularizedEvolution(Loop):
             population = the youngest of population + children
 
     The paper makes one child at a time. Here a generation makes as many as the population holds, which train in
-    lockstep; a life still spans that many births. Nothing is lost with the dead: the front is taken from all that was
-    ever evaluated.
+    lockstep. The front is taken from all that was ever evaluated.
     """
 
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:

@@ -7,38 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from symevo.genomes.base import Decoded
 from symevo.registry import Registry
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.search.cma_es import polish
-from symevo.search.loops import LOOPS, Generation, Islands, admitted, evolve, random_individual
+from symevo.search.loops import LOOPS, Generation, Islands, admitted, born, evolve, random_individual
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
 
 Say = Callable[[str], object]
-
-
-class Search(Protocol):
-    """A search while it runs, as its loop sees it; see :class:`symevo.evolution.driver.Driver`."""
-
-    settings: Settings
-    genome: Any
-    toolbox: Any
-    store: Any
-    evaluator: Any
-    progress: Any
-
-    def decoded(self, individual: Any) -> Decoded:
-        """What an individual stands for."""
-        ...
-
-    def population(self) -> list[Any]:
-        """That of the last closed generation."""
-        ...
 
 
 class SearchLoop:
@@ -51,11 +32,11 @@ class SearchLoop:
 
     Attributes:
         finds: What a run finds: ``"rules"``, ``"networks"`` or ``"controllers"``.
-        search: The running search; set when it starts.
+        search: The running :class:`symevo.evolution.driver.Driver`; set when it starts.
     """
 
     finds: ClassVar[str] = "rules"
-    search: Search
+    search: Any
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -76,7 +57,7 @@ class SearchLoop:
         return ceil(self.settings.population / ceil(self.settings.population / most))
 
     def suits(self, workload: Any) -> None:
-        """Raises UserError where a task, as a :class:`symevo.tasks.Workload`, is none for the system."""
+        """Raises UserError where a :class:`symevo.tasks.Workload` is none for the system."""
 
     def weights(self) -> str | None:
         """The folder of networks that go on, where there are any."""
@@ -97,8 +78,7 @@ class SearchLoop:
         own = genome.seeded() if settings.classics else []
         people = [*seeded_individuals(genome, settings), *own][: settings.population]
         for one in people:
-            one.birth, one.bar = {"parents": [], "operator": "seed"}, None
-            toolbox.accept(one)  # so that no random individual repeats it
+            toolbox.accept(born(one, "seed"))  # so that no random individual repeats it
         while len(people) < settings.population:
             people.append(admitted(toolbox, partial(random_individual, toolbox)) or random_individual(toolbox))
         return people
@@ -107,12 +87,7 @@ class SearchLoop:
         """Called when a stored search goes on, before anything is trained."""
 
     def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
-        """The search, and after it the polishing.
-
-        Args:
-            population: The first generation; after a resume that of the last stored one.
-            past: For each stored generation what polishing must know of it.
-        """
+        """The search, and after it the polishing, which must know the ``past`` of each stored generation."""
         settings, toolbox = self.settings, self.search.toolbox
         first = settings.generations - polishing(settings)
         search = evolve(
@@ -161,7 +136,6 @@ class CustomLoop(SearchLoop):
 
     @property
     def evaluations(self) -> int:
-        """Those of all generations."""
         return self.settings.generations * self.individuals
 
     def trained(self, individual: Any) -> Any:
@@ -179,10 +153,18 @@ class CustomLoop(SearchLoop):
         random.seed(seed_for(settings.seed, "population"))  # not that of generation 0, whose children come next
         own = genome.seeded() if settings.classics else []
         drawn = [genome.create() for _ in range(settings.population - len(own))]
-        for operator, group in (("seed", own), ("random", drawn)):
-            for one in group:
-                one.birth, one.bar = {"parents": [], "operator": operator}, None
-        return [*own, *drawn]
+        return [*(born(one, "seed") for one in own), *(born(one, "random") for one in drawn)]
+
+    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
+        for gen in range(len(past), self.settings.generations):
+            random.seed(self.seed(gen))
+            generation = self.generation(population, gen)
+            population = generation.population
+            yield generation
+
+    def generation(self, population: list[Any], gen: int) -> Generation:
+        """Makes a generation of the first population or of what the last one left; ``random`` is seeded."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -219,12 +201,7 @@ def finds(settings: Settings) -> str:
 
 
 def no_rule(settings: Settings, what: str) -> str | None:
-    """Why what a run of these settings found is no rule; None where it is one.
-
-    Args:
-        settings: Of the run.
-        what: What the message speaks of: the run's folder, or one of its candidates.
-    """
+    """Why ``what``, a run of these settings or one of its candidates, is no rule; None where it is one."""
     found = finds(settings)
     if found == "rules":
         return None
@@ -246,11 +223,7 @@ def polishing(settings: Settings) -> int:
 
 
 def seeded_individuals(genome: Any, settings: Settings) -> list[Any]:
-    """The user's own rules as individuals.
-
-    Raises:
-        UserError: The genome cannot hold one of them.
-    """
+    """The user's own rules as individuals; raises UserError where the genome cannot hold one."""
     found = []
     for data in settings.seed_rules:
         rule = Rule.from_json(dict(data), finite=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from deap import tools
 
-from symevo.search.loops import LOOPS, Loop, child_of
+from symevo.search.loops import LOOPS, Loop, child_of, elites_of
 
 
 @LOOPS.register("truncation")
@@ -22,28 +22,23 @@ class Truncation(Loop):
             population = parents + [mutate(mate(two different parents)[0]) …]
             evaluate(those without fitness)
 
-    Source: "Evolving Hyperparameters". The paper leaves open whether the parents live on beside their children; here
-    they do, so that the best of the last population, which is the paper's answer, is the best that was ever found.
-    It leaves open too how parents are paired: at random here, each pair drawn anew.
+    Source: "Evolving Hyperparameters". The paper leaves open whether the parents live on beside their children, as
+    they do here, and how they are paired: at random here, each pair drawn anew.
     """
 
     judges = False
 
     def births(self, size: int, elites: int) -> int:
-        """All but the parents."""
         return size - half(size)
 
     def propose(self, toolbox: Any, population: list[Any], *, elites: int, progress: float) -> list[Any]:
         """The parents, and their children; the number of elites is that of the parents."""
         parents = tools.selBest(population, half(len(population)))
-        kept = [toolbox.clone(one) for one in parents]
-        for one in kept:
-            one.birth, one.bar = {"parents": [one.origin], "operator": "elite"}, None
+        kept = elites_of(toolbox, parents, len(parents))
         pairs = (_pair(parents) for _ in range(len(population) - len(kept)))
         return kept + [child_of(toolbox, *pair, progress=progress) for pair in pairs]
 
     def survive(self, toolbox: Any, population: list[Any], offspring: list[Any]) -> list[Any]:
-        """Parents and children."""
         return offspring
 
 

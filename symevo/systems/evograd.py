@@ -18,23 +18,22 @@ scored beside plain Adam on four others: those that picked it would flatter it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 from typing import Any, ClassVar
 
 from deap import tools
 
-from symevo.errors import RunFailed
+from symevo.errors import RunFailed, UserError
+from symevo.files import replace_file
 from symevo.genomes.controllers import NOISES, ControllersGenome
 from symevo.reporting.text.runs import controllers_report
 from symevo.runs.candidate import controllers_file
-from symevo.runs.run import Run
-from symevo.search.loops import CONTROL, Generation, evaluate
+from symevo.runs.run import NETWORK, Run
+from symevo.search.loops import CONTROL, Generation, born, child_of, elites_of, evaluate
 from symevo.search.system import SYSTEMS, CustomLoop, Say, System
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
-from symevo.systems.networks import write_best
 
 FRESH = 4
 """Networks drawn anew that rank the last population, and as many others that score the best of it."""
@@ -43,11 +42,7 @@ BEST, ADAM = "the best controllers", "plain Adam"
 
 
 def genome(settings: Settings) -> ControllersGenome:
-    """The genome of a run.
-
-    Raises:
-        UserError: A setting that controllers cannot have.
-    """
+    """The genome of a run; raises UserError for a setting that controllers cannot have."""
     if len(settings.tasks) > 1:
         raise SettingError("tasks", f"names {len(settings.tasks)}: controllers are evolved on one task")
     for name in ("seeds", "islands"):
@@ -61,21 +56,8 @@ def genome(settings: Settings) -> ControllersGenome:
     return ControllersGenome("paper" if settings.preset == "paper" else "default", noise=noise)
 
 
-def trainee(settings: Settings, genome: ControllersGenome, individual: Any) -> Any:
-    """An individual on the network of its phase."""
-    from symevo.training.controllers import Controlled
-
-    draw = seed_for(settings.seed, "evograd", individual.phase) % 2**31
-    numbers = genome.to_json(individual)["numbers"]
-    return Controlled(genome.name(individual), genome.express(individual), numbers, draw, settings.scale)
-
-
 class ControllerLoop(CustomLoop):
-    """A search among controllers, which ranks its last population on networks drawn anew.
-
-    The best of many is lucky with the networks that picked it. So what is told of it comes from others, which it and
-    plain Adam train once more.
-    """
+    """A search among controllers, which ranks its last population on networks drawn anew."""
 
     finds: ClassVar[str] = "controllers"
 
@@ -94,34 +76,29 @@ class ControllerLoop(CustomLoop):
         return -(-self.individuals // 2)
 
     def suits(self, workload: Any) -> None:
-        """Raises UserError where a task is none for controllers."""
         from symevo.training import controllers
 
         controllers.suits(workload)
 
     def trained(self, individual: Any) -> Any:
-        """See :func:`trainee`."""
-        return trainee(self.settings, self.search.genome, individual)
+        """The individual on the network of its phase."""
+        from symevo.training.controllers import Controlled
 
-    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
-        """See :func:`evograd`."""
-        toolbox, settings = self.search.toolbox, self.settings
-        toolbox.register("control", lambda: self.search.genome.seeded()[0])
-        return evograd(
-            toolbox, population, generations=settings.generations, seed=self.seed, start=len(past),
-            elites=settings.elites,
-        )  # fmt: skip
+        settings, genome = self.settings, self.search.genome
+        draw = seed_for(settings.seed, "evograd", individual.phase) % 2**31
+        numbers = genome.to_json(individual)["numbers"]
+        return Controlled(genome.name(individual), genome.express(individual), numbers, draw, settings.scale)
+
+    def generation(self, population: list[Any], gen: int) -> Generation:
+        control = self.search.genome.seeded()[0]
+        return evograd(self.search.toolbox, population, gen, control=control, elites=self.settings.elites)
 
     def facts(self, generation: Generation) -> dict[str, Any]:
         """Adam's fitness on the same task."""
         return {"adam": generation.evaluated[-1].fitness.values[0]}
 
     def conclude(self) -> None:
-        """Ranks the last population, writes the best controllers, and scores them on networks that did not pick them.
-
-        Raises:
-            RunFailed: None of it trained every network to its end.
-        """
+        """Ranks the last population, writes the best, and scores it on networks that did not pick it."""
         from symevo.training.snapshots import digest
 
         search, end = self.search, self.settings.generations
@@ -140,7 +117,7 @@ class ControllerLoop(CustomLoop):
             raise RunFailed("no controllers of the last generation trained every network to its end")
         ranked = sorted(entries.values(), key=lambda one: -one[0])
         _, _, file, best = ranked[0]
-        write_best(search.store.folder, file)
+        replace_file(search.store.folder / NETWORK, file)
         search.progress.message(f"scoring the best, beside {ADAM}, on {FRESH} others")
         rivals = self._outcomes([best, search.genome.seeded()[0]], range(end + FRESH, end + 2 * FRESH))
         replays = {
@@ -160,36 +137,19 @@ class ControllerLoop(CustomLoop):
         return found
 
 
-def evograd(
-    toolbox: Any,
-    population: list[Any],
-    *,
-    generations: int,
-    seed: Callable[[int], int],
-    start: int = 0,
-    elites: int = 3,
-) -> Iterator[Generation]:
-    """Runs the search.
+def evograd(toolbox: Any, population: list[Any], gen: int, *, control: Any, elites: int = 3) -> Generation:
+    """Makes a generation of new controllers, or of those that the last one left, beside ``control``, plain Adam.
 
-    Args:
-        toolbox: With ``control`` (the individual that is plain Adam), ``mate``, ``mutate``, ``clone``, ``map`` and
-            ``evaluate``.
-        population: The first generation; after a resume that of generation ``start`` − 1.
-        generations: How many.
-        seed: Gives the seed of Python's ``random`` for each generation.
-        start: Number of the first generation to make.
-        elites: The best, which pass unchanged.
+    The best, as many as ``elites``, pass unchanged. The toolbox has ``mate``, ``mutate``, ``clone``, ``map`` and
+    ``evaluate``.
     """
-    for gen in range(start, generations):
-        random.seed(seed(gen))
-        if gen:
-            population = _next(toolbox, population, elites)
-        control = toolbox.control()
-        control.birth, control.bar = {"parents": [], "operator": CONTROL}, None
-        for one in (*population, control):
-            one.phase = gen
-        evaluate(toolbox, [*population, control], gen)
-        yield Generation(gen, population, [*population, control])
+    if gen:
+        population = _next(toolbox, population, elites)
+    people = [*population, born(control, CONTROL)]
+    for one in people:
+        one.phase = gen
+    evaluate(toolbox, people, gen)
+    return Generation(gen, population, people)
 
 
 def rank_weights(count: int) -> list[int]:
@@ -197,30 +157,22 @@ def rank_weights(count: int) -> list[int]:
     return list(range(count, 0, -1))
 
 
-def _next(toolbox: Any, population: Sequence[Any], elites: int) -> list[Any]:
+def _next(toolbox: Any, population: list[Any], elites: int) -> list[Any]:
     ranked = tools.selBest(population, len(population))
-    kept = [_copy(toolbox, one, {"parents": [one.origin], "operator": "elite"}) for one in ranked[:elites]]
+    kept = elites_of(toolbox, ranked, elites)
+    for one in kept:
+        del one.fitness.values  # it is scored on another task
     return kept + [_child(toolbox, ranked) for _ in range(len(ranked) - len(kept))]
 
 
-def _child(toolbox: Any, ranked: Sequence[Any]) -> Any:
-    first, second = random.choices(ranked, rank_weights(len(ranked)), k=2)
-    birth = {"parents": [first.origin, second.origin], "operator": "mate+mutate"}
-    child, _ = toolbox.mate(_copy(toolbox, first, birth), toolbox.clone(second))
-    (child,) = toolbox.mutate(child, progress=0.0)
+def _child(toolbox: Any, ranked: list[Any]) -> Any:
+    child = child_of(toolbox, *random.choices(ranked, rank_weights(len(ranked)), k=2), progress=0.0)
+    child.bar = None
     return child
-
-
-def _copy(toolbox: Any, one: Any, birth: dict[str, Any]) -> Any:
-    found = toolbox.clone(one)
-    del found.fitness.values
-    found.birth, found.bar = birth, None
-    return found
 
 
 def finish(run: Run, say: Say) -> None:
     """Draws best and mean fitness by generation, beside Adam's."""
-    from symevo.errors import UserError
     from symevo.reporting.figures import by_generation
 
     series = {name: [record[name] for record in run.history] for name in ("best", "mean")}

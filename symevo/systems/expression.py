@@ -17,11 +17,7 @@ from symevo.settings.model import Settings
 
 
 def genome(settings: Settings) -> Expression:
-    """The genome of a run.
-
-    Raises:
-        UserError: Limits that contradict each other, or an unknown primitive.
-    """
+    """The genome of a run; raises UserError for limits that contradict each other, or an unknown primitive."""
     limits = Limits(depth=settings.max_depth, size=settings.max_size, states=settings.max_states)
     found = Expression(limits=limits, primitives=settings.primitives)
     if not limits.states and all(form.update is not None for form in found.grammar.forms.values()):

@@ -16,7 +16,6 @@ picked it: so its timetable is replayed on new ones, beside the rule's own const
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,11 +37,7 @@ TABLE, OWN = "the timetable", "the rule's own numbers"
 
 
 def genome(settings: Settings) -> Box:
-    """The genome of a run.
-
-    Raises:
-        UserError: A rule that is none, or numbers that it lacks or must not have.
-    """
+    """The genome of a run; raises UserError for a rule that is none, or numbers that it lacks or must not have."""
     if settings.mode == "dynamic":
         one_task(settings)
     rule = trained_by(settings, RULE)
@@ -59,34 +54,32 @@ def report(run: Run) -> str:
     box = genome(run.settings)
     if isinstance(box, BoxNetworks):
         return timetable_report(run, timetable(run, box), _line_losses(run))
-    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=run.trials, own=_own(box, run.trials))
+    identity = box.decode(box.seeded()[0]).identity
+    own = next((one for one in run.trials if one.identity == identity), None)
+    return numbers_report(run, rule=box.rule, ranges=box.ranges, trials=run.trials, own=own)
 
 
 def finish(run: Run, say: Say) -> None:
     """Writes the best rule, or the timetable, and the figures into the run's folder."""
-    box = genome(run.settings)
+    box, folder = genome(run.settings), run.path / "figures"
     try:
         if isinstance(box, BoxNetworks):
             found = timetable(run, box)
             found.save(run.path / TIMETABLE)
-            draw_timetable(run.path / "figures", run, box, found)
+            _draw_timetable(folder, run, box, found)
         else:
             (run.path / "best.json").write_text(json.dumps(run.best.rule.to_json(), indent=1) + "\n")
-            draw(run.path / "figures", box, run.trials)
+            _draw(folder, box, run.trials)
     except (OSError, UserError) as error:  # the run itself is safe
         say(f"cannot write all results to {run.path}: {getattr(error, 'strerror', None) or error}")
 
 
-def draw(folder: Path, box: Box, found: list[Trial]) -> None:
-    """Loss by generation, and every number against the loss.
-
-    Raises:
-        UserError: A figure cannot be written.
-    """
+def _draw(folder: Path, box: Box, found: list[Trial]) -> None:
+    """Loss by generation, and every number against the loss."""
     from symevo.reporting.figures import by_generation, scatter_numbers
 
-    title = f"Numbers of {box.rule.name}"
-    by_generation(folder, "loss", losses_by_generation(found), ylabel="validation loss", title=title, logy=True)
+    title, losses = f"Numbers of {box.rule.name}", losses_by_generation(found)
+    by_generation(folder, "loss", losses, ylabel="validation loss", title=title, logy=True)
     scatter_numbers(
         folder,
         "numbers",
@@ -110,18 +103,11 @@ def losses_by_generation(found: list[Trial]) -> dict[str, list[float | None]]:
     return {"best so far": best, "median of the new": middle}
 
 
-def _own(box: Box, found: list[Trial]) -> Trial | None:
-    """The trial of the rule's own numbers."""
-    identity = box.identity(box.candidate(box.seeded()[0]))
-    return next((one for one in found if one.identity == identity), None)
-
-
 class DynamicLoop(NetworkLoop):
     """Population-based training."""
 
     @property
     def individuals(self) -> int:
-        """The population."""
         return self.settings.population
 
     def stretch(self, phase: int) -> dict[str, Any]:
@@ -130,10 +116,8 @@ class DynamicLoop(NetworkLoop):
         total = self.settings.generations * steps
         return {"seed": 0, "first": phase * steps, "clock": phase * steps, "total": total, "probes": (score,)}
 
-    def generations(self, population: list[Any], past: list[list[Any]]) -> Iterator[Generation]:
-        """See :func:`symevo.search.pbt.pbt`."""
-        count = self.settings.generations
-        return pbt(self.register(), population, generations=count, seed=self.seed, start=len(past))
+    def generation(self, population: list[Any], gen: int) -> Generation:
+        return pbt(self.register(), population, gen, progress=gen / self.settings.generations)
 
     def rivals(self, line: list[Any]) -> dict[str, list[Any]]:
         """The best line's numbers, and the rule's own, which do not change."""
@@ -153,20 +137,15 @@ def timetable(run: Run, genome: BoxNetworks) -> Timetable:
     return Timetable(first, tuple(run.settings.steps * at for at in range(len(line) + 1)), numbers)
 
 
-def draw_timetable(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
-    """The numbers over time, and the losses of the population.
-
-    Raises:
-        UserError: A figure cannot be written.
-    """
+def _draw_timetable(folder: Path, run: Run, genome: BoxNetworks, found: Timetable) -> None:
+    """The numbers over time, and the losses of the population."""
     from symevo.reporting.figures import by_generation, schedule_steps
 
     title = f"Numbers of {genome.rule.name} on {run.settings.tasks[0]}"
+    losses = {"best network's line": _line_losses(run)}
     scales = {name: one.scale for name, one in genome.ranges.items()}
     schedule_steps(folder, "schedule", found.boundaries, found.numbers, scales=scales, title=title)
-    by_generation(
-        folder, "loss", {"best network's line": _line_losses(run)}, ylabel="validation loss", title=title, logy=True
-    )
+    by_generation(folder, "loss", losses, ylabel="validation loss", title=title, logy=True)
 
 
 def _line_losses(run: Run) -> list[float | None]:

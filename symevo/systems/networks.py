@@ -45,15 +45,10 @@ class NetworkLoop(CustomLoop):
         raise NotImplementedError
 
     def rivals(self, line: list[Any]) -> dict[str, list[Any]]:
-        """Lines of individuals that are trained once more on new networks when the run has ended, by name.
-
-        Args:
-            line: The best network's, from its first phase to its last.
-        """
+        """Lines that are trained once more on new networks in the end, by name; ``line`` is the best network's."""
         return {}
 
     def trained(self, individual: Any) -> Any:
-        """The network to be."""
         from symevo.training.continued import Member, Stretch
 
         genome, stretch = self.search.genome, Stretch(**self.stretch(individual.phase))
@@ -65,7 +60,6 @@ class NetworkLoop(CustomLoop):
         return -(-size // max(2, -(-size // most)))
 
     def weights(self) -> str:
-        """The folder of the snapshots."""
         return str((self.search.store.folder / FOLDER).absolute())
 
     def memory(self) -> Any:
@@ -92,11 +86,7 @@ class NetworkLoop(CustomLoop):
                 path.unlink(missing_ok=True)
 
     def conclude(self) -> None:
-        """Ranks the networks that are left, writes the best, and trains its line once more on new networks.
-
-        Raises:
-            RunFailed: None of the last generation trained to its end.
-        """
+        """Ranks the networks that are left, writes the best, and trains its line once more on new networks."""
         from symevo.tasks.workload import workload_of
 
         search, plan = self.search, self.search.evaluator.plan
@@ -108,7 +98,7 @@ class NetworkLoop(CustomLoop):
             reasons = (search.evaluator.verdicts[search.decoded(one).identity].reason for one in population)
             why = next(reasons, None) or "nothing was trained"
             raise RunFailed(f"no network of the last generation trained to its end: {why}")
-        write_best(search.store.folder, ranked[0][1])
+        replace_file(search.store.folder / NETWORK, ranked[0][1])
         replays = self._replays(ranked[0][0]["identity"])
         self.closed(population)
         search.store.conclude([entry for entry, _ in ranked], replays)
@@ -142,11 +132,7 @@ class NetworkLoop(CustomLoop):
         return [path_of(self.weights(), named(name, seed)) for seed in range(self.settings.seeds)]
 
     def _snapshots(self, individual: Any) -> list[Any]:
-        """A member's networks by training seed; none where it failed.
-
-        Raises:
-            UserError: A file is missing or damaged.
-        """
+        """A member's networks by training seed; none where it failed. A missing or damaged file raises UserError."""
         from symevo.training.snapshots import read
 
         outcomes = self._outcomes(individual)
@@ -154,10 +140,7 @@ class NetworkLoop(CustomLoop):
         return [read(path, expected=one["digest"]) for path, one in zip(files, outcomes, strict=True)]
 
     def _ranked(self, workload: Workload, population: Iterable[Any]) -> list[tuple[dict[str, Any], bytes]]:
-        """Entries of a ranking by the loss on the whole validation split, each with the file of its first network.
-
-        The test split is only noted.
-        """
+        """Entries of a ranking by the loss on the whole validation split, each with the file of its first network."""
         from symevo.training.continued import scores, state_dict
         from symevo.training.snapshots import digest, packed
 
@@ -219,17 +202,8 @@ class _Kept:
         return outcome
 
 
-def write_best(folder: Path, data: bytes) -> None:
-    """Writes the best network's weights."""
-    replace_file(folder / NETWORK, data)
-
-
 def descent(run: Run) -> tuple[list[int], list[float]]:
-    """Training losses along the best network's line.
-
-    Returns:
-        Steps, and the mean loss of the stretch that ends there.
-    """
+    """Training losses along the best network's line: steps, and the mean loss of the stretch that ends there."""
     steps: list[int] = []
     losses: list[float] = []
     for one in run.lineage():
@@ -241,11 +215,7 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
 
 
 def one_task(settings: Settings) -> None:
-    """Refuses settings that mean nothing where the individuals are networks in training.
-
-    Raises:
-        UserError: More than one task or island, or another fitness than the loss.
-    """
+    """Raises UserError for settings that mean nothing where the individuals are networks in training."""
     if len(settings.tasks) > 1:
         raise SettingError("tasks", f"names {len(settings.tasks)}: networks that go on are trained on one task")
     if settings.islands > 1:
@@ -256,15 +226,7 @@ def one_task(settings: Settings) -> None:
 
 
 def trained_by(settings: Settings, default: str) -> Rule:
-    """The rule that a system trains with: setting ``rule``, under setting ``schedule``.
-
-    Args:
-        settings: Of the run.
-        default: A classic, where no rule was named.
-
-    Raises:
-        UserError: It is none.
-    """
+    """The rule that a system trains with: setting ``rule`` or a classic, under setting ``schedule``."""
     try:
         rule = CLASSICS.get(default) if settings.rule is None else Rule.from_json(settings.rule, finite=True)
     except UserError as error:

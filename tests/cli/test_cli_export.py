@@ -164,7 +164,7 @@ def test_evolved_controllers_are_written_as_numbers(run_folder: Path, monkeypatc
         def save(self, path: Path) -> None:
             path.write_bytes(np.float32([1, 2]).tobytes())
 
-    run = FakeRun(resolve({}), run_folder, best=Saved(rule("adam"), genome={"numbers": "AAAA"}))
+    run = FakeRun(resolve({}), run_folder, best=Saved(rule("adam"), genome={"numbers": "AAAA"}, controllers=True))
     monkeypatch.setattr(api, "load", lambda path: run)
     assert "give a name that ends in .safetensors" in refused(["export", "runs/fake", "-o", "a.py"], capsys)
     named = ["export", "runs/fake", "-o", "a.safetensors", "--name", "A"]

@@ -6,12 +6,12 @@ import json
 import math
 import random
 from collections import Counter
+from copy import deepcopy as clone
 
 import pytest
 from test_genome_contract import check, population, train
 
 from symevo.errors import UserError
-from symevo.genomes.base import clone
 from symevo.genomes.box import PAPER, Box, Range, ranges
 from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import rule

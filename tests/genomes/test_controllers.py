@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from copy import deepcopy as clone
 
 import numpy as np
 import pytest
 
 from symevo.errors import UserError
 from symevo.evograd.layout import SIZE, SLICES
-from symevo.genomes.base import clone
 from symevo.genomes.controllers import RATE, ControllersGenome
 
 

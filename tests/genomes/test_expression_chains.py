@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from copy import deepcopy as clone
 from functools import cache
 
 import numpy as np
@@ -12,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from symevo.errors import UserError
-from symevo.genomes.base import clone
 from symevo.genomes.expression.genes import Limits, nested, states_of
 from symevo.genomes.expression.genome import Expression
 from symevo.rules.expression import Name, Num

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy as clone
 
 import pytest
 
-from symevo.genomes.base import clone
 from symevo.genomes.expression.genome import Expression
 
 GENOME = Expression()

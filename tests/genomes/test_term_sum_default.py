@@ -2,13 +2,13 @@
 
 import random
 from collections import Counter
+from copy import deepcopy as clone
 from itertools import product
 
 import pytest
 from scipy import stats
 
 from symevo.errors import UserError
-from symevo.genomes.base import clone
 from symevo.genomes.term_sum.genome import TermSum
 
 GENOME, PAPER = TermSum("default"), TermSum("paper")

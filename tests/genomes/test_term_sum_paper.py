@@ -3,12 +3,12 @@
 import math
 import random
 from collections import Counter
+from copy import deepcopy as clone
 from itertools import product
 
 import pytest
 from scipy import stats
 
-from symevo.genomes.base import clone
 from symevo.genomes.term_sum.genome import TermSum
 
 GENOME = TermSum("paper")

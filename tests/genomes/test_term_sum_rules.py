@@ -3,13 +3,13 @@
 import math
 import random
 from collections import defaultdict
+from copy import deepcopy as clone
 
 import numpy as np
 import pytest
 import torch
 from published_step import published_path
 
-from symevo.genomes.base import clone
 from symevo.genomes.term_sum.genes import PUBLISHED, TERMS
 from symevo.genomes.term_sum.genome import TermSum
 from symevo.genomes.term_sum.rule import DENSE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -69,9 +70,11 @@ def test_what_is_told_of_the_best_comes_from_networks_that_did_not_pick_it(finis
     workload = Workload(find_task("digits-flat"))
     last = finished.settings.generations
     best = genome.from_json(finished.best.genome)
+    loop = evograd.ControllerLoop(finished.settings)
+    loop.search = SimpleNamespace(genome=genome)
 
     def accuracies(numbers: np.ndarray, phases: range) -> list[float]:
-        moved = [evograd.trainee(finished.settings, genome, genome.individual(numbers, phase)) for phase in phases]
+        moved = [loop.trained(genome.individual(numbers, phase)) for phase in phases]
         found = [score(workload, [one.to_json()], steps=12)[0] for one in moved]
         return [one["accuracy"] for one in found]
 

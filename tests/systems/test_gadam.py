@@ -73,21 +73,21 @@ def test_the_report_and_the_json_tell_the_result(finished: symevo.Run) -> None:
 
 
 def test_parents_are_selected_on_one_batch_and_compete_with_their_children_on_another() -> None:
-    settings = resolve({"system": "gadam", "preset": "paper"})
-    probes = [gadam.stretch(settings, phase)["probes"] for phase in range(4)]
+    loop = gadam.GadamLoop(resolve({"system": "gadam", "preset": "paper"}))
+    probes = [loop.stretch(phase)["probes"] for phase in range(4)]
     assert [len(one) for one in probes] == [2, 1, 2, 1]
     assert probes[0][1] == probes[1][0]
     assert probes[2][1] == probes[3][0]
     assert len({probe for one in probes for probe in one}) == 4
     assert {probe[:2] for one in probes for probe in one} == {("train", 128)}
-    assert all(one[0] == "validation" for one in gadam.stretch(resolve({"system": "gadam"}), 0)["probes"])
+    assert all(one[0] == "validation" for one in gadam.GadamLoop(resolve({"system": "gadam"})).stretch(0)["probes"])
 
 
 def test_the_schedule_goes_on_through_generations() -> None:
-    settings = resolve({"system": "gadam", **FEW})
-    assert [gadam.stretch(settings, phase)["clock"] for phase in range(3)] == [0, 10, 20]
-    assert gadam.stretch(settings, 0)["total"] == 80
-    assert len({gadam.stretch(settings, phase)["seed"] for phase in range(8)}) == 8
+    loop = gadam.GadamLoop(resolve({"system": "gadam", **FEW}))
+    assert [loop.stretch(phase)["clock"] for phase in range(3)] == [0, 10, 20]
+    assert loop.stretch(0)["total"] == 80
+    assert len({loop.stretch(phase)["seed"] for phase in range(8)}) == 8
 
 
 def test_the_rule_of_a_candidate_trains_a_model_of_ones_own(finished: symevo.Run) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from deap import gp
 
 from symevo.errors import UserError
-from symevo.genomes.base import Genes
+from symevo.genomes.base import Genes, check_flags, check_keys, check_number
 from symevo.genomes.expression.grammar import (
     LEAST,
     RANGES,
@@ -43,10 +43,8 @@ class ExpressionGenes(Genes, gp.PrimitiveTree):
     Args:
         content: Nodes in depth-first order.
         lr: Learning rate.
-        weight_decay: Decoupled, per step as a fraction of lr.
-        use_wd: Whether weights decay.
-        warmup: Share of all steps.
-        use_warmup: Linear warmup.
+        weight_decay: Decoupled, per step as a fraction of lr; ``use_wd`` says whether weights decay.
+        warmup: Linear, a share of all steps; ``use_warmup`` says whether there is one.
         cosine: Cosine decay to 0 over all steps.
     """
 
@@ -66,18 +64,13 @@ class ExpressionGenes(Genes, gp.PrimitiveTree):
         self.warmup, self.use_warmup, self.cosine = warmup, use_warmup, cosine
 
     def genes(self) -> dict[str, Any]:
-        """The tree, and all numbers by name."""
-        return genes_to_json(self)
+        """The tree as nested lists, and all numbers by name."""
+        return {"tree": _listed(nested(self)), **{name: getattr(self, name) for name in (*BOUNDS, *FLAGS)}}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a tree may be.
-
-    Attributes:
-        depth: Most levels below the root.
-        size: Most nodes.
-        states: Most numbers kept per weight.
+    """What a tree may be: most levels below the root, most nodes, most numbers kept per weight.
 
     Raises:
         UserError: Limits that no tree, or no memory, fits into.
@@ -131,22 +124,20 @@ def family(form: str) -> str:
     return "ema" if form.startswith("ema") else form
 
 
+def state_key(tree: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the state of a form with memory is known by: (family, arguments…)."""
+    return (family(tree[0]), *tree[1:])
+
+
 def states_of(tree: Nested) -> dict[tuple[Any, ...], None]:
     """The different states of a tree, inner ones first: (family, arguments…)."""
     found: dict[tuple[Any, ...], None] = {}
     if isinstance(tree, tuple):
         for argument in tree[1:]:
             found |= states_of(argument)
-        form = form_of(tree[0])
-        if form.update is not None:
-            found[(family(form.name), *tree[1:])] = None
+        if form_of(tree[0]).update is not None:
+            found[state_key(tree)] = None
     return found
-
-
-def genes_to_json(genes: ExpressionGenes) -> dict[str, Any]:
-    """Plain data; the tree as nested lists."""
-    numbers = {name: getattr(genes, name) for name in (*BOUNDS, *FLAGS)}
-    return {"tree": _listed(nested(genes)), **numbers}
 
 
 def _listed(tree: Nested) -> Any:
@@ -154,14 +145,9 @@ def _listed(tree: Nested) -> Any:
 
 
 def genes_from_json(data: Any) -> dict[str, Any]:
-    """Keyword arguments of :class:`ExpressionGenes` from :func:`genes_to_json`'s form; numbers are not checked.
-
-    Raises:
-        UserError: Not an object with exactly the genes, or not a tree.
-    """
+    """Keyword arguments of :class:`ExpressionGenes` from its ``genes()``; numbers are not checked, a tree is."""
     names = ["tree", *BOUNDS, *FLAGS]
-    if not isinstance(data, dict) or set(data) != set(names):
-        raise UserError(f"an expression genome is an object with the keys {', '.join(names)}")
+    check_keys(data, names, f"an expression genome is an object with the keys {', '.join(names)}")
     nodes = _nodes(data["tree"], Signal, depth=0)
     return {"content": nodes, **{name: data[name] for name in names[1:]}}
 
@@ -189,18 +175,10 @@ def _nodes(tree: Any, kind: type, *, depth: int) -> list[Any]:
 
 
 def check(genes: ExpressionGenes, limits: Limits, grammar: Grammar) -> None:
-    """Checks every gene.
-
-    Raises:
-        UserError: A gene is out of bounds; names it, its value and its bounds.
-    """
+    """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
     for name, (low, high) in BOUNDS.items():
-        value = getattr(genes, name)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise UserError(f"gene {name} must be a number from {low:g} to {high:g}, not {value!r}")
-    for name in FLAGS:
-        if not isinstance(getattr(genes, name), bool):
-            raise UserError(f"gene {name} must be true or false, not {getattr(genes, name)!r}")
+        check_number(name, getattr(genes, name), low, high)
+    check_flags(genes, FLAGS)
     unknown = [node.name for node in genes if node.arity and node.name not in grammar.forms]
     if unknown:
         raise UserError(f"primitive {unknown[0]!r} is not one of this search's: {', '.join(grammar.forms)}")
@@ -211,16 +189,11 @@ def check(genes: ExpressionGenes, limits: Limits, grammar: Grammar) -> None:
         )
 
 
-_ALONG = ("lr", "weight_decay")
-
-
 class NumberVector:
     """The decades of a tree's numbers, lr, and the weight decay if it is used; for a rate β those of 1 − β.
 
-    Equal numbers of one type are one coordinate, so equal sub-trees stay equal and go on sharing their state.
-
-    Args:
-        genes: The structure; individuals that only differ from it in their numbers have the same vector form.
+    Equal numbers of one type are one coordinate, so equal sub-trees go on sharing their state. Individuals that differ
+    in their numbers alone have the same vector form.
     """
 
     def __init__(self, genes: ExpressionGenes) -> None:
@@ -229,7 +202,7 @@ class NumberVector:
             if node.ret is not Signal:
                 places.setdefault((node.ret, node.value), []).append(at)
         self._places = [(kind, found) for (kind, _), found in places.items()]
-        self._along = [name for name in _ALONG if name != "weight_decay" or genes.use_wd]
+        self._along = ["lr", "weight_decay"] if genes.use_wd else ["lr"]
 
     def read(self, genes: ExpressionGenes) -> list[float]:
         """The vector of an individual."""

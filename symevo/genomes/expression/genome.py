@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deap import creator
 
-from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
+from symevo.genomes.base import FITNESS, GENOMES, Genome
 from symevo.genomes.expression.genes import (
     ExpressionGenes,
     Limits,
@@ -25,7 +25,6 @@ from symevo.genomes.expression.genes import (
     check,
     flat,
     genes_from_json,
-    genes_to_json,
     structure,
 )
 from symevo.genomes.expression.grammar import Grammar
@@ -82,6 +81,8 @@ class Expression(Genome):
 
     presets: ClassVar[tuple[str, ...]] = ("default",)
     individual = creator.ExpressionIndividual  # type: ignore[attr-defined]  # DEAP adds it at run time
+    numbers = NumberVector
+    structure = staticmethod(structure)
 
     def __init__(
         self, preset: str = "default", *, limits: Limits | None = None, primitives: Iterable[str] | None = None
@@ -128,13 +129,7 @@ class Expression(Genome):
         return self.operators[name](individual, progress=progress)  # type: ignore[return-value]
 
     def express(self, individual: Any) -> Rule:
-        """The rule."""
         return express(individual)
-
-    def decode(self, individual: Any) -> Decoded:
-        """The rule, with what the probe has against it."""
-        rule = express(individual)
-        return Decoded(self.to_json(individual), rule, rule, self.identity(rule), _probed(rule).reason)
 
     def identity(self, candidate: Rule) -> str:
         """The direction and the numbers that ride along, as the first equal candidate of this search had them.
@@ -153,17 +148,9 @@ class Expression(Genome):
         kind = (schedule.decay, schedule.warmup >= 1, *(value > 0 for value in (pull, *found.sizes)))
         return self._catalogue.name(exact, kind, [*map(math.log, positive), schedule.warmup], found.steps)
 
-    def reject(self, individual: Any) -> str | None:
+    def reason(self, rule: Rule) -> str | None:
         """What the probe has against it, such as ``"climbs"``; None for what may learn."""
-        return _probed(self.express(individual)).reason
-
-    def structure(self, individual: Any) -> Hashable:
-        """What of an individual stays while its numbers are tuned."""
-        return structure(individual)
-
-    def numbers(self, individual: Any) -> NumberVector:
-        """The numbers of its structure as a vector, on log scales."""
-        return NumberVector(individual)
+        return _probed(rule).reason
 
     def from_rule(self, rule: Rule) -> Any | None:
         """The tree that has the rule's formula, or None."""
@@ -173,18 +160,12 @@ class Expression(Genome):
         found = self.individual(flat(genes.pop("tree")), **genes)
         return found if self._holds(found) else None
 
-    def to_json(self, individual: Any) -> dict[str, Any]:
-        """The genes; the tree as nested lists."""
-        return genes_to_json(individual)
-
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
         individual = self.individual(**genes_from_json(data))
         self.validate(individual)
         return individual
 
     def validate(self, individual: Any) -> None:
-        """Checks the tree's limits, its forms, and every number."""
         check(individual, self.limits, self.grammar)
 
     def _holds(self, individual: Any) -> bool:

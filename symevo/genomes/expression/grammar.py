@@ -81,19 +81,15 @@ class Form:
         return gp.Primitive(self.name, list(self.args), Signal)
 
 
-def _expression(text: str) -> Expr:
+def expression(text: str) -> Expr:
+    """One expression of the rule language."""
     return parse_statements(f"value = {text}")[0][1]
 
 
 def _form(name: str, args: str, value: str, update: str | None = None, weight: float = 1.0) -> Form:
     types = {"signal": Signal, "rate": Rate, "number": Number}
-    return Form(
-        name,
-        tuple(types[a] for a in args.split()),
-        _expression(value),
-        (update and _expression(update)) or None,
-        weight,
-    )
+    kinds = tuple(types[kind] for kind in args.split())
+    return Form(name, kinds, expression(value), expression(update) if update else None, weight)
 
 
 _EMA = "y*s + (1 - y)*x"
@@ -141,10 +137,7 @@ G = gp.Terminal("g", True, Signal)
 
 
 class Grammar:
-    """The forms that a search may use, and random trees of them.
-
-    Args:
-        names: Names of forms; None: all.
+    """The forms that a search may use, all or those of ``names``, and random trees of them.
 
     Raises:
         SettingError: An unknown name, or nothing that a tree could be made of.
@@ -157,9 +150,8 @@ class Grammar:
             if name not in known:
                 raise SettingError("primitives", f": unknown primitive {name!r}: {nearest(name, sorted(known))}")
         if not chosen:
-            raise SettingError(
-                "primitives", f"names nothing to build rules from: name some of {', '.join(sorted(known))}"
-            )
+            choice = ", ".join(sorted(known))
+            raise SettingError("primitives", f"names nothing to build rules from: name some of {choice}")
         self.forms = {name: known[name] for name in sorted(chosen)}
 
     @cached_property

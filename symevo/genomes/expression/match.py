@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from symevo.genomes.base import schedule_genes
 from symevo.genomes.expression.genes import BOUNDS, Nested
-from symevo.genomes.expression.grammar import OLD, RANGES, Form, Number, Signal, all_forms
+from symevo.genomes.expression.grammar import OLD, RANGES, Form, Number, Signal, all_forms, expression
 from symevo.rules.expression import Expr, Name, Num, Op, fold, names_in, replace_names
 from symevo.rules.rule import Rule
 
@@ -48,18 +49,13 @@ class _Reader:
         if found is None:
             raise NoTreeError
         step, decay = found["u"], match(_DECAYED, found["u"])
-        genes: dict[str, Any] = {"lr": self.rule.lr, "use_wd": decay is not None}
+        schedule = schedule_genes(self.rule.schedule)
+        low, high = BOUNDS["lr"]
+        if schedule is None or not low <= self.rule.lr <= high:
+            raise NoTreeError
+        genes: dict[str, Any] = {"lr": self.rule.lr, "use_wd": decay is not None, **schedule}
         if decay is not None:
             step, genes["weight_decay"] = decay["u"], self.numbers["weight_decay"]
-        schedule = self.rule.schedule
-        genes["cosine"], genes["use_warmup"] = schedule.decay == "cosine", schedule.warmup > 0
-        if schedule.warmup > 0:
-            genes["warmup"] = schedule.warmup
-        if schedule.decay not in ("constant", "cosine") or schedule.every:
-            raise NoTreeError
-        low, high = BOUNDS["lr"]
-        if not low <= self.rule.lr <= high:
-            raise NoTreeError
         return {"tree": self.signal(step), **genes}
 
     def _run(self, zeros: Mapping[str, Expr]) -> Expr:
@@ -147,34 +143,31 @@ def _by_specificity() -> Iterator[Form]:
     yield from (one for one in forms if one.update is None and one not in typed)
 
 
+_ALSO = {
+    "square": expression("x**2"),
+    "root": expression("sqrt(x)"),
+    "scale": expression("x*y"),
+    "shift": expression("y + x"),
+    "ratio": expression(f"x/(y + {_EPSILON})"),
+}
+"""How else forms are written."""
+_SHIFTED = expression("x/(y + z)")
+
+
 def _patterns(form: Form) -> Iterator[tuple[Expr, tuple[Any, ...]]]:
     """Expressions that a form is written as, and the tree that each stands for, in x, y and z."""
     shape = (form.name, *"xyz"[: len(form.args)])
     yield form.value, shape
-    x, y, z = Name("x"), Name("y"), Name("z")
-    if form.name == "square":
-        yield Op("**", (x, Num(2.0))), shape
-    if form.name == "root":
-        yield Op("sqrt", (x,)), shape
-    if form.name == "scale":
-        yield Op("*", (x, y)), shape
-    if form.name == "shift":
-        yield Op("+", (y, x)), shape
+    if form.name in _ALSO:
+        yield _ALSO[form.name], shape
     if form.name == "ratio":
-        yield Op("/", (x, Op("+", (y, Num(_EPSILON))))), shape
-        yield Op("/", (x, Op("+", (y, z)))), ("ratio", "x", ("shift", "y", "z"))
-    if form.name == "ema_hat":
-        yield Op("/", (Name("s"), Op("-", (Num(1.0), Op("**", (y, Name("t"))))))), shape
+        yield _SHIFTED, ("ratio", "x", ("shift", "y", "z"))
 
 
 def match(pattern: Expr, expr: Expr, *, fixed: frozenset[str] = frozenset()) -> Bindings | None:
     """What x, y, z, u, s and s_last of a pattern stand for in an expression; None where the shapes differ.
 
-    Args:
-        pattern: With names as places; the same name means the same expression. lr, t, theta, g and ``weight_decay``
-            stand for themselves.
-        expr: What to look at.
-        fixed: Further names that stand for themselves.
+    The same name means the same expression; all other names, and those in ``fixed``, stand for themselves.
     """
     found: Bindings = {}
     stack = [(pattern, expr)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from symevo.genomes.base import cross_uniformly
+from symevo.genomes.base import cross_uniformly, flip
 from symevo.genomes.expression.genes import BOUNDS, FLAGS, ExpressionGenes, Limits, family
-from symevo.genomes.expression.grammar import LEAST, Grammar, Rate, Signal, all_forms, constant
+from symevo.genomes.expression.grammar import LEAST, Form, Grammar, Rate, Signal, all_forms, constant
 
 _TRIES = 8
 _NEW_DEPTH, _NEW_SIZE = 3, 10
@@ -21,13 +22,28 @@ _SIGMA = 0.3
 Nodes = list[Any]
 
 
-class ExpressionOperators:
-    """The operators of one grammar under one set of limits.
+def _attempt(limits: Limits, genes: ExpressionGenes, change: Callable[[], Nodes | None]) -> tuple[Any]:
+    """Applies the first of a few changes that keeps to the limits."""
+    for _ in range(_TRIES):
+        nodes = change()
+        if nodes is not None and limits.hold(ExpressionGenes(nodes)):
+            list.__setitem__(genes, slice(None), nodes)
+            break
+    return (genes,)
 
-    Args:
-        grammar: What trees are made of.
-        limits: What they keep to.
-    """
+
+def _attempted(change: Callable[..., Nodes | None]) -> Callable[..., tuple[Any]]:
+    """An operator of a change: the nodes that a tree may become, or None."""
+
+    @wraps(change)
+    def operator(self: ExpressionOperators, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+        return _attempt(self.limits, genes, lambda: change(self, genes, progress=progress))
+
+    return operator
+
+
+class ExpressionOperators:
+    """The operators of one grammar under one set of limits."""
 
     def __init__(self, grammar: Grammar, limits: Limits) -> None:
         self.grammar, self.limits = grammar, limits
@@ -37,8 +53,8 @@ class ExpressionOperators:
     def mate_subtrees(self, a: ExpressionGenes, b: ExpressionGenes) -> tuple[Any, Any]:
         """Each child gets one random subtree of the other parent in place of one of its own."""
         first, second = list(a), list(b)
-        self._attempt(a, lambda: _graft(first, second))
-        self._attempt(b, lambda: _graft(second, first))
+        _attempt(self.limits, a, lambda: _graft(first, second))
+        _attempt(self.limits, b, lambda: _graft(second, first))
         return a, b
 
     def mate_numbers(self, a: ExpressionGenes, b: ExpressionGenes) -> tuple[Any, Any]:
@@ -47,107 +63,86 @@ class ExpressionOperators:
 
     # --- mutation of the tree
 
-    def mutate_subtree(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_subtree(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """A random subtree gives way to a new one."""
-        return self._attempt(
-            genes, lambda: _put(genes, _anywhere(genes), self.grammar.tree(_NEW_DEPTH, _NEW_SIZE, full=_coin()))
-        )
+        return _put(genes, _anywhere(genes), self.grammar.tree(_NEW_DEPTH, _NEW_SIZE, full=_coin()))
 
-    def mutate_point(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_point(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """One form becomes another with arguments of the same types, or one number another."""
+        places = [at for at, node in enumerate(genes) if node.arity or node.ret is not Signal]
+        if not places:
+            return None
+        at = random.choice(places)
+        node = genes[at]
+        if not node.arity:
+            return _swapped(genes, at, self.grammar.number(node.ret))
+        forms = self._like(node)
+        return _swapped(genes, at, random.choice(forms).node) if forms else None
 
-        def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if node.arity or node.ret is not Signal]
-            if not places:
-                return None
-            at = random.choice(places)
-            node = genes[at]
-            if not node.arity:
-                return _swapped(genes, at, self.grammar.number(node.ret))
-            forms = [one for one in self.grammar.forms.values() if list(one.args) == node.args]
-            forms = [one for one in forms if one.name != node.name]
-            return _swapped(genes, at, random.choice(forms).node) if forms else None
-
-        return self._attempt(genes, change)
-
-    def mutate_insert(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_insert(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """A new form takes a subtree as one of its arguments."""
+        forms = [one for one in self.grammar.forms.values() if Signal in one.args]
+        if not forms:
+            return None
+        form = random.choices(forms, [one.weight for one in forms])[0]
+        at = _anywhere(genes)
+        kept = random.choice([index for index, kind in enumerate(form.args) if kind is Signal])
+        nodes = [form.node]
+        for index, kind in enumerate(form.args):
+            if index == kept:
+                nodes += genes[genes.searchSubtree(at)]
+            else:
+                nodes += self.grammar.tree(1, 4) if kind is Signal else [self.grammar.number(kind)]
+        return _put(genes, at, nodes)
 
-        def change() -> Nodes | None:
-            forms = [one for one in self.grammar.forms.values() if Signal in one.args]
-            if not forms:
-                return None
-            form = random.choices(forms, [one.weight for one in forms])[0]
-            cut = genes.searchSubtree(_anywhere(genes))
-            kept = random.choice([index for index, kind in enumerate(form.args) if kind is Signal])
-            nodes = [form.node]
-            for index, kind in enumerate(form.args):
-                if index == kept:
-                    nodes += genes[cut]
-                else:
-                    nodes += self.grammar.tree(1, 4) if kind is Signal else [self.grammar.number(kind)]
-            return [*genes[: cut.start], *nodes, *genes[cut.stop :]]
-
-        return self._attempt(genes, change)
-
-    def mutate_shrink(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_shrink(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """A form gives way to one of its arguments."""
+        places = [at for at, node in enumerate(genes) if node.arity]
+        if not places:
+            return None
+        at = random.choice(places)
+        return _put(genes, at, random.choice(_arguments(genes, at)))
 
-        def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if node.arity]
-            if not places:
-                return None
-            at = random.choice(places)
-            return _put(genes, at, random.choice(_arguments(genes, at)))
-
-        return self._attempt(genes, change)
-
-    def mutate_hoist(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_hoist(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """A subtree becomes the whole tree."""
+        inner = [at for at in _signals(genes) if at and genes[at].arity]
+        return list(genes[genes.searchSubtree(random.choice(inner))]) if inner else None
 
-        def change() -> Nodes | None:
-            inner = [at for at in _signals(genes) if at and genes[at].arity]
-            return list(genes[genes.searchSubtree(random.choice(inner))]) if inner else None
-
-        return self._attempt(genes, change)
-
-    def mutate_states(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_states(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """A form with memory becomes another one, or reads the state of another one in the tree."""
         forms = all_forms()
+        places = [at for at, node in enumerate(genes) if node.arity and forms[node.name].update is not None]
+        if not places:
+            return None
+        at = random.choice(places)
+        node = genes[at]
+        others = [one.node for one in self._like(node) if one.update is not None]
+        donors = [p for p in places if p != at and family(genes[p].name) == family(node.name)]
+        if donors and _coin():
+            donor = genes[genes.searchSubtree(random.choice(donors))]
+            return _put(genes, at, [node, *donor[1:]])
+        return _swapped(genes, at, random.choice(others)) if others else None
 
-        def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if node.arity and forms[node.name].update is not None]
-            if not places:
-                return None
-            at = random.choice(places)
-            node = genes[at]
-            others = [
-                one.node
-                for one in self.grammar.forms.values()
-                if one.update is not None and list(one.args) == node.args and one.name != node.name
-            ]
-            donors = [p for p in places if p != at and family(genes[p].name) == family(node.name)]
-            if donors and _coin():
-                donor = genes[genes.searchSubtree(random.choice(donors))]
-                return _put(genes, at, [node, *donor[1:]])
-            return _swapped(genes, at, random.choice(others)) if others else None
-
-        return self._attempt(genes, change)
-
-    def mutate_constants(self, genes: ExpressionGenes, *, progress: float) -> tuple[Any]:
+    @_attempted
+    def mutate_constants(self, genes: ExpressionGenes, *, progress: float) -> Nodes | None:
         """One number of the tree, or every one, moves by N(0, σ) decades; a rate β moves in 1 − β."""
-        sigma = _SIGMA * (1 - 0.5 * progress)
+        places = [at for at, node in enumerate(genes) if not node.arity and node.ret is not Signal]
+        if not places:
+            return None
+        nodes = list(genes)
+        for at in places if _coin() else [random.choice(places)]:
+            nodes[at] = moved(nodes[at], random.gauss(0, _SIGMA * (1 - 0.5 * progress)))
+        return nodes
 
-        def change() -> Nodes | None:
-            places = [at for at, node in enumerate(genes) if not node.arity and node.ret is not Signal]
-            if not places:
-                return None
-            nodes = list(genes)
-            for at in places if _coin() else [random.choice(places)]:
-                nodes[at] = moved(nodes[at], random.gauss(0, sigma))
-            return nodes
-
-        return self._attempt(genes, change)
+    def _like(self, node: Any) -> list[Form]:
+        """Other forms with arguments of the same types."""
+        return [one for one in self.grammar.forms.values() if list(one.args) == node.args and one.name != node.name]
 
     # --- mutation of the numbers that ride along
 
@@ -161,18 +156,7 @@ class ExpressionOperators:
         ):
             low, high = BOUNDS[name]
             setattr(genes, name, min(max(value, low), high))
-        for name in FLAGS:
-            if random.random() < 0.1:
-                setattr(genes, name, not getattr(genes, name))
-        return (genes,)
-
-    def _attempt(self, genes: ExpressionGenes, change: Callable[[], Nodes | None]) -> tuple[Any]:
-        """Applies the first of a few changes that keeps to the limits."""
-        for _ in range(_TRIES):
-            nodes = change()
-            if nodes is not None and self.limits.hold(ExpressionGenes(nodes)):
-                list.__setitem__(genes, slice(None), nodes)
-                break
+        flip(genes, FLAGS, 0.1)
         return (genes,)
 
 

@@ -18,12 +18,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from symevo.genomes.expression.genes import ExpressionGenes, Nested, family, nested
+from symevo.genomes.base import schedule_of
+from symevo.genomes.expression.genes import ExpressionGenes, Nested, nested, state_key
 from symevo.genomes.expression.grammar import OLD, Number, Rate, form_of
 from symevo.rules.expression import Expr, Name, Num, Op, replace_names
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
-from symevo.rules.schedule import Schedule
 
 _ALWAYS = frozenset({"abs", "square", "root", "bounded_exp", "peak"})
 _IF_ALL = frozenset({"add", "mul", "minimum", "mix", "scale", "shift", "tanh", "signed_log", "sign", "ema", "ema_hat",
@@ -37,8 +37,7 @@ def express(genes: ExpressionGenes) -> Rule:
     values = {**values, "lr": float(genes.lr)}
     if genes.use_wd:
         values["weight_decay"] = float(genes.weight_decay)
-    schedule = Schedule(genes.warmup if genes.use_warmup else 0, "cosine" if genes.cosine else "constant")
-    return Rule(program, values, schedule, "expression")
+    return Rule(program, values, schedule_of(genes), "expression")
 
 
 @lru_cache(maxsize=8192)
@@ -72,7 +71,7 @@ class _Writer:
                 self._find_readers(argument)
             form = form_of(tree[0])
             if form.update is not None:
-                self.readers.setdefault((family(form.name), *tree[1:]), set()).add(_reads_old(form.value))
+                self.readers.setdefault(state_key(tree), set()).add(form.value == Name(OLD))
 
     def expr(self, tree: Nested) -> Expr:
         if isinstance(tree, str):
@@ -96,14 +95,13 @@ class _Writer:
 
     def remembered(self, tree: tuple[Any, ...]) -> Expr:
         """The value of a form with memory; the first reader of its state writes the update."""
-        form = form_of(tree[0])
-        key = (family(form.name), *tree[1:])
+        key = state_key(tree)
         if key not in self.names:
             self._remember(key, tree)
         state = self.names[key]
         both = len(self.readers[key]) == 2
         names = {"s": Name(state), OLD: Name(f"{state}_last" if both else state)}
-        return replace_names(form.value, {**names, **dict(zip("yz", self.rates[key], strict=False))})
+        return replace_names(form_of(tree[0]).value, {**names, **dict(zip("yz", self.rates[key], strict=False))})
 
     def _remember(self, key: tuple[Any, ...], tree: tuple[Any, ...]) -> None:
         form = form_of(tree[0])
@@ -125,10 +123,6 @@ class _Writer:
         letter = "v" if key[0] == "ema" and nonnegative(key[1]) else _LETTERS[key[0]]
         taken = sum(name.rstrip("0123456789") == letter for name in self.names.values())
         return letter if not taken else f"{letter}{taken + 1}"
-
-
-def _reads_old(value: Expr) -> bool:
-    return value == Name(OLD)
 
 
 def plain(tree: tuple[Any, ...], args: tuple[Expr, ...]) -> Expr | None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from symevo.errors import UserError
-from symevo.genomes.base import Genes
-from symevo.registry import nearest
+from symevo.genomes.base import Genes, check_flags, check_number
 
 PUBLISHED: dict[str, Any] = {
     "terms": [4, 4, 3, 3],
@@ -43,27 +42,18 @@ FLAGS = ("use_m", "use_v", "bias_correction", "use_wd", "clipping", "use_warmup"
 class TermSumGenes(Genes):
     """A weighted sum of terms with hyperparameters and a schedule; the defaults are the published ones.
 
-    lr, eps and weight_decay are kept as they are and not as log10, although they are drawn and mutated on a
-    log
-    scale: 10**log10(x) is not x in floating point, and a user's rule must come back with the numbers it
-        came with.
+    lr, eps and weight_decay are drawn and mutated on a log scale, but kept as they are: 10**log10(x) is not x in
+    floating point, and a user's rule must come back with the numbers it came with.
 
     Attributes:
-        terms: Types, indices into :data:`TERMS`.
-        alphas: The weight of each term.
-        lr: Learning rate.
-        beta1: Decay of the first moment.
-        beta2: Decay of the second moment.
-        eps: Added to the denominators.
+        terms: Types, indices into :data:`TERMS`, each with its weight in ``alphas``.
         weight_decay: Decoupled, per step as a fraction of lr.
         use_m: Off: m = g.
         use_v: Off: v = g².
         bias_correction: Corrects the states in use.
         use_wd: Whether weights decay at all; always on in the paper preset.
         clipping: Clamps g element-wise to ±clip_value.
-        clip_value: The clamp.
-        use_warmup: Linear warmup.
-        warmup: Its length: steps (an int, paper preset) or a fraction of all steps (default preset).
+        warmup: Linear, if ``use_warmup``: steps (an int, paper preset) or a fraction of all steps (default preset).
         cosine: Cosine decay to 0 over all steps.
     """
 
@@ -85,8 +75,8 @@ class TermSumGenes(Genes):
     cosine: bool = False
 
     def genes(self) -> dict[str, Any]:
-        """All fields by name."""
-        return asdict(self)
+        """All fields by name; terms by theirs, so that a stored genome can be read."""
+        return {**asdict(self), "terms": [TERMS[kind] for kind in self.terms]}
 
 
 @dataclass(frozen=True)
@@ -111,22 +101,15 @@ class Limits:
         return min(max(value, low), high)
 
     def holds(self, name: str, value: float) -> bool:
-        """Whether ``value`` is within the bounds of gene ``name``; NaN is not."""
         low, high = self.numbers[name]
         return low <= value <= high
 
     def check(self, genes: TermSumGenes) -> None:
-        """Checks every gene.
-
-        Raises:
-            UserError: Names the gene, its value and its bounds.
-        """
+        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
         self._check_terms(genes.terms, genes.alphas)
         for name in NUMBERS:
-            self._check_number(name, getattr(genes, name))
-        for name in FLAGS:
-            if not isinstance(getattr(genes, name), bool):
-                raise UserError(f"gene {name} must be true or false, not {getattr(genes, name)!r}")
+            check_number(name, getattr(genes, name), *self.numbers[name])
+        check_flags(genes, FLAGS)
         if self.steps and not isinstance(genes.warmup, int):
             raise UserError(f"gene warmup must be a whole number of steps in this preset, not {genes.warmup!r}")
         if not (self.optional_decay or genes.use_wd):
@@ -143,40 +126,10 @@ class Limits:
         if self.distinct and len(set(terms)) < len(terms):
             raise UserError("each term type may stand only once in this preset")
         for alpha in alphas:
-            self._check_number("alpha", alpha)
-
-    def _check_number(self, name: str, value: Any) -> None:
-        low, high = self.numbers[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.holds(name, value):
-            raise UserError(f"gene {name} must be a number from {low:g} to {high:g}, not {value!r}")
+            check_number("alpha", alpha, *self.numbers["alpha"])
 
 
 def merged(terms: list[int], alphas: list[float]) -> dict[int, float]:
-    """The coefficient of each type, in order of types: equal types are added, exact zeros dropped.
-
-    ``math.fsum`` rounds once, so the order of the terms does not show in the result.
-    """
+    """The coefficient of each type, in order of types: equal types are added (and rounded once), zeros dropped."""
     sums = {kind: math.fsum(a for t, a in zip(terms, alphas, strict=True) if t == kind) for kind in sorted(set(terms))}
     return {kind: alpha for kind, alpha in sums.items() if alpha != 0}
-
-
-def genes_to_json(genes: TermSumGenes) -> dict[str, Any]:
-    """Plain data; terms by name, so that a stored genome can be read."""
-    return {**asdict(genes), "terms": [TERMS[kind] for kind in genes.terms], "alphas": list(genes.alphas)}
-
-
-def genes_from_json(data: Any) -> dict[str, Any]:
-    """Keyword arguments of :class:`TermSumGenes` from :func:`genes_to_json`'s form; values are not checked.
-
-    Raises:
-        UserError: Not an object with exactly the genes, or an unknown term.
-    """
-    names = [field.name for field in fields(TermSumGenes)]
-    if not isinstance(data, dict) or set(data) != set(names):
-        raise UserError(f"a term-sum genome is an object with the keys {', '.join(names)}")
-    if not isinstance(data["terms"], list) or not isinstance(data["alphas"], list):
-        raise UserError("genes terms and alphas must be lists of one length")
-    for term in data["terms"]:
-        if term not in TERMS:
-            raise UserError(f"unknown term {term!r}: {nearest(str(term), list(TERMS))}")
-    return {**data, "terms": [TERMS.index(term) for term in data["terms"]], "alphas": list(data["alphas"])}

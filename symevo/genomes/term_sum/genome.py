@@ -11,32 +11,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from itertools import product
 from typing import Any
 
 import numpy as np
 from deap import creator
 
-from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome
-from symevo.genomes.term_sum.genes import (
-    GRAD,
-    MOMENTUM,
-    TERMS,
-    Limits,
-    TermSumGenes,
-    genes_from_json,
-    genes_to_json,
-)
+from symevo.errors import UserError
+from symevo.genomes.base import FITNESS, GENOMES, Decoded, Genome, check_keys, schedule_genes
+from symevo.genomes.term_sum.genes import GRAD, MOMENTUM, TERMS, Limits, TermSumGenes
 from symevo.genomes.term_sum.operators import DefaultOperators, PaperOperators
 from symevo.genomes.term_sum.rule import COEFFICIENTS, Form, dense, readable
+from symevo.registry import nearest
 from symevo.rules.backends.lowering import evaluate
 from symevo.rules.expression import Num, walk
-from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 
 creator.create("TermSumIndividual", TermSumGenes, fitness=FITNESS)
 
 _OPERATORS: dict[str, type[PaperOperators]] = {"default": DefaultOperators, "paper": PaperOperators}
+_MATE = ("mate_terms", "mate_hyper")
+_MUTATE = ("mutate_hyper", "mutate_alphas", "mutate_terms", "mutate_flags")
 
 
 @GENOMES.register("term-sum")
@@ -56,18 +52,10 @@ class TermSum(Genome):
 
     def __init__(self, preset: str = "default") -> None:
         super().__init__(preset)
-        ops = self._ops = _OPERATORS[preset]()
-        self.operators = {
-            "mate_terms": ops.mate_terms,
-            "mate_hyper": ops.mate_hyper,
-            "mutate_hyper": ops.mutate_hyper,
-            "mutate_alphas": ops.mutate_alphas,
-            "mutate_terms": ops.mutate_terms,
-            "mutate_flags": ops.mutate_flags,
-        }
+        self._ops = _OPERATORS[preset]()
+        self.operators = {name: getattr(self._ops, name) for name in (*_MATE, *_MUTATE)}
 
     def create(self) -> Any:
-        """A random term sum of the preset's initial distribution."""
         return self.individual(**self._ops.create())
 
     def seeded(self) -> list[Any]:
@@ -76,18 +64,17 @@ class TermSum(Genome):
 
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
         """One-point crossover of the terms, uniform crossover of all other genes."""
-        for name in ("mate_terms", "mate_hyper"):
+        for name in _MATE:
             self.operators[name](a, b)
         return a, b
 
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
         """Numbers, then coefficients, then the structure, then flags, as published."""
-        for name in ("mutate_hyper", "mutate_alphas", "mutate_terms", "mutate_flags"):
+        for name in _MUTATE:
             self.operators[name](individual, progress=progress)
         return (individual,)
 
     def express(self, individual: Any) -> Rule:
-        """The readable rule."""
         return readable(Form.of(individual))
 
     def candidate(self, individual: Any) -> Rule:
@@ -95,7 +82,6 @@ class TermSum(Genome):
         return dense(Form.of(individual))
 
     def decode(self, individual: Any) -> Decoded:
-        """Both rules of one form."""
         form = Form.of(individual)
         trained = dense(form)
         return Decoded(self.to_json(individual), readable(form), trained, self.identity(trained))
@@ -105,18 +91,20 @@ class TermSum(Genome):
         genes = genes_for(rule, self._ops.limits)
         return None if genes is None else self.individual(**vars(genes))
 
-    def to_json(self, individual: Any) -> dict[str, Any]:
-        """The genes; terms by name."""
-        return genes_to_json(individual)
-
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form and checks it."""
-        individual = self.individual(**genes_from_json(data))
+        names = [field.name for field in fields(TermSumGenes)]
+        check_keys(data, names, f"a term-sum genome is an object with the keys {', '.join(names)}")
+        if not isinstance(data["terms"], list) or not isinstance(data["alphas"], list):
+            raise UserError("genes terms and alphas must be lists of one length")
+        for term in data["terms"]:
+            if term not in TERMS:
+                raise UserError(f"unknown term {term!r}: {nearest(str(term), list(TERMS))}")
+        terms, alphas = [TERMS.index(term) for term in data["terms"]], list(data["alphas"])
+        individual = self.individual(**data | {"terms": terms, "alphas": alphas})
         self.validate(individual)
         return individual
 
     def validate(self, individual: Any) -> None:
-        """Checks types and bounds of every gene."""
         self._ops.limits.check(individual)
 
 
@@ -138,13 +126,12 @@ _TOLERANCE = 1e-11
 def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
     """Genes within ``limits`` whose rule makes the steps of ``rule``, or None.
 
-    Numbers are taken as they are wherever the rule has them; torch's sum of gradients (momentum without
-    dampening) becomes m/(1 − β1), with the factor in lr.
+    torch's sum of gradients (momentum without dampening) becomes m/(1 − β1), with the factor in lr.
     """
     schedule = _schedule_genes(rule, limits)
     if schedule is None or len(rule.program.memory) > 2 * len(TERMS):
         return None
-    path = _path(rule)
+    path = np.stack(list(_steps(rule)))
     if not np.isfinite(path).all():
         return None
     for genes in _proposals(rule, limits, schedule):
@@ -155,14 +142,11 @@ def genes_for(rule: Rule, limits: Limits) -> TermSumGenes | None:
 
 
 def _schedule_genes(rule: Rule, limits: Limits) -> dict[str, Any] | None:
-    warmup, decay = rule.schedule.warmup, rule.schedule.decay
-    if decay not in ("constant", "cosine") or rule.schedule.every:
-        return None
-    genes: dict[str, Any] = {"cosine": decay == "cosine", "use_warmup": warmup > 0}
-    if not warmup:
+    genes, warmup = schedule_genes(rule.schedule), rule.schedule.warmup
+    if genes is not None and not warmup:
         low, high = limits.numbers["warmup"]
         return genes | {"warmup": 100 if limits.steps else (low * high) ** 0.5}
-    if not limits.holds("warmup", warmup) or (limits.steps and warmup != int(warmup)):
+    if genes is None or not limits.holds("warmup", warmup) or (limits.steps and warmup != int(warmup)):
         return None
     return genes | {"warmup": int(warmup) if limits.steps else warmup}
 
@@ -230,10 +214,7 @@ def _fit(genes: TermSumGenes, lr: float, scale: float, limits: Limits) -> bool:
 
 
 def _probes() -> tuple[np.ndarray, np.ndarray]:
-    """Starting weights ``[2·scales]`` and gradients ``[steps, 2·scales]`` of sizes 1e-10 to 1e4, with zeros.
-
-    Half of the weights start at 0, where nothing hides a small step; the others show weight decay.
-    """
+    """Weights ``[2·scales]``, half of them 0, and gradients ``[steps, 2·scales]`` of sizes 1e-10 to 1e4, with zeros."""
     random = np.random.default_rng(0)
     scales = np.tile(10.0 ** np.arange(-10, 5), 2)
     theta = np.where(np.arange(len(scales)) < len(scales) // 2, 0.0, random.normal(size=len(scales)))
@@ -245,12 +226,8 @@ def _probes() -> tuple[np.ndarray, np.ndarray]:
 _THETA, _GRADIENTS = _probes()
 
 
-def _path(rule: Rule) -> np.ndarray:
-    """The weights after each probing step, float64 ``[steps, weights]``."""
-    return np.stack(list(_steps(rule)))
-
-
 def _agrees(rule: Rule, path: np.ndarray) -> bool:
+    """Whether a rule's weights after each probing step are those of ``path``, float64 ``[steps, weights]``."""
     size = np.abs(_THETA)
     for found, wanted in zip(_steps(rule), path, strict=True):
         size = np.maximum(size, np.abs(wanted))
@@ -261,16 +238,11 @@ def _agrees(rule: Rule, path: np.ndarray) -> bool:
 
 def _steps(rule: Rule) -> Iterator[np.ndarray]:
     """Runs the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
-    program: Program = rule.program
-    env: dict[str, Any] = {
-        **rule.hyper,
-        **dict.fromkeys(program.memory, np.zeros(len(_THETA))),
-        "theta": _THETA,
-    }
-    env["T"] = np.float64(_PROBE_TOTAL)
+    states = dict.fromkeys(rule.program.memory, np.zeros(len(_THETA)))
+    env: dict[str, Any] = {**rule.hyper, **states, "theta": _THETA, "T": np.float64(_PROBE_TOTAL)}
     for t, gradient in zip(_PROBE_STEPS, _GRADIENTS, strict=True):
         env |= {"t": np.float64(t), "g": gradient}
         with np.errstate(all="ignore"):
-            for target, expr in program.statements:
+            for target, expr in rule.program.statements:
                 env[target] = evaluate(expr, env)
         yield np.broadcast_to(env["theta"], _THETA.shape)

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from typing import Any
 
-from symevo.genomes.base import cross_uniformly
-from symevo.genomes.term_sum.genes import (
-    ADAM,
-    FLAGS,
-    MAX_TERMS,
-    MOMENTUM,
-    NUMBERS,
-    RMS,
-    TERMS,
-    Limits,
-    TermSumGenes,
-)
-
-Make = Callable[..., Any]
-"""Makes an individual from genes given by keyword."""
-
-DECAY_FLAG = "use_wd"
-PUBLISHED_FLAGS = tuple(flag for flag in FLAGS if flag != DECAY_FLAG)
+from symevo.genomes.base import cross_uniformly, flip
+from symevo.genomes.term_sum.genes import ADAM, FLAGS, MAX_TERMS, MOMENTUM, NUMBERS, RMS, TERMS, Limits, TermSumGenes
 
 
 class PaperOperators:
@@ -36,6 +19,7 @@ class PaperOperators:
     Attributes:
         limits: Bounds under mutation. Clip value and warmup length never mutate: their bounds are those of
             the draw.
+        flags: Those that flip.
     """
 
     limits = Limits(
@@ -53,6 +37,7 @@ class PaperOperators:
         optional_decay=False,
         distinct=False,
     )
+    flags = tuple(flag for flag in FLAGS if flag != "use_wd")
 
     def create(self) -> dict[str, Any]:
         """Genes of the initial distribution, as keywords."""
@@ -85,13 +70,15 @@ class PaperOperators:
         ]
 
     def mate_terms(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
-        """One-point crossover: A[:i] + B[j:], i in 1..K_A, j in 0..K_B−1, cut to 4; α goes with its term.
-
-        The second child is the same with the parents exchanged and cuts of its own.
-        """
-        first, second = _cross_published(a, b), _cross_published(b, a)
-        (a.terms, a.alphas), (b.terms, b.alphas) = first, second
+        """One-point crossover by :meth:`cross`; for the second child the parents change places."""
+        (a.terms, a.alphas), (b.terms, b.alphas) = self.cross(a, b), self.cross(b, a)
         return a, b
+
+    def cross(self, a: TermSumGenes, b: TermSumGenes) -> tuple[list[int], list[float]]:
+        """Terms A[:i] + B[j:], i in 1..K_A, j in 0..K_B−1, cut to 4, each with its α."""
+        head, tail = random.randint(1, len(a.terms)), random.randint(0, len(b.terms) - 1)
+        terms, alphas = a.terms[:head] + b.terms[tail:], a.alphas[:head] + b.alphas[tail:]
+        return terms[:MAX_TERMS], alphas[:MAX_TERMS]
 
     def mate_hyper(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
         """Uniform crossover: every number and flag changes places with p = ½."""
@@ -155,21 +142,9 @@ class PaperOperators:
         return list(range(len(TERMS)))
 
     def mutate_flags(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
-        """Each of the six flags flips with p = 0.1d."""
-        for name in self.flags():
-            if random.random() < 0.1 * (1 - 0.5 * progress):
-                setattr(genes, name, not getattr(genes, name))
+        """Each of ``flags`` flips with p = 0.1d."""
+        flip(genes, self.flags, 0.1 * (1 - 0.5 * progress))
         return (genes,)
-
-    def flags(self) -> tuple[str, ...]:
-        """The flags that flip."""
-        return PUBLISHED_FLAGS
-
-
-def _cross_published(a: TermSumGenes, b: TermSumGenes) -> tuple[list[int], list[float]]:
-    head, tail = random.randint(1, len(a.terms)), random.randint(0, len(b.terms) - 1)
-    terms, alphas = a.terms[:head] + b.terms[tail:], a.alphas[:head] + b.alphas[tail:]
-    return terms[:MAX_TERMS], alphas[:MAX_TERMS]
 
 
 class DefaultOperators(PaperOperators):
@@ -181,11 +156,9 @@ class DefaultOperators(PaperOperators):
     - *Weight decay can never be 0*: it has a flag, ``use_wd``, that is drawn with p = ½, flips like the
       others and is off in the seeded SGD, Adam and RMSProp, as their names promise.
     - *Clip value and warmup length never mutate*: both do, within wider bounds.
-    - *A warmup of 50 to 200 steps means something else in another budget*: its length is a fraction of all
-      steps.
-    - *Crossover can never give one term, so genomes bloat to four*: the cuts are uniform over all pairs
-      that leave a term, so lengths drift around 2.3 where the
-      published ones reach 3.7.
+    - *A warmup of 50 to 200 steps means something else in another budget*: its length is a fraction of all steps.
+    - *Crossover can never give one term, so genomes bloat to four*: the cuts are uniform over all pairs that leave a
+      term, so lengths drift around 2.3 where the published ones reach 3.7.
     - *Redundant terms*: each type stands once. Terms are drawn without replacement, added and changed to a
       type that the genome lacks, and after a crossover equal types are averaged (a sum would double α when
       alike parents mate).
@@ -197,6 +170,7 @@ class DefaultOperators(PaperOperators):
         optional_decay=True,
         distinct=True,
     )
+    flags = FLAGS
 
     def create(self) -> dict[str, Any]:
         """As published, but for distinct terms, their signs, the decay flag and a warmup in [0.1, 0.4]."""
@@ -218,14 +192,15 @@ class DefaultOperators(PaperOperators):
         adamw: dict[str, Any] = {"terms": [ADAM], "use_wd": True, "weight_decay": 1e-2}
         return [{**plain, "alphas": [1.0], **seed} for seed in (sgd, adam, adamw, rms)]
 
-    def mate_terms(self, a: TermSumGenes, b: TermSumGenes) -> tuple[Any, Any]:
-        """A[:i] + B[j:] with (i, j) uniform over all pairs that leave a term; equal types averaged, cut to 4.
-
-        The second child is the same with the parents exchanged and cuts of its own.
-        """
-        first, second = _cross(a, b), _cross(b, a)
-        (a.terms, a.alphas), (b.terms, b.alphas) = first, second
-        return a, b
+    def cross(self, a: TermSumGenes, b: TermSumGenes) -> tuple[list[int], list[float]]:
+        """A[:i] + B[j:] with (i, j) uniform over all pairs that leave a term; equal types averaged, cut to 4."""
+        heads, tails = range(len(a.terms) + 1), range(len(b.terms) + 1)
+        head, tail = random.choice([(i, j) for i in heads for j in tails if i or j < len(b.terms)])
+        found: dict[int, list[float]] = {}
+        for kind, alpha in zip(a.terms[:head] + b.terms[tail:], a.alphas[:head] + b.alphas[tail:], strict=True):
+            found.setdefault(kind, []).append(alpha)
+        terms = list(found)[:MAX_TERMS]
+        return terms, [math.fsum(found[kind]) / len(found[kind]) for kind in terms]
 
     def mutate_hyper(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
         """As published, and with p = 0.35d each: clip value ·10^N(0, σ), warmup + N(0, 0.2σ); clamped."""
@@ -244,17 +219,3 @@ class DefaultOperators(PaperOperators):
     def free_types(self, genes: TermSumGenes) -> list[int]:
         """Types that the genome lacks."""
         return [kind for kind in range(len(TERMS)) if kind not in genes.terms]
-
-    def flags(self) -> tuple[str, ...]:
-        """All seven."""
-        return FLAGS
-
-
-def _cross(a: TermSumGenes, b: TermSumGenes) -> tuple[list[int], list[float]]:
-    heads, tails = range(len(a.terms) + 1), range(len(b.terms) + 1)
-    head, tail = random.choice([(i, j) for i in heads for j in tails if i or j < len(b.terms)])
-    found: dict[int, list[float]] = {}
-    for kind, alpha in zip(a.terms[:head] + b.terms[tail:], a.alphas[:head] + b.alphas[tail:], strict=True):
-        found.setdefault(kind, []).append(alpha)
-    terms = list(found)[:MAX_TERMS]
-    return terms, [math.fsum(found[kind]) / len(found[kind]) for kind in terms]

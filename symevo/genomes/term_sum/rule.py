@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from symevo.genomes.term_sum.genes import (
-    ADAM,
-    GRAD,
-    MOMENTUM,
-    NESTEROV,
-    RMS,
-    SIGN,
-    SQRT,
-    TERMS,
-    TermSumGenes,
-    merged,
-)
+from symevo.genomes.base import schedule_of
+from symevo.genomes.term_sum.genes import ADAM, GRAD, MOMENTUM, NESTEROV, RMS, SIGN, SQRT, TERMS, TermSumGenes, merged
 from symevo.rules.program import Program
 from symevo.rules.rule import Rule
 from symevo.rules.schedule import Schedule
@@ -64,14 +54,12 @@ class Form:
 
     Attributes:
         coefficients: Type to coefficient, in order of types, none 0.
-        lr: Learning rate.
         beta1: Decay of m; 0 when no term reads a running m.
         beta2: Decay of v; 0 when no term reads a running v (then √v is the root of g²).
         eps: None when no term reads it.
         weight_decay: 0 when off.
         bias_correction: Whether a state in use is corrected.
         clip_value: 0 when off, or when only signs are taken.
-        schedule: Warmup and decay of the learning rate.
     """
 
     coefficients: dict[int, float]
@@ -100,7 +88,7 @@ class Form:
             weight_decay=genes.weight_decay if genes.use_wd else 0.0,
             bias_correction=genes.bias_correction and (reads_m or reads_v),
             clip_value=genes.clip_value if genes.clipping and found.keys() - {SIGN} else 0.0,
-            schedule=Schedule(genes.warmup if genes.use_warmup else 0, "cosine" if genes.cosine else "constant"),
+            schedule=schedule_of(genes),
         )
 
 
@@ -108,20 +96,23 @@ _WITHOUT_M = {MOMENTUM: GRAD, ADAM: RMS, NESTEROV: GRAD}
 """What a term is when m = g. RMS_NORM with v = g² is not SQRT_GRAD: where g² overflows they differ."""
 
 
+def _numbers(form: Form) -> dict[str, float]:
+    return {
+        "lr": form.lr,
+        "beta1": form.beta1,
+        "beta2": form.beta2,
+        "eps": _UNUSED_EPS if form.eps is None else form.eps,
+        "weight_decay": form.weight_decay,
+        "clip_value": form.clip_value,
+    }
+
+
 def readable(form: Form) -> Rule:
     """The readable rule: lines, states and hyperparameters that are not in use are left out.
 
     A single term with coefficient 1 is written without it, so that the seeded Adam reads as Adam.
     """
-    values = {
-        "lr": form.lr,
-        "beta1": form.beta1,
-        "beta2": form.beta2,
-        "eps": form.eps or 0.0,
-        "weight_decay": form.weight_decay,
-        "clip_value": form.clip_value,
-        **{COEFFICIENTS[kind]: value for kind, value in form.coefficients.items()},
-    }
+    values = _numbers(form) | {COEFFICIENTS[kind]: value for kind, value in form.coefficients.items()}
     program = _parse(express_text(form))
     used = {name: value for name, value in values.items() if name in (*program.hyper_names, "lr")}
     return Rule(program, used, form.schedule, "term-sum")
@@ -160,12 +151,7 @@ def express_text(form: Form) -> str:
 def dense(form: Form) -> Rule:
     """The dense program with the form's numbers; what is not in use has a fixed value."""
     hyper = {
-        "lr": form.lr,
-        "beta1": form.beta1,
-        "beta2": form.beta2,
-        "eps": _UNUSED_EPS if form.eps is None else form.eps,
-        "weight_decay": form.weight_decay,
-        "clip_value": form.clip_value,
+        **_numbers(form),
         "bias_correction": 1.0 if form.bias_correction else 0.0,
         **{name: form.coefficients.get(kind, 0.0) for kind, name in enumerate(COEFFICIENTS)},
     }

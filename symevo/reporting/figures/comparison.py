@@ -154,14 +154,7 @@ _BELOW = 0.9
 
 
 def draw(found: Comparison, folder: Path) -> list[Path]:
-    """Draws all figures.
-
-    Args:
-        found: The comparison.
-        folder: Is made where there is none.
-
-    Returns:
-        The files.
+    """Draw all figures into a folder, which is made where there is none.
 
     Raises:
         UserError: They cannot be written.
@@ -184,16 +177,13 @@ def profiles(folder: Path, name: str, found: Comparison, *, title: str) -> list[
 
 def budgets(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
     """The score that so many trials of a tuning are expected to reach, with its interval."""
-    series = {method: _budget(entry) for method, entry in found.drawn(task).items() if entry.budget_curve}
+    known = {method: entry for method, entry in found.drawn(task).items() if entry.budget_curve}
+    series = {method: tuple(zip(*sorted(entry.budget_curve.items()), strict=True)) for method, entry in known.items()}
     return curves(
         folder, name, series, title=title, xlabel="trials of a tuning", ylabel="expected best validation score",
         lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
-        intervals={method: budget_ends(entry) for method, entry in found.drawn(task).items() if entry.budget_curve},
+        intervals={method: budget_ends(entry) for method, entry in known.items()},
     )  # fmt: skip
-
-
-def _budget(entry: Entry) -> tuple[list[int], list[float]]:
-    return sorted(entry.budget_curve), [entry.budget_curve[budget] for budget in sorted(entry.budget_curve)]
 
 
 def budget_ends(entry: Entry) -> list[tuple[float, float]]:
@@ -205,9 +195,7 @@ def budget_ends(entry: Entry) -> list[tuple[float, float]]:
 def rates(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
     """The best score near each learning rate."""
     known = {method: [pair for pair in one.lr_curve if pair[0] > 0] for method, one in found.drawn(task).items()}
-    series = {
-        method: ([lr for lr, _ in pairs], [score for _, score in pairs]) for method, pairs in known.items() if pairs
-    }
+    series = {method: tuple(zip(*pairs, strict=True)) for method, pairs in known.items() if pairs}
     return curves(
         folder, name, series, title=title, xlabel="learning rate", ylabel="best validation score near it",
         lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],

@@ -138,7 +138,7 @@ def scatter_numbers(
     losses: Sequence[float | None],
     *,
     scales: Mapping[str, str],
-    generations: Sequence[int] | None = None,
+    generations: Sequence[int],
     title: str = "",
 ) -> list[Path]:
     """Each number's value against the validation loss, coloured by generation; the best is circled.
@@ -149,7 +149,7 @@ def scatter_numbers(
         numbers: Of each tuned number, its value in every individual.
         losses: Of every individual; those that failed, None or not finite, are crosses at the top edge.
         scales: Of each number: ``linear``, which it also is if it is left out, ``log`` or ``complement``.
-        generations: In which every individual was made; None draws all in one colour.
+        generations: In which every individual was made.
         title: Of the figure.
 
     Returns:
@@ -157,24 +157,24 @@ def scatter_numbers(
 
     Raises:
         UserError: They cannot be written.
-        ValueError: Numbers, losses and generations differ in length.
     """
-    lengths = {len(losses), *map(len, numbers.values()), *([] if generations is None else [len(generations)])}
-    if numbers and len(lengths) > 1:
-        raise ValueError(f"numbers, losses and generations must be of one length, not {sorted(lengths)}")
     loss_scale = _loss_scale(losses)
     heights = drawable(losses, loss_scale)
     with styled():
         figure, panels = _grid(title, len(numbers))
         drawn: dict[str, Any] = {}
         for axes, (key, values) in zip(panels, numbers.items(), strict=False):
-            drawn |= _against(axes, key, values, heights, scale=scales.get(key, "linear"), generations=generations)
+            places = drawable(values, scales.get(key, "linear"))
+            drawn |= _points(axes, places, heights, generations)
+            axes.set_xlabel(wrapped(key, 30))
+            if any_place(places):
+                set_scale(axes, "x", scales.get(key, "linear"))
         if drawn:
             set_scale(panels[0], "y", loss_scale)
         else:
             say_empty(panels[0])
         coloured = drawn.pop("generation", None)
-        if generations is not None and coloured is not None and min(generations) < max(generations):
+        if coloured is not None and min(generations) < max(generations):
             _colour_bar(figure, panels, coloured)
         legend(figure, drawn)
         return save(figure, folder, name)
@@ -200,24 +200,6 @@ def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _against(
-    axes: Axes,
-    key: str,
-    values: Sequence[float],
-    heights: Sequence[float],
-    *,
-    scale: str,
-    generations: Sequence[int] | None,
-) -> dict[str, Any]:
-    """Draws the panel of one number; returns what there is to explain."""
-    places = drawable(values, scale)
-    drawn = _points(axes, places, heights, generations)
-    axes.set_xlabel(wrapped(key, 30))
-    if any_place(places):
-        set_scale(axes, "x", scale)
-    return drawn
-
-
 def _colour_bar(figure: Figure, panels: list[Axes], coloured: Any) -> None:
     """Says which colour is which generation."""
     from matplotlib.ticker import MaxNLocator
@@ -226,22 +208,18 @@ def _colour_bar(figure: Figure, panels: list[Axes], coloured: Any) -> None:
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
-def _points(
-    axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int] | None
-) -> dict[str, Any]:
+def _points(axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int]) -> dict[str, Any]:
     """Draws losses over a number's values; returns what there is to explain."""
     drawn: dict[str, Any] = {}
-    done = [at for at, loss in enumerate(losses) if isfinite(loss) and isfinite(places[at])]
-    failed = [places[at] for at, loss in enumerate(losses) if not isfinite(loss) and isfinite(places[at])]
+    known = [one for one in zip(places, losses, generations, strict=True) if isfinite(one[0])]
+    done = [one for one in known if isfinite(one[1])]
+    failed = [place for place, loss, _ in known if not isfinite(loss)]
     if done:
-        x, y = [places[at] for at in done], [losses[at] for at in done]
-        look: dict[str, Any] = {"color": PALETTE[0]}
-        if generations is not None:
-            look = {"c": [generations[at] for at in done], "cmap": "viridis_r"}
-            look |= {"vmin": min(generations), "vmax": max(generations)}
-        drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **look)
-        best = min(range(len(done)), key=y.__getitem__)
-        drawn["best"] = _ring(axes, x[best], y[best], 80)
+        x, y, made_in = zip(*done, strict=True)
+        colour = {"c": made_in, "cmap": "viridis_r", "vmin": min(generations), "vmax": max(generations)}
+        drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **colour)
+        best_x, best_y, _ = min(done, key=lambda one: one[1])
+        drawn["best"] = _ring(axes, best_x, best_y, 80)
     if failed:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
         (drawn["failed"],) = axes.plot(failed, [1.0] * len(failed), "x", markersize=5, color=PALETTE[1], **edge)
@@ -272,28 +250,22 @@ def schedule_steps(
 
     Raises:
         UserError: They cannot be written.
-        ValueError: A number has more or fewer values than there are stretches.
     """
-    for key, constant in values.items():
-        if len(constant) != max(len(boundaries) - 1, 0):
-            raise ValueError(f"{key} has {len(constant)} values, but there are {len(boundaries)} boundaries: one fewer")
     with styled():
         rows = max(len(values), 1)
         figure, panels = sheet(title, rows=rows, height=1.0 + 1.5 * rows, sharex=True)
         for axes, (key, constant) in zip(panels, values.items(), strict=False):
-            _stairs(axes, boundaries, drawable(constant, scales.get(key, "linear")), scales.get(key, "linear"))
+            scale = scales.get(key, "linear")
+            places = drawable(constant, scale)
             axes.set_ylabel(wrapped(key, 18))
+            if any_place(places):
+                axes.stairs(places, boundaries, baseline=None, color=PALETTE[0], linewidth=1.8)
+                axes.margins(y=0.15)
+                set_scale(axes, "y", scale)
+            else:
+                say_empty(axes)
         if not values:
             say_empty(panels[0])
         panels[-1].set_xlabel("training step")
         figure.align_ylabels()
         return save(figure, folder, name)
-
-
-def _stairs(axes: Axes, boundaries: Sequence[int], places: Sequence[float], scale: str) -> None:
-    if not any_place(places):
-        say_empty(axes)
-        return
-    axes.stairs(places, boundaries, baseline=None, color=PALETTE[0], linewidth=1.8)
-    axes.margins(y=0.15)
-    set_scale(axes, "y", scale)

@@ -147,9 +147,8 @@ def make_progress(*, quiet: bool = False) -> Progress:
 def as_progress(given: Any) -> Progress:
     """Who is told, from what a caller says.
 
-    Args:
-        given: True: the display that the command line has; False or None: nobody; a function: it gets each line; or an
-            object with the methods of :class:`Progress`.
+    True is the display of the command line, False and None are nobody, a function gets each line, and an object with
+    the methods of :class:`Progress` is taken as it is.
 
     Raises:
         UserError: Something else.

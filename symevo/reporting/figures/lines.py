@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, nan
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from symevo.reporting.figures.sheet import (
@@ -159,10 +159,8 @@ def emphasise(drawn: Mapping[str, Line2D], name: str | None) -> None:
 
 
 def _lonely(values: Sequence[float]) -> list[int]:
-    padded = [nan, *values, nan]
-    return [
-        at for at, value in enumerate(values) if isfinite(value) and not isfinite(padded[at]) | isfinite(padded[at + 2])
-    ]
+    known = [False, *map(isfinite, values), False]
+    return [at for at, around in enumerate(zip(known, known[1:], known[2:], strict=False)) if around == (0, 1, 0)]
 
 
 def _finish(axes: Axes, drawn: Mapping[str, Line2D], scale: str) -> None:

@@ -1,9 +1,7 @@
-"""An empty figure in the one style of all figures, and how it becomes files.
+"""An empty figure in the one style of all figures, axes with ticks that can be read, and how it becomes files.
 
 Matplotlib is loaded when the first figure is drawn, so that commands that draw none start fast; pyplot never is, since
 its list of open figures is state of the whole process.
-
-Numbers as they are drawn, and axes with ticks that can be read.
 
 Scales are ``linear``, ``log`` and ``complement``, the logarithm of 1 − x: 0.9, 0.99 and 0.999 are equally far apart,
 as suits decay rates. A complement axis is drawn as a logarithmic one of 1 − x that runs backwards.
@@ -157,25 +155,36 @@ def sheet(
     return figure, panels
 
 
-def panel(across: str = "") -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., list[Path]]]:
-    """Make a figure of one panel out of a function that draws into it, as all of them are framed.
+def drawing(draw: Callable[..., Figure]) -> Callable[..., list[Path]]:
+    """Make files, PNG and SVG, out of a function that draws a figure.
 
-    The function takes the panel first, draws into it or says that it is empty, and returns what the legend names. In
-    place of the panel the figure takes ``folder`` and ``name`` of its files, and by keyword also ``title``, ``ylabel``
-    and ``xlabel``, by default ``across``; it returns the files, PNG and SVG, and raises UserError where they cannot be
-    written.
+    They take their ``folder``, which is made where there is none, and their ``name`` before all that is drawn, and
+    raise UserError where they cannot be written.
+    """
+
+    @wraps(draw)
+    def made(folder: Path, name: str, *data: Any, **how: Any) -> list[Path]:
+        with styled():
+            return save(draw(*data, **how), folder, name)
+
+    return made
+
+
+def panel(across: str = "") -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., list[Path]]]:
+    """Make a :func:`drawing` of one panel out of a function that draws into it, as all of them are framed.
+
+    The function takes the panel first, draws into it or says that it is empty, and returns what the legend names. The
+    drawing also takes ``title``, ``ylabel`` and ``xlabel``, which is otherwise ``across``.
     """
 
     def framed(draw: Callable[..., Mapping[str, Any]]) -> Callable[..., list[Path]]:
+        @drawing
         @wraps(draw)
-        def made(
-            folder: Path, name: str, *data: Any, title: str, ylabel: str, xlabel: str = across, **how: Any
-        ) -> list[Path]:
-            with styled():
-                figure, (axes,) = sheet(title)
-                label(axes, x=xlabel, y=ylabel)
-                legend(figure, draw(axes, *data, **how))
-                return save(figure, folder, name)
+        def made(*data: Any, title: str, ylabel: str, xlabel: str = across, **how: Any) -> Figure:
+            figure, (axes,) = sheet(title)
+            label(axes, x=xlabel, y=ylabel)
+            legend(figure, draw(axes, *data, **how))
+            return figure
 
         return made
 

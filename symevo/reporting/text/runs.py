@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from symevo.rules.rule import Rule
     from symevo.rules.timetable import Timetable
 
+Losses = Sequence[float | None]
+Scores = tuple[float | None, float | None]
+"""Loss and accuracy."""
+
 SCORES = ("loss", "accuracy")
 """Of a network on a split."""
 
@@ -88,9 +92,6 @@ def comparison(best: Any, own: Any) -> list[str]:
     return [*lines, "on the data that the search selected by: new data will show less of a difference"]
 
 
-Scores = tuple[float | None, float | None]
-
-
 def _both(own: Scores, tuned: Scores) -> str:
     after = _scores(*tuned) if own[0] is None else _scores(*tuned).replace("loss ", "").replace("accuracy ", "")
     return f"{_scores(*own)}; tuned: {after}"
@@ -136,9 +137,6 @@ def ranking_table(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
     )
     note = "Ranked by validation; the test split was read once, for this table."
     return [*columns(["   #", "validation loss", "accuracy", "test loss", "accuracy"], rows), note]
-
-
-Losses = Sequence[float | None]
 
 
 def timetable_report(run: Any, table: Timetable, losses: Losses) -> str:

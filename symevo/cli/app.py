@@ -134,13 +134,7 @@ _ClickException: type[Exception] = next(
 
 
 def parse(argv: list[str]) -> Job | int:
-    """Reads a command line.
-
-    Args:
-        argv: Arguments without the program's name.
-
-    Returns:
-        The job that it asks for, or an exit code where ``--help`` or ``--version`` was all.
+    """The job that a command line asks for, or an exit code where ``--help`` or ``--version`` was all.
 
     Raises:
         UserError: No command line of ours.

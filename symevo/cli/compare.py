@@ -97,11 +97,7 @@ def _names(said: Sequence[str] | None, flag: str) -> tuple[str, ...] | None:
 
 
 def _targets(request: Request, output: Path | None) -> list[Path]:
-    """The files that the result goes to: the one that was named, and that of the first run.
-
-    Raises:
-        UserError: One cannot be written.
-    """
+    """The files that the result goes to: the one that was named, and that of the first run."""
     from symevo.comparison.entries import run_of
 
     runs = [run for run in map(run_of, request.sources) if run is not None]

@@ -35,9 +35,7 @@ class Interrupts:
     """While open, the first SIGINT or SIGTERM raises :class:`Stop` in the main thread; later ones do nothing.
 
     A signal that was ignored when it opened stays ignored, as under ``nohup``; outside the main thread it does nothing.
-
-    Attributes:
-        heard: Whether a signal came.
+    ``heard`` says whether a signal came.
     """
 
     def __init__(self) -> None:
@@ -81,13 +79,9 @@ def _give_up() -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command line.
+    """Runs one command line, without the program's name, and returns the exit code.
 
-    Args:
-        argv: Arguments without the program's name.
-
-    Returns:
-        The exit code. Nothing but a fault of the interpreter is raised, SystemExit included.
+    Nothing but a fault of the interpreter is raised, SystemExit included.
     """
     with Interrupts() as interrupts:
         return _run(argv, interrupts)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from symevo.cli.app import RunFolder, TasksFrom, option
-from symevo.errors import UserError
 from symevo.files import check_free, write_file
 
 if TYPE_CHECKING:
     from symevo.reporting.html import PageContext
+    from symevo.runs.run import Run
 
 COMPARISON = "compare.json"
 """What ``symevo compare`` writes into a run's folder."""
@@ -63,13 +62,16 @@ def report(
     return 0
 
 
-def read_context(run: Any) -> PageContext:
+def read_context(run: Run) -> PageContext:
     """All that a page says of a run, read from its folder."""
+    from symevo.reporting.compared import read_comparison
     from symevo.reporting.html import PageContext
-    from symevo.search.system import finds
-    from symevo.systems import SYSTEMS
+    from symevo.search.system import SYSTEMS, finds
+    from symevo.systems.hyperparameters import timetable
+    from symevo.systems.networks import descent
 
-    settings = run.settings
+    settings, found, compared = run.settings, finds(run.settings), run.path / COMPARISON
+    genome = SYSTEMS.get(settings.system).genome(settings)
     outcomes = {
         identity: {
             task: [row for seed in range(settings.seeds) if (row := run.training(identity, task, seed))]
@@ -77,42 +79,10 @@ def read_context(run: Any) -> PageContext:
         }
         for identity in {one["identity"] for one in run.evaluations}
     }
-    ranges = getattr(SYSTEMS.get(settings.system).genome(settings), "ranges", {})
     return PageContext(
-        run, run.evaluations, outcomes, run.versions, str(run),
-        scales={name: one.scale for name, one in ranges.items()},
-        descent=_descent(run) if finds(settings) == "networks" else None,
-        timetable=_timetable(run) if settings.mode == "dynamic" else None,
-        comparison=_comparison(run.path / COMPARISON),
+        run, found, outcomes,
+        scales={name: one.scale for name, one in getattr(genome, "ranges", {}).items()},
+        descent=descent(run) if found == "networks" else None,
+        timetable=timetable(run, genome) if settings.mode == "dynamic" else None,
+        comparison=read_comparison(compared) if compared.exists() else None,
     )  # fmt: skip
-
-
-def _descent(run: Any) -> tuple[list[int], list[float]]:
-    from symevo.systems.networks import descent
-
-    return descent(run)
-
-
-def _timetable(run: Any) -> Any:
-    from symevo.systems import SYSTEMS
-    from symevo.systems.hyperparameters import timetable
-
-    return timetable(run, SYSTEMS.get(run.settings.system).genome(run.settings))
-
-
-def _comparison(path: Path) -> Any:
-    """What a comparison has found, or None where there is none.
-
-    Raises:
-        UserError: The file is none.
-    """
-    from symevo.reporting.compared import read_comparison
-
-    if not path.exists():
-        return None
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or "it is no JSON"
-        raise UserError(f"cannot read {path}: {why}; make it anew with symevo compare, or remove it") from None
-    return read_comparison(data, source=str(path))

@@ -174,11 +174,7 @@ def _all(flags: Mapping[str, Any], config: Path | None) -> dict[str, Any]:
 
 
 def _check_tasks(names: tuple[str, ...]) -> None:
-    """Refuses an unknown task before torch is loaded, which takes seconds.
-
-    Raises:
-        UserError: A name is none of the built-in tasks.
-    """
+    """Refuses an unknown task before torch is loaded, which takes seconds."""
     known = built_in_tasks()
     for name in names:
         if known and name not in known:

@@ -6,7 +6,9 @@ file may lack have defaults; fields that are not known here are ignored.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
@@ -120,11 +122,9 @@ class Pair(_Part):
 
 
 class Verdict(_Part):
-    """What a candidate shows on a task.
+    """What a candidate shows on a task, in words and as whose the gain is.
 
-    Attributes:
-        gain: Whose the gain is: ``rule``, ``schedule`` or ``learning rate``; ``none``, or ``worse``.
-        text: The same in a sentence or two.
+    ``gain`` is ``rule``, ``schedule`` or ``learning rate``; ``none``, or ``worse``.
     """
 
     gain: str = ""
@@ -147,14 +147,13 @@ class Compared(_Part):
 
 
 class Contestant(_Part):
-    """Why an entry takes part, its rule, and what was tuned of it.
+    """Why an entry takes part, its rule as JSON, and what was tuned of it.
 
     Attributes:
         role: ``candidate``, ``baseline``, ``ablation`` or ``control``.
         of: The candidate that it is an ablation of.
         note: What an ablation leaves out.
-        rule: Rule JSON.
-        tuned: Names of the numbers that are tuned, and ``schedule``.
+        tuned: Names of numbers, and ``schedule``.
     """
 
     role: str = ""
@@ -230,22 +229,23 @@ class Comparison(_Part):
         return self.model_dump(mode="json", by_alias=True)
 
 
-def read_comparison(data: Any, *, source: str) -> Comparison:
+def read_comparison(path: Path) -> Comparison:
     """Read a comparison and check it.
 
-    Args:
-        data: The JSON of the file.
-        source: How to call the file in a message.
-
     Raises:
-        UserError: It is none, or of another schema.
+        UserError: The file cannot be read, is none, or of another schema.
     """
     again = "make it anew with symevo compare, or remove it"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        why = getattr(error, "strerror", None) or "it is no JSON"
+        raise UserError(f"cannot read {path}: {why}; {again}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA or data.get("kind") != "comparison":
-        raise UserError(f"{source} is no comparison of schema {SCHEMA}: {again}")
+        raise UserError(f"{path} is no comparison of schema {SCHEMA}: {again}")
     try:
         return Comparison.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{source} is damaged at {where} ({first['msg'].lower()}): {again}") from None
+        raise UserError(f"{path} is damaged at {where} ({first['msg'].lower()}): {again}") from None

@@ -1,7 +1,4 @@
-"""What a run's records say, as one number for each curve.
-
-What became of all that a run proposed: sums over its generations' records.
-"""
+"""What a run's records say: sums over its generations, and one number for each curve of a generation."""
 
 from __future__ import annotations
 
@@ -10,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-_KNOWN = "known"
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing, or there is none."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
 
 
 def proposals(history: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """How many individuals a run proposed, and what share of them was trained, known already, or dropped and why.
-
-    Args:
-        history: Records of generations.
+    """How many individuals the generations of these records proposed, and what became of them.
 
     Returns:
         ``count`` and ``shares``; the shares are of ``trained``, ``known`` (answered from the cache, or like another
@@ -26,7 +24,7 @@ def proposals(history: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     for record in history:
         counts["trained"] += record["evaluations"]
-        counts[_KNOWN] += record.get("cached", 0)
+        counts["known"] += record.get("cached", 0)
         counts.update(record.get("dropped", {}))
     total = sum(counts.values())
     return {"count": total, "shares": {name: number / total for name, number in counts.most_common() if number}}
@@ -46,11 +44,9 @@ _NAMED = {*_FITNESS, "gen", "evaluations", "cached", "failed", "dropped", "opera
 
 
 def measures(record: Mapping[str, Any]) -> dict[str, float]:
-    """The curves' values of one generation, by tag.
+    """The curves' values of one generation as stored, by tag.
 
-    Args:
-        record: Of the generation, as stored. A measure that only some systems have is drawn under its own name; a pair
-            is the lowest and the mean.
+    A measure that only some systems have is drawn under its own name; a pair is the lowest and the mean.
     """
     evaluations = record["evaluations"]
     found: dict[str, Any] = {f"fitness/{name}": record.get(name) for name in _FITNESS}

@@ -6,15 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from symevo.errors import UserError
 from symevo.reporting.text.tables import count, shown
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
     from symevo.settings.model import Settings
 
 
@@ -26,19 +25,17 @@ class Progress(Protocol):
     """What a search reports to; it never prints by itself."""
 
     def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None:
-        """Called once before the run.
+        """Called once before the run, with the most candidates and trainings that it takes, over all generations.
 
         Args:
             settings: All settings, resolved.
-            evaluations: Candidates that will be scored at most, over all generations.
-            trainings: Trainings that this takes at most: candidates × tasks × training seeds.
-            steps: Steps of each training.
+            evaluations: Candidates that will be scored at most.
+            trainings: Candidates × tasks × training seeds at most.
+            steps: Of each training.
         """
-        ...
 
     def advance(self, trained: int, total: int) -> None:
         """Within a generation: ``trained`` of ``total`` trainings are done."""
-        ...
 
     def generation(self, record: Mapping[str, Any]) -> None:
         """A generation is closed.
@@ -48,39 +45,30 @@ class Progress(Protocol):
                 ``elapsed``, ``rule`` (the best, where its equations tell something); of this generation
                 ``evaluations``, ``cached``, ``failed``.
         """
-        ...
 
     def message(self, text: str) -> None:
         """One line for the user."""
-        ...
 
     def close(self) -> None:
         """The run is over, or has failed; calling it again does nothing."""
-        ...
 
 
-class SilentProgress:
+class SilentProgress(Progress):
     """Says nothing."""
-
-    def plan(self, settings: Settings, *, evaluations: int, trainings: int, steps: int) -> None: ...
-    def advance(self, trained: int, total: int) -> None: ...
-    def generation(self, record: Mapping[str, Any]) -> None: ...
-    def message(self, text: str) -> None: ...
-    def close(self) -> None: ...
 
 
 class PlainProgress(SilentProgress):
     """A line for each generation: for log files, pipes and terminals that cannot do more.
 
     Args:
-        stream: Where lines go; standard error by default.
+        tell: Gets each line, without its end; by default they go to standard error.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
+    def __init__(self, tell: Callable[[str], object] | None = None) -> None:
+        self._tell = tell or partial(print, file=sys.stderr, flush=True)
         self._rule = ""
         self._told = time.monotonic()
-        self._clock = Clock()
+        self._seconds: list[float] = []
         self._next, self._generations = 0, 0
 
     def _under_way(self) -> str:
@@ -99,26 +87,21 @@ class PlainProgress(SilentProgress):
 
     def generation(self, record: Mapping[str, Any]) -> None:
         self._next, self._generations = record["gen"] + 1, record["generations"]
-        self.message(generation_line(record, self._clock.note(record)))
+        self._seconds.append(record["seconds"])
+        self.message(generation_line(record, self._left()))
         if record.get("rule") and record["rule"] != self._rule:
             self._rule = record["rule"]
             self.message(f"    {self._rule}")
 
-    def message(self, text: str) -> None:
-        self._told = time.monotonic()
-        print(text, file=self._stream, flush=True)
+    def _left(self) -> str:
+        """The mean generation so far times those to come, in words; empty at the end.
 
-
-class ToldProgress(PlainProgress):
-    """The plain lines, handed to a function.
-
-    Args:
-        tell: Gets each line, without its end.
-    """
-
-    def __init__(self, tell: Callable[[str], object]) -> None:
-        super().__init__()
-        self._tell = tell
+        The first generation scores a whole random population and may compile kernels. So it gives an upper estimate,
+        which is dropped once there is another generation.
+        """
+        later = self._seconds[1:]
+        left = fmean(later or self._seconds) * (self._generations + 1 - self._next)
+        return f"{'' if later else 'under '}{clock(left)} left" if left else ""
 
     def message(self, text: str) -> None:
         self._told = time.monotonic()
@@ -128,78 +111,44 @@ class ToldProgress(PlainProgress):
 class LiveProgress(PlainProgress):
     """The plain lines, and below them a bar over the trainings of the current generation."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        super().__init__(stream)
+    def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._console = Console(file=self._stream, highlight=False)
+        console = Console(file=sys.stderr, highlight=False)
+        super().__init__(partial(console.print, markup=False, soft_wrap=True))
         left = TextColumn("{task.fields[left]}")
         columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), left)
         # Standard output is the result's: rich must not route it to the display.
-        bar = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
-        self._task: TaskID = bar.add_task("starting", total=None, left="")
-        bar.start()
-        self._bar: Bar | None = bar
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        self._task = self._bar.add_task("starting", total=None, left="")
+        self._bar.start()
 
     def advance(self, trained: int, total: int) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description=self._under_way(), completed=trained, total=total)
+        self._bar.update(self._task, description=self._under_way(), completed=trained, total=total)
 
     def generation(self, record: Mapping[str, Any]) -> None:
         super().generation(record)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=0, left=self._clock.words)
-
-    def message(self, text: str) -> None:
-        self._told = time.monotonic()
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._bar.update(self._task, completed=0, left=self._left())
 
     def close(self) -> None:
-        if self._bar is not None:
-            bar, self._bar = self._bar, None
-            bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
-class Clock:
-    """Estimates the time left: the mean generation so far times those to come.
-
-    The first generation scores a whole random population and may compile kernels. So it gives an upper
-    estimate, which is dropped once there is another generation.
-    """
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-        self._later: list[float] = []
-        self.words = ""
-
-    def note(self, record: Mapping[str, Any]) -> str:
-        """The time left after ``record`` in words, also kept in ``words``; empty at the end."""
-        if self._first is None:
-            self._first = record["seconds"]
-        else:
-            self._later.append(record["seconds"])
-        mean = sum(self._later) / len(self._later) if self._later else self._first
-        left = mean * (record["generations"] - record["gen"])
-        self.words = f"{'' if self._later else 'under '}{clock(left)} left" if left else ""
-        return self.words
-
-
-def make_progress(*, quiet: bool = False, stream: TextIO | None = None) -> Progress:
+def make_progress(*, quiet: bool = False) -> Progress:
     """The display that fits: silent, live on a terminal, plain lines elsewhere."""
     if quiet:
         return SilentProgress()
-    if (stream or sys.stderr).isatty() and os.environ.get("TERM", "") != "dumb":
-        return LiveProgress(stream)
-    return PlainProgress(stream)
+    live = sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+    return LiveProgress() if live else PlainProgress()
 
 
 def as_progress(given: Any) -> Progress:
     """Who is told, from what a caller says.
 
-    Args:
-        given: True: the display that the command line has; False or None: nobody; a function: it gets each line; or an
-            object with the methods of :class:`Progress`.
+    True is the display of the command line, False and None are nobody, a function gets each line, and an object with
+    the methods of :class:`Progress` is taken as it is.
 
     Raises:
         UserError: Something else.
@@ -214,7 +163,7 @@ def as_progress(given: Any) -> Progress:
         if not missing:
             return given
         if callable(given):
-            return ToldProgress(given)
+            return PlainProgress(given)
     what = f"the class {given.__name__}" if isinstance(given, type) else f"{type(given).__name__}"
     lacks = f", which lacks {', '.join(missing)}" if 0 < len(missing) < len(methods) else ""
     raise UserError(

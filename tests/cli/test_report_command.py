@@ -286,7 +286,7 @@ def test_what_is_read_of_a_run(runs: dict[str, Path]) -> None:
     context = read_context(run)
     winner = context.winner()
     assert (winner["identity"], winner["gen"]) == (run.best.identity, run.best.gen)
-    assert winner["fitness"] == max(one["fitness"] for one in context.evaluations)
+    assert winner["fitness"] == max(one["fitness"] for one in run.evaluations)
     assert not context.unfinished
     loss = context.loss(run.best.identity)
     rows = [rows[0]["loss"] for rows in context.outcomes[run.best.identity].values()]

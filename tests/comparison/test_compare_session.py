@@ -202,7 +202,7 @@ def test_a_run_gets_its_file_and_figures(tiny_run, capsys):
     said = json.loads(capsys.readouterr().out)
     kept = json.loads((tiny_run / "compare.json").read_text())
     assert said == kept
-    assert read_comparison(kept, source="the file").to_json() == kept
+    assert read_comparison(tiny_run / "compare.json").to_json() == kept
     assert kept["candidates"] == ["evolved"]
     assert kept["controls"]["random"]["evaluations"] > 0
     assert "random search" in kept["tasks"]["noisy-lsq"]["contestants"]

@@ -24,9 +24,9 @@ def test_few_numbers_stand_in_columns():
 
 def test_many_numbers_stand_below_and_rows_are_counted():
     numbers = {f"number{index}": index / 7 for index in range(8)}
-    lines = numbers_table([trial(0.1, numbers)] * 12, rows=2).splitlines()
+    lines = numbers_table([trial(0.1, numbers)] * 12).splitlines()
     assert lines[2].startswith("     number0 0, number1 0.1429, ")
-    assert lines[-1] == "and 10 more"
+    assert lines[-1] == "and 2 more"
     assert max(map(len, lines)) <= 80
 
 

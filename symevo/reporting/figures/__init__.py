@@ -1,7 +1,6 @@
 """Figures from plain sequences, as PNG and SVG; the same data gives the same bytes. What a run is, they do not know.
 
-Each draws into a folder, which is made where there is none, and returns its files; one that cannot be written is a
-:class:`symevo.errors.UserError`.
+Each takes the folder and the name of its files first; see :func:`symevo.reporting.figures.sheet.drawing`.
 """
 
 from symevo.reporting.figures.comparison import forest, profile

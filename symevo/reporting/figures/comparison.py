@@ -16,17 +16,17 @@ from symevo.reporting.figures.sheet import (
     WIDTH,
     colours,
     drawable,
+    drawing,
     panel,
-    save,
     say_empty,
     sheet,
-    styled,
     wrapped,
 )
 from symevo.statistics import expected_best_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 Mean = tuple[float | None, float | None, float | None]
@@ -37,38 +37,34 @@ _SHOWN = 0.1
 """Means that miss the best of their task by more than this share of it are at the edge, as an arrow."""
 
 
+@drawing
 def forest(
-    folder: Path,
-    name: str,
     groups: Mapping[str, Mapping[str, Mean]],
     *,
     title: str,
     xlabel: str,
     highlight: str | None = None,
-) -> list[Path]:
+) -> Figure:
     """A panel for each task, and in it a line for each method: its mean as a dot, and in digits, on its interval.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
         groups: By task, and in it by method. A mean that is None or not finite is left out, with a dash for its digits.
         title: Of the figure.
         xlabel: What the means are.
         highlight: The method whose mean goes through its panel as a line.
     """
     high = {task: sum(map(_height, group)) for task, group in groups.items()} or {"": 1.0}
-    with styled():
-        height = 0.5 + sum(0.65 + 0.2 * one for one in high.values())
-        ratios = [one + 2 for one in high.values()]
-        figure, panels = sheet("", rows=len(high), width=WIDTH, height=height, height_ratios=ratios)
-        figure.suptitle(wrapped(title, int(11 * WIDTH)), x=0.02, ha="left", fontsize=11)
-        for axes, (task, group) in zip(panels, groups.items(), strict=False):
-            axes.set_title(wrapped(task, 40), fontsize=10)
-            _fill(axes, {method: drawable(mean) for method, mean in group.items()}, highlight)
-        panels[-1].set_xlabel(xlabel)
-        if not any(isfinite(mean) for group in groups.values() for mean, *_ in map(drawable, group.values())):
-            say_empty(panels[0])
-        return save(figure, folder, name)
+    height = 0.5 + sum(0.65 + 0.2 * one for one in high.values())
+    ratios = [one + 2 for one in high.values()]
+    figure, panels = sheet("", rows=len(high), width=WIDTH, height=height, height_ratios=ratios)
+    figure.suptitle(wrapped(title, int(11 * WIDTH)), x=0.02, ha="left", fontsize=11)
+    for axes, (task, group) in zip(panels, groups.items(), strict=False):
+        axes.set_title(wrapped(task, 40), fontsize=10)
+        _fill(axes, {method: drawable(mean) for method, mean in group.items()}, highlight)
+    panels[-1].set_xlabel(xlabel)
+    if not any(isfinite(mean) for group in groups.values() for mean, *_ in map(drawable, group.values())):
+        say_empty(panels[0])
+    return figure
 
 
 def _height(method: str) -> float:
@@ -154,14 +150,7 @@ _BELOW = 0.9
 
 
 def draw(found: Comparison, folder: Path) -> list[Path]:
-    """Draws all figures.
-
-    Args:
-        found: The comparison.
-        folder: Is made where there is none.
-
-    Returns:
-        The files.
+    """Draw all figures into a folder, which is made where there is none.
 
     Raises:
         UserError: They cannot be written.
@@ -184,16 +173,13 @@ def profiles(folder: Path, name: str, found: Comparison, *, title: str) -> list[
 
 def budgets(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
     """The score that so many trials of a tuning are expected to reach, with its interval."""
-    series = {method: _budget(entry) for method, entry in found.drawn(task).items() if entry.budget_curve}
+    known = {method: entry for method, entry in found.drawn(task).items() if entry.budget_curve}
+    series = {method: tuple(zip(*sorted(entry.budget_curve.items()), strict=True)) for method, entry in known.items()}
     return curves(
         folder, name, series, title=title, xlabel="trials of a tuning", ylabel="expected best validation score",
         lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],
-        intervals={method: budget_ends(entry) for method, entry in found.drawn(task).items() if entry.budget_curve},
+        intervals={method: budget_ends(entry) for method, entry in known.items()},
     )  # fmt: skip
-
-
-def _budget(entry: Entry) -> tuple[list[int], list[float]]:
-    return sorted(entry.budget_curve), [entry.budget_curve[budget] for budget in sorted(entry.budget_curve)]
 
 
 def budget_ends(entry: Entry) -> list[tuple[float, float]]:
@@ -205,9 +191,7 @@ def budget_ends(entry: Entry) -> list[tuple[float, float]]:
 def rates(folder: Path, name: str, found: Comparison, task: str, *, title: str) -> list[Path]:
     """The best score near each learning rate."""
     known = {method: [pair for pair in one.lr_curve if pair[0] > 0] for method, one in found.drawn(task).items()}
-    series = {
-        method: ([lr for lr, _ in pairs], [score for _, score in pairs]) for method, pairs in known.items() if pairs
-    }
+    series = {method: tuple(zip(*pairs, strict=True)) for method, pairs in known.items() if pairs}
     return curves(
         folder, name, series, title=title, xlabel="learning rate", ylabel="best validation score near it",
         lowest=_lowest(values for _, values in series.values()), highlight=found.candidates[0],

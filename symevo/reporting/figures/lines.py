@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, nan
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from symevo.reporting.figures.sheet import (
@@ -17,7 +17,6 @@ from symevo.reporting.figures.sheet import (
     panel,
     say_empty,
     set_scale,
-    thinned,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ _MARKED = 30
 """Up to so many points of a line are marked one by one."""
 _COLOURED = 14
 """More curves than that are grey."""
-_POINTS = 40_000
-"""More than these are drawn of no figure: their SVG would be slow to open, and the eye cannot tell."""
 _ABOVE = 10.0
 """A learning curve is followed up to so many times the loss at which curves begin."""
 Points = tuple[Sequence[float], Sequence[float | None]]
@@ -43,27 +40,16 @@ _TICKS = 6
 
 
 @panel("generation")
-def by_generation(
-    axes: Axes,
-    series: Mapping[str, Sequence[float | None]],
-    *,
-    logy: bool = False,
-    bands: Mapping[str, tuple[Sequence[float | None], Sequence[float | None]]] | None = None,
-) -> dict[str, Line2D]:
+def by_generation(axes: Axes, series: Mapping[str, Sequence[float | None]], *, logy: bool = False) -> dict[str, Line2D]:
     """One line for each series, over generations 0, 1, ….
 
     Args:
         axes: The panel.
         series: Values by generation; where one is None or not finite, its line has a gap.
         logy: A logarithmic axis; it leaves out what is not above 0, and is linear if that is everything.
-        bands: Low and high ends by generation, drawn behind the series of the same name.
     """
-    scale = _scale(logy, series.values())
+    scale = _scale(series.values()) if logy else "linear"
     drawn = plot(axes, {key: (range(len(values)), drawable(values, scale)) for key, values in series.items()})
-    for key, (low, high) in (bands or {}).items():
-        if key in drawn:
-            ends = drawable(low, scale), drawable(high, scale)
-            axes.fill_between(range(len(low)), *ends, color=drawn[key].get_color(), alpha=0.18, linewidth=0)
     _finish(axes, drawn, scale)
     return drawn
 
@@ -80,40 +66,35 @@ def shares(axes: Axes, series: Mapping[str, Sequence[float | None]]) -> dict[str
 
 @panel("training step")
 def by_step(
-    axes: Axes,
-    series: Mapping[str, tuple[Sequence[int], Sequence[float | None]]],
-    *,
-    logy: bool = True,
-    highlight: str | None = None,
+    axes: Axes, series: Mapping[str, tuple[Sequence[int], Sequence[float | None]]], *, highlight: str | None = None
 ) -> dict[str, Line2D]:
     """Learning curves, which may be many: then they are grey, and only the highlighted one has a name.
+
+    The axis is as of :func:`by_generation` with ``logy``, and ends a little above where curves begin: one that diverges
+    leaves it.
 
     Args:
         axes: The panel.
         series: Steps of training, and the loss at each; where it is None or not finite, the curve has a gap.
-        logy: As of :func:`by_generation`. The axis ends a little above where curves begin: one that diverges leaves it.
         highlight: The series that is drawn on top.
     """
     from matplotlib.lines import Line2D
 
-    scale = _scale(logy, (losses for _, losses in series.values()))
-    curves = {
-        key: thinned(steps, drawable(losses, scale), max(_POINTS // len(series), 100))
-        for key, (steps, losses) in series.items()
-    }
-    top = {key: curve for key, curve in curves.items() if key == highlight}
-    rest = {key: curve for key, curve in curves.items() if key != highlight}
-    drawn = plot(axes, {**top, **rest}, many=len(rest) > _COLOURED)
+    scale = _scale(losses for _, losses in series.values())
+    names = sorted(series, key=lambda key: key != highlight)
+    curves = {key: (series[key][0], drawable(series[key][1], scale)) for key in names}
+    others = len(curves) - (highlight in curves)
+    drawn = plot(axes, curves, many=others > _COLOURED)
     emphasise(drawn, highlight)
     _finish(axes, drawn, scale)
     left = _end_above_the_starts(axes, curves, highlight) if scale == "log" else 0
     set_scale(axes, "y", scale)
     if left:
         label(axes, x=f"training step ({left} leave at the top)")
-    if len(rest) <= _COLOURED:
+    if others <= _COLOURED:
         return drawn
-    others = f"{len(rest)} {'others' if top else 'curves'}"
-    return {**{key: drawn[key] for key in top}, others: Line2D([], [], color=GREY, linewidth=0.7)}
+    top = {key: line for key, line in drawn.items() if key == highlight}
+    return {**top, f"{others} {'others' if top else 'curves'}": Line2D([], [], color=GREY, linewidth=0.7)}
 
 
 @panel()
@@ -125,14 +106,10 @@ def curves(
     intervals: Mapping[str, Ends] | None = None,
     highlight: str | None = None,
 ) -> dict[str, Line2D]:
-    """One curve for each series, over a logarithmic axis.
+    """One curve for each series, over a logarithmic axis, with the highlighted one on top.
 
-    Args:
-        axes: The panel.
-        series: Curves by name.
-        lowest: The axis of values starts no lower than this: what is worse by far leaves it.
-        intervals: Of the values of the series of the same name.
-        highlight: The series that is drawn on top.
+    The axis of values starts no lower than ``lowest``: what is worse by far leaves it. ``intervals`` are of the values
+    of the series of the same name.
     """
     names = sorted(series, key=lambda key: key != highlight)
     lines = {key: (series[key][0], drawable(series[key][1])) for key in names}
@@ -158,26 +135,19 @@ def curves(
     return drawn
 
 
-def _scale(logy: bool, values: Iterable[Iterable[float | None]]) -> str:
-    return "log" if logy and any(any_place(drawable(one, "log")) for one in values) else "linear"
+def _scale(values: Iterable[Iterable[float | None]]) -> str:
+    return "log" if any(any_place(drawable(one, "log")) for one in values) else "linear"
 
 
 def plot(
     axes: Axes, curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, many: bool = False
 ) -> dict[str, Line2D]:
-    """Draws lines; a point without neighbours, which no line passes through, has a marker.
-
-    Args:
-        axes: Into which.
-        curves: Places and drawable values of each.
-        many: All grey and thin.
-    """
+    """Draws lines, grey and thin if ``many``; a point without neighbours, which no line passes through, is marked."""
     faint = {"color": GREY, "linewidth": 0.7, "alpha": 0.5}
     looks = dict.fromkeys(curves, faint) if many else colours(list(curves))
     found = {}
     for key, (places, values) in curves.items():
-        all_marked = not many and len(values) <= _MARKED
-        marks = None if all_marked else _lonely(values)
+        marks = None if not many and len(values) <= _MARKED else _lonely(values)
         (found[key],) = axes.plot(places, values, marker="o", markersize=3.5, markevery=marks, **looks[key])
     return found
 
@@ -189,10 +159,8 @@ def emphasise(drawn: Mapping[str, Line2D], name: str | None) -> None:
 
 
 def _lonely(values: Sequence[float]) -> list[int]:
-    padded = [nan, *values, nan]
-    return [
-        at for at, value in enumerate(values) if isfinite(value) and not isfinite(padded[at]) | isfinite(padded[at + 2])
-    ]
+    known = [False, *map(isfinite, values), False]
+    return [at for at, around in enumerate(zip(known, known[1:], known[2:], strict=False)) if around == (0, 1, 0)]
 
 
 def _finish(axes: Axes, drawn: Mapping[str, Line2D], scale: str) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, isfinite
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from symevo.reporting.figures.sheet import (
     GREY,
@@ -13,13 +12,12 @@ from symevo.reporting.figures.sheet import (
     WIDTH,
     any_place,
     drawable,
+    drawing,
     legend,
     panel,
-    save,
     say_empty,
     set_scale,
     sheet,
-    styled,
     wrapped,
 )
 
@@ -31,57 +29,36 @@ Key = tuple[int, int]
 """Generation and place of an evaluation."""
 
 
-class Place(NamedTuple):
-    """A candidate in the plane.
-
-    Attributes:
-        size: Numbers, names and operations of its program.
-        states: Numbers that it keeps per weight.
-        quality: Higher is better; what is not finite is left out.
-        front: Whether none beats it in all three.
-        pick: Whether it is the one that gains most for its size.
-    """
-
-    size: int
-    states: int
-    quality: float
-    front: bool = False
-    pick: bool = False
-
-
 _SHOWN = 0.5
 """Candidates that miss the best quality by more than this share of its spread are pressed to the lower edge."""
 
 
 @panel("size: numbers, names and operations")
-def trade_off(axes: Axes, places: Sequence[Place]) -> dict[str, Any]:
-    """Quality of all candidates against size, coloured by memory; the front is joined up, all others are faint."""
-    known = [one for one, y in zip(places, drawable(one.quality for one in places), strict=True) if isfinite(y)]
-    best, rest = [one for one in known if one.front], [one for one in known if not one.front]
+def trade_off(axes: Axes, candidates: Sequence[Any], front: Sequence[Any], pick: Any) -> dict[str, Any]:
+    """Fitness of all candidates against size, coloured by memory; the front is joined up, all others are faint.
+
+    Args:
+        axes: The panel.
+        candidates: As :class:`symevo.runs.candidate.Candidate`; fitness is finite.
+        front: Those that none beats in fitness, complexity and memory at once.
+        pick: The one of them that gains most for its size, or None.
+    """
     drawn: dict[str, Any] = {}
-    if rest:
-        heights = [max(one.quality, _floor(known, best)) for one in rest]
+    scores, names = [one.fitness for one in front], {one.identity for one in front}
+    if rest := [one for one in candidates if one.identity not in names]:
+        # A few failures would press all that matters flat.
+        floor = min(scores) - _SHOWN * ((max(scores) - min(scores)) or abs(max(scores)) or 1.0)
+        heights = [max(one.fitness, floor) for one in rest]
         look = {"s": 12, "color": GREY, "alpha": 0.45, "linewidths": 0}
-        drawn["other candidates"] = axes.scatter([one.size for one in rest], heights, **look)
-    for at, states in enumerate(sorted({one.states for one in best})):
-        group = sorted(one for one in best if one.states == states)
-        color, sizes = PALETTE[at % len(PALETTE)], [one.size for one in group]
-        look = {"color": color, "marker": "osD^vPX"[at % 7], "markersize": 6, "linewidth": 1.0, "zorder": 3}
+        drawn["other candidates"] = axes.scatter([one.complexity for one in rest], heights, **look)
+    for at, states in enumerate(sorted({one.memory for one in front})):
+        group = sorted((one.complexity, one.fitness) for one in front if one.memory == states)
+        look = {"marker": "osD^vPX"[at % 7], "markersize": 6, "linewidth": 1.0, "zorder": 3}
         words = f"front, {states} state" + "s" * (states != 1)
-        (drawn[words],) = axes.plot(sizes, [one.quality for one in group], **look)
-    for one in (one for one in best if one.pick):
-        drawn["the pick"] = _ring(axes, one.size, one.quality, 150)
-    if not drawn:
-        say_empty(axes)
+        (drawn[words],) = axes.plot(*zip(*group, strict=True), color=PALETTE[at % len(PALETTE)], **look)
+    if pick is not None:
+        drawn["the pick"] = _ring(axes, pick.complexity, pick.fitness, 150)
     return drawn
-
-
-def _floor(known: Sequence[Place], best: Sequence[Place]) -> float:
-    """Where the axis ends below: a few failures would press all that matters flat."""
-    if not best:
-        return min((one.quality for one in known), default=0.0)
-    low, high = min(one.quality for one in best), max(one.quality for one in best)
-    return low - _SHOWN * ((high - low) or abs(high) or 1.0)
 
 
 def _ring(axes: Axes, x: float, y: float, size: float) -> Any:
@@ -131,53 +108,47 @@ _WIDE = 20.0
 """Losses that differ by more than this factor are drawn on a logarithmic axis."""
 
 
+@drawing
 def scatter_numbers(
-    folder: Path,
-    name: str,
     numbers: Mapping[str, Sequence[float]],
     losses: Sequence[float | None],
     *,
     scales: Mapping[str, str],
-    generations: Sequence[int] | None = None,
+    generations: Sequence[int],
     title: str = "",
-) -> list[Path]:
+) -> Figure:
     """Each number's value against the validation loss, coloured by generation; the best is circled.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
         numbers: Of each tuned number, its value in every individual.
         losses: Of every individual; those that failed, None or not finite, are crosses at the top edge.
         scales: Of each number: ``linear``, which it also is if it is left out, ``log`` or ``complement``.
-        generations: In which every individual was made; None draws all in one colour.
+        generations: In which every individual was made.
         title: Of the figure.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
-        ValueError: Numbers, losses and generations differ in length.
     """
-    lengths = {len(losses), *map(len, numbers.values()), *([] if generations is None else [len(generations)])}
-    if numbers and len(lengths) > 1:
-        raise ValueError(f"numbers, losses and generations must be of one length, not {sorted(lengths)}")
+    from matplotlib.ticker import MaxNLocator
+
     loss_scale = _loss_scale(losses)
     heights = drawable(losses, loss_scale)
-    with styled():
-        figure, panels = _grid(title, len(numbers))
-        drawn: dict[str, Any] = {}
-        for axes, (key, values) in zip(panels, numbers.items(), strict=False):
-            drawn |= _against(axes, key, values, heights, scale=scales.get(key, "linear"), generations=generations)
-        if drawn:
-            set_scale(panels[0], "y", loss_scale)
-        else:
-            say_empty(panels[0])
-        coloured = drawn.pop("generation", None)
-        if generations is not None and coloured is not None and min(generations) < max(generations):
-            _colour_bar(figure, panels, coloured)
-        legend(figure, drawn)
-        return save(figure, folder, name)
+    figure, panels = _grid(title, len(numbers))
+    drawn: dict[str, Any] = {}
+    for axes, (key, values) in zip(panels, numbers.items(), strict=False):
+        places = drawable(values, scales.get(key, "linear"))
+        drawn |= _points(axes, places, heights, generations)
+        axes.set_xlabel(wrapped(key, 30))
+        if any_place(places):
+            set_scale(axes, "x", scales.get(key, "linear"))
+    if drawn:
+        set_scale(panels[0], "y", loss_scale)
+    else:
+        say_empty(panels[0])
+    coloured = drawn.pop("generation", None)
+    if coloured is not None and min(generations) < max(generations):
+        ticks = MaxNLocator(integer=True)
+        bar = figure.colorbar(coloured, ax=panels, label="generation", ticks=ticks, aspect=30)
+        bar.outline.set_visible(False)  # type: ignore[operator]
+    legend(figure, drawn)
+    return figure
 
 
 def _loss_scale(losses: Sequence[float | None]) -> str:
@@ -200,100 +171,54 @@ def _grid(title: str, count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _against(
-    axes: Axes,
-    key: str,
-    values: Sequence[float],
-    heights: Sequence[float],
-    *,
-    scale: str,
-    generations: Sequence[int] | None,
-) -> dict[str, Any]:
-    """Draws the panel of one number; returns what there is to explain."""
-    places = drawable(values, scale)
-    drawn = _points(axes, places, heights, generations)
-    axes.set_xlabel(wrapped(key, 30))
-    if any_place(places):
-        set_scale(axes, "x", scale)
-    return drawn
-
-
-def _colour_bar(figure: Figure, panels: list[Axes], coloured: Any) -> None:
-    """Says which colour is which generation."""
-    from matplotlib.ticker import MaxNLocator
-
-    bar = figure.colorbar(coloured, ax=panels, label="generation", ticks=MaxNLocator(integer=True), aspect=30)
-    bar.outline.set_visible(False)  # type: ignore[operator]
-
-
-def _points(
-    axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int] | None
-) -> dict[str, Any]:
+def _points(axes: Axes, places: Sequence[float], losses: Sequence[float], generations: Sequence[int]) -> dict[str, Any]:
     """Draws losses over a number's values; returns what there is to explain."""
     drawn: dict[str, Any] = {}
-    done = [at for at, loss in enumerate(losses) if isfinite(loss) and isfinite(places[at])]
-    failed = [places[at] for at, loss in enumerate(losses) if not isfinite(loss) and isfinite(places[at])]
+    known = [one for one in zip(places, losses, generations, strict=True) if isfinite(one[0])]
+    done = [one for one in known if isfinite(one[1])]
+    failed = [place for place, loss, _ in known if not isfinite(loss)]
     if done:
-        x, y = [places[at] for at in done], [losses[at] for at in done]
-        look: dict[str, Any] = {"color": PALETTE[0]}
-        if generations is not None:
-            look = {"c": [generations[at] for at in done], "cmap": "viridis_r"}
-            look |= {"vmin": min(generations), "vmax": max(generations)}
-        drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **look)
-        best = min(range(len(done)), key=y.__getitem__)
-        drawn["best"] = _ring(axes, x[best], y[best], 80)
+        x, y, made_in = zip(*done, strict=True)
+        colour = {"c": made_in, "cmap": "viridis_r", "vmin": min(generations), "vmax": max(generations)}
+        drawn["generation"] = axes.scatter(x, y, s=18, linewidths=0.3, edgecolors="white", zorder=3, **colour)
+        best_x, best_y, _ = min(done, key=lambda one: one[1])
+        drawn["best"] = _ring(axes, best_x, best_y, 80)
     if failed:
         edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
         (drawn["failed"],) = axes.plot(failed, [1.0] * len(failed), "x", markersize=5, color=PALETTE[1], **edge)
     return drawn
 
 
+@drawing
 def schedule_steps(
-    folder: Path,
-    name: str,
     boundaries: Sequence[int],
     values: Mapping[str, Sequence[float | None]],
     *,
     scales: Mapping[str, str],
     title: str,
-) -> list[Path]:
+) -> Figure:
     """Numbers that are constant for a stretch of training, one panel each.
 
     Args:
-        folder: Is made where there is none.
-        name: Of the files, without a suffix.
         boundaries: The step at which each stretch begins, and the one at which the last ends.
         values: Of each number, its value in every stretch: one fewer than boundaries.
         scales: As of :func:`scatter_numbers`.
         title: Of the figure.
-
-    Returns:
-        The files: PNG and SVG.
-
-    Raises:
-        UserError: They cannot be written.
-        ValueError: A number has more or fewer values than there are stretches.
     """
-    for key, constant in values.items():
-        if len(constant) != max(len(boundaries) - 1, 0):
-            raise ValueError(f"{key} has {len(constant)} values, but there are {len(boundaries)} boundaries: one fewer")
-    with styled():
-        rows = max(len(values), 1)
-        figure, panels = sheet(title, rows=rows, height=1.0 + 1.5 * rows, sharex=True)
-        for axes, (key, constant) in zip(panels, values.items(), strict=False):
-            _stairs(axes, boundaries, drawable(constant, scales.get(key, "linear")), scales.get(key, "linear"))
-            axes.set_ylabel(wrapped(key, 18))
-        if not values:
-            say_empty(panels[0])
-        panels[-1].set_xlabel("training step")
-        figure.align_ylabels()
-        return save(figure, folder, name)
-
-
-def _stairs(axes: Axes, boundaries: Sequence[int], places: Sequence[float], scale: str) -> None:
-    if not any_place(places):
-        say_empty(axes)
-        return
-    axes.stairs(places, boundaries, baseline=None, color=PALETTE[0], linewidth=1.8)
-    axes.margins(y=0.15)
-    set_scale(axes, "y", scale)
+    rows = max(len(values), 1)
+    figure, panels = sheet(title, rows=rows, height=1.0 + 1.5 * rows, sharex=True)
+    for axes, (key, constant) in zip(panels, values.items(), strict=False):
+        scale = scales.get(key, "linear")
+        places = drawable(constant, scale)
+        axes.set_ylabel(wrapped(key, 18))
+        if any_place(places):
+            axes.stairs(places, boundaries, baseline=None, color=PALETTE[0], linewidth=1.8)
+            axes.margins(y=0.15)
+            set_scale(axes, "y", scale)
+        else:
+            say_empty(axes)
+    if not values:
+        say_empty(panels[0])
+    panels[-1].set_xlabel("training step")
+    figure.align_ylabels()
+    return figure

@@ -1,9 +1,7 @@
-"""An empty figure in the one style of all figures, and how it becomes files.
+"""An empty figure in the one style of all figures, axes with ticks that can be read, and how it becomes files.
 
 Matplotlib is loaded when the first figure is drawn, so that commands that draw none start fast; pyplot never is, since
 its list of open figures is state of the whole process.
-
-Numbers as they are drawn, and axes with ticks that can be read.
 
 Scales are ``linear``, ``log`` and ``complement``, the logarithm of 1 − x: 0.9, 0.99 and 0.999 are equally far apart,
 as suits decay rates. A complement axis is drawn as a logarithmic one of 1 − x that runs backwards.
@@ -39,30 +37,13 @@ def drawable(values: Iterable[float | None], scale: str = "linear") -> list[floa
 
     No place have None, NaN, infinity, and on a logarithmic scale what is not above 0.
     """
-    return [_place(value, scale) for value in values]
+    return [_place(math.nan if value is None else float(value), scale) for value in values]
 
 
-def _place(value: float | None, scale: str) -> float:
-    if value is None or not abs(value) <= _LARGEST:
-        return math.nan
-    if scale == "linear":
-        return float(value)
-    place = 1.0 - value if scale == "complement" else float(value)
-    return place if place >= _SMALLEST else math.nan
-
-
-def thinned(places: Sequence[int], values: Sequence[float], most: int) -> tuple[Sequence[int], Sequence[float]]:
-    """The curve on about ``most`` points: of every stretch the lowest and the highest, so that every spike stays."""
-    if len(values) <= most:
-        return places, values
-    width = math.ceil(2 * len(values) / most)
-    kept = []
-    for start in range(0, len(values), width):
-        stretch = range(start, min(start + width, len(values)))
-        finite = [at for at in stretch if math.isfinite(values[at])]
-        gap = [at for at in stretch if not math.isfinite(values[at])][:1]
-        kept += sorted({*gap, *(pick(finite, key=values.__getitem__) for pick in (min, max) if finite)})
-    return [places[at] for at in kept], [values[at] for at in kept]
+def _place(value: float, scale: str) -> float:
+    place = 1.0 - value if scale == "complement" else value
+    drawn = abs(value) <= _LARGEST and (scale == "linear" or place >= _SMALLEST)
+    return place if drawn else math.nan
 
 
 def any_place(values: Iterable[float]) -> bool:
@@ -71,19 +52,14 @@ def any_place(values: Iterable[float]) -> bool:
 
 
 def set_scale(axes: Axes, which: str, scale: str) -> None:
-    """Gives the axis its scale; what is drawn must be places of that scale, see :func:`drawable`.
-
-    Args:
-        axes: In which everything is drawn already: the ticks depend on it.
-        which: ``x`` or ``y``.
-        scale: ``linear``, ``log`` or ``complement``.
-    """
+    """Give the ``x`` or ``y`` axis its scale, once all is drawn, in places of that scale: the ticks depend on it."""
     if scale == "linear":
         return
+    axis = axes.xaxis if which == "x" else axes.yaxis
     axes.set(**{f"{which}scale": "log"})
-    if scale == "complement" and not getattr(axes, f"{which}axis_inverted")():
-        getattr(axes, f"invert_{which}axis")()
-    _log_ticks(axes.xaxis if which == "x" else axes.yaxis, complement=scale == "complement")
+    if scale == "complement":
+        axis.set_inverted(True)
+    _log_ticks(axis, complement=scale == "complement")
 
 
 def _log_ticks(axis: Axis, *, complement: bool) -> None:
@@ -164,15 +140,9 @@ def styled() -> Iterator[None]:
 def sheet(
     title: str, *, rows: int = 1, columns: int = 1, width: float = WIDTH, height: float = HEIGHT, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
-    """An empty figure and its panels, row by row.
+    """An empty figure, its title wrapped to its width in inches, and its panels, row by row.
 
-    Args:
-        title: Is wrapped to the figure's width; may be empty.
-        rows: Of panels.
-        columns: Of panels.
-        width: Inches.
-        height: Inches.
-        shared: ``sharex`` and ``sharey``, as of matplotlib's ``subplots``.
+    ``shared`` are further options of matplotlib's ``subplots``.
     """
     from matplotlib.figure import Figure
 
@@ -185,27 +155,36 @@ def sheet(
     return figure, panels
 
 
+def drawing(draw: Callable[..., Figure]) -> Callable[..., list[Path]]:
+    """Make files, PNG and SVG, out of a function that draws a figure.
+
+    They take their ``folder``, which is made where there is none, and their ``name`` before all that is drawn, and
+    raise UserError where they cannot be written.
+    """
+
+    @wraps(draw)
+    def made(folder: Path, name: str, *data: Any, **how: Any) -> list[Path]:
+        with styled():
+            return save(draw(*data, **how), folder, name)
+
+    return made
+
+
 def panel(across: str = "") -> Callable[[Callable[..., Mapping[str, Any]]], Callable[..., list[Path]]]:
-    """Make a figure of one panel out of a function that draws into it, as all of them are framed.
+    """Make a :func:`drawing` of one panel out of a function that draws into it, as all of them are framed.
 
-    The function takes the panel first, draws into it or says that it is empty, and returns what the legend names. In
-    place of the panel the figure takes ``folder`` and ``name`` of its files, and by keyword also ``title``, ``ylabel``
-    and ``xlabel``; it returns the files, PNG and SVG, and raises UserError where they cannot be written.
-
-    Args:
-        across: What is on the horizontal axis, unless ``xlabel`` says it.
+    The function takes the panel first, draws into it or says that it is empty, and returns what the legend names. The
+    drawing also takes ``title``, ``ylabel`` and ``xlabel``, which is otherwise ``across``.
     """
 
     def framed(draw: Callable[..., Mapping[str, Any]]) -> Callable[..., list[Path]]:
+        @drawing
         @wraps(draw)
-        def made(
-            folder: Path, name: str, *data: Any, title: str, ylabel: str, xlabel: str = across, **how: Any
-        ) -> list[Path]:
-            with styled():
-                figure, (axes,) = sheet(title)
-                label(axes, x=xlabel, y=ylabel)
-                legend(figure, draw(axes, *data, **how))
-                return save(figure, folder, name)
+        def made(*data: Any, title: str, ylabel: str, xlabel: str = across, **how: Any) -> Figure:
+            figure, (axes,) = sheet(title)
+            label(axes, x=xlabel, y=ylabel)
+            legend(figure, draw(axes, *data, **how))
+            return figure
 
         return made
 
@@ -213,13 +192,7 @@ def panel(across: str = "") -> Callable[[Callable[..., Mapping[str, Any]]], Call
 
 
 def wrapped(text: str, width: int, lines: int = 3) -> str:
-    """The text on a few lines; "…" stands for the middle of a longer one, and spaces for what cannot be printed.
-
-    Args:
-        text: A label.
-        width: Letters a line.
-        lines: At most so many.
-    """
+    """The text on a few lines; "…" stands for the middle of a longer one, and spaces for what cannot be printed."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text)
     rows = textwrap.wrap(clean, max(width, 8))
     return "\n".join(rows if len(rows) <= lines else [*rows[: lines - 2], rows[lines - 2][:-2] + " …", rows[-1]])
@@ -234,11 +207,9 @@ def label(axes: Axes, *, x: str, y: str | None = None) -> None:
 
 
 def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
-    """A legend below the panels, in as many columns as fit, for which the figure is made higher.
+    """A legend of what was drawn, below the panels in as many columns as fit, for which the figure is made higher.
 
-    Args:
-        figure: Of which the panels are drawn.
-        entries: What was drawn, by name; those beyond :data:`LEGEND_ROWS` are counted only.
+    Entries beyond :data:`LEGEND_ROWS` are counted only.
     """
     from matplotlib.lines import Line2D
 
@@ -258,8 +229,7 @@ def legend(figure: Figure, entries: Mapping[str, Any]) -> None:
 def say_empty(axes: Axes) -> None:
     """Says in the middle of a panel that there is nothing to draw."""
     axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color=GREY)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
 
 
 def file_name(name: str) -> str:
@@ -268,12 +238,7 @@ def file_name(name: str) -> str:
 
 
 def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes the figure as PNG and SVG, each whole from the moment that it has its name.
-
-    Args:
-        figure: What was drawn.
-        folder: Is made where there is none.
-        name: Of both files, without the suffix; see :func:`file_name`.
+    """Write the figure as PNG and SVG, under :func:`file_name` of ``name``, each whole once it has its name.
 
     Raises:
         UserError: The folder or a file cannot be written.
@@ -282,10 +247,10 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
     figure.savefig(png, format="png", dpi=150)
     figure.set_layout_engine("none")  # all has its place by now
     figure.savefig(svg, format="svg", metadata={"Date": None})
-    written = {folder / f"{file_name(name)}.{kind}": file for kind, file in (("png", png), ("svg", svg))}
-    for path, file in written.items():
+    paths = [folder / f"{file_name(name)}.{kind}" for kind in ("png", "svg")]
+    for path, file in zip(paths, (png, svg), strict=True):
         write_file(path, file.getvalue(), what="figure", hint="choose a folder that can be written")
-    return list(written)
+    return paths
 
 
 def colours(names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite
+from math import inf, isfinite, nan
 from typing import Any
 
 from symevo.reporting.compared import TUNED, Compared, Comparison, Entry, Pair
 from symevo.reporting.figures import comparison as figures
 from symevo.reporting.figures.comparison import area, forest
-from symevo.reporting.html.parts import (
-    FigureWriter,
-    PageContext,
-    Part,
-    Section,
-    beside,
-    details,
-    table,
-    text,
-)
+from symevo.reporting.html.parts import FigureWriter, PageContext, Part, Section, beside, details, table, text
 from symevo.reporting.text.tables import number
 
 _ARMS = (
@@ -111,7 +102,7 @@ def speed(context: PageContext, book: FigureWriter) -> Section | None:
     )
     ranked = sorted(found.profile.items(), key=lambda pair: -area(pair[1].ratio, pair[1].share))
     rows = [
-        [name, number(area(one.ratio, one.share), ".3f"), *(_percent(one.at(ratio)) for ratio in (1, 2, float("inf")))]
+        [name, number(area(one.ratio, one.share), ".3f"), *(f"{100 * one.at(ratio):.0f} %" for ratio in (1, 2, inf))]
         for name, one in ranked
     ]
     leader = f"The highest mean is that of {ranked[0][0]}, {rows[0][1]}."
@@ -137,10 +128,6 @@ def _ratios(found: Comparison) -> Part | None:
     return table(words, head, rows) if rows else None
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def tuning(context: PageContext, book: FigureWriter) -> Section | None:
     """The best score of so many trials."""
     found = context.comparison
@@ -149,10 +136,10 @@ def tuning(context: PageContext, book: FigureWriter) -> Section | None:
     ):
         return None
     words = (
-        "The validation score that the best of so many random trials is expected to have, estimated from the trials "
+        "The validation score that the best of so many random trials is expected to have, estimated from the trials of "
+        "all replicates, with 95 % jackknife intervals over replicates. It picks the best by the score that it shows, "
+        "so it is higher than the test score above."
     )
-    words += "of all replicates, with 95 % jackknife intervals over replicates. It picks the best by the score that it "
-    words += "shows, so it is higher than the test score above."
     plots = _by_task(
         book, found, figures.budgets, "budget", title="Tuning budget on {}",
         alt="Expected best validation score by the number of trials on {}, with 95 % intervals.",
@@ -175,7 +162,7 @@ def _budgets(one: Compared) -> tuple[list[str], list[list[str]]]:
 def _budget_cells(entry: Entry, known: list[int]) -> Iterator[str]:
     ends = dict(zip(sorted(entry.budget_curve), figures.budget_ends(entry), strict=True))
     for budget in known:
-        low, high = ends.get(budget, (float("nan"), float("nan")))
+        low, high = ends.get(budget, (nan, nan))
         interval = f" ({number(low)} to {number(high)})" if isfinite(low) else ""
         yield number(entry.budget_curve.get(budget)) + interval
 
@@ -190,12 +177,11 @@ def sensitivity(context: PageContext, book: FigureWriter) -> Section | None:
         alt="Best validation score of the trials in each quarter of a decade of learning rates on {}.",
     )  # fmt: skip
     names = list(dict.fromkeys(name for one in found.tasks.values() for name in one.contestants))
-    rows = [[name, *(_decades(one, name) for one in found.tasks.values())] for name in names]
+    nothing = Entry()
+    rows = [
+        [name, *(number(one.contestants.get(name, nothing).lr_decades, ".2f") for one in found.tasks.values())]
+        for name in names
+    ]
     caption = "Decades of the learning rate whose score is within 1 % of the best"
     parts = beside(plots), table(caption, ["", *found.tasks], rows)
     return Section("learning-rate", "Learning-rate sensitivity", parts)
-
-
-def _decades(one: Compared, name: str) -> str:
-    entry = one.contestants.get(name)
-    return number(entry.lr_decades if entry else None, ".2f")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,16 @@ from symevo.reporting.html import baselines, result, search
 from symevo.reporting.html.parts import FigureWriter, PageContext, Section, code, details, marked, table, text
 from symevo.reporting.text.tables import shown
 from symevo.settings.explain import flag
-from symevo.settings.model import Settings
+from symevo.settings.model import Settings, all_fields, flag_of
 from symevo.settings.systems import preset_of
 
 CONFIG = "again.toml"
-_LISTS = ("tasks", "primitives", "tune")
-_REPEATED = ("tasks_from",)
-_UNFLAGGED = ("seed_rules", "rule", "schedule")
-"""Settings whose recorded form no flag can say."""
-
-
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Letters that a page must not hold, or that turn the direction of what follows."""
 
 
 def page(context: PageContext, figures: Path) -> tuple[str, list[Path]]:
-    """A run as a page that needs nothing besides itself.
-
-    Args:
-        context: What it is about.
-        figures: A folder into which the figures are drawn.
+    """A run as a page that needs nothing besides itself; its figures are drawn into a folder.
 
     Returns:
         HTML, and the files of the figures that it holds.
@@ -68,23 +58,22 @@ def _clean(value: Any) -> Any:
 
 def record(context: PageContext, book: FigureWriter) -> Section:
     """Settings, versions and the command."""
-    settings, versions = context.run.settings, context.versions
+    settings = context.run.settings
     command, toml = again(settings)
+    rows = [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in (settings.search_settings() | settings.execution_settings()).items()
+    ]
     parts = [
         text("The same settings and seed make the same run; on another processor up to rounding."),
         code(command, "Command that makes the run again"),
         text("where ", marked("code", CONFIG), " holds:") if toml else None,
         code(toml, f"Contents of {CONFIG}") if toml else None,
-        table("Versions", ["of", "version"], versions.items()),
-        details("All settings", table("Settings", ["setting", "value"], _rows(settings))),
-        details("The report as text", code(context.text, "The report as text")),
+        table("Versions", ["of", "version"], context.run.versions.items()),
+        details("All settings", table("Settings", ["setting", "value"], rows)),
+        details("The report as text", code(str(context.run), "The report as text")),
     ]
     return Section("record", "How to make it again", parts)
-
-
-def _rows(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name, value in {**settings.search_settings(), **settings.execution_settings()}.items():
-        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def again(settings: Settings) -> tuple[str, str]:
@@ -93,29 +82,31 @@ def again(settings: Settings) -> tuple[str, str]:
     The command says all that the preset does not.
     """
     usual = preset_of(settings.system, settings.preset, settings.mode) | {"system": settings.system}
-    usual = Settings.model_validate(usual).search_settings()
-    different = {
-        name: value
-        for name, value in settings.search_settings().items()
-        if value != usual[name] and name not in ("system", "preset")
-    }
+    before = Settings.model_validate(usual).search_settings()
+    different = {name: value for name, value in settings.search_settings().items() if value != before[name]}
+    different.pop("preset", None)
     if settings.data_dir is not None:
         different["data_dir"] = str(settings.data_dir)
-    toml = "".join(f"{name} = {_toml(value)}\n" for name, value in different.items() if name in _UNFLAGGED)
+    # No flag can say a rule or a schedule as it is recorded.
+    toml = "".join(f"{name} = {_toml(value)}\n" for name, value in different.items() if _holds_objects(value))
     words = ["symevo", "run", settings.system]
     words += ["--preset", settings.preset] if settings.preset != "default" else []
     words += ["--config", CONFIG] if toml else []
-    words += [word for name, value in different.items() if name not in _UNFLAGGED for word in _said(name, value)]
+    words += [word for name, value in different.items() if not _holds_objects(value) for word in _said(name, value)]
     return shlex.join(words), toml
+
+
+def _holds_objects(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list) and any(map(_holds_objects, value)))
 
 
 def _said(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [flag(name) if value else f"--no-{flag(name)[2:]}"]
-    if name in _LISTS:
-        return [flag(name), ",".join(value)]
-    if name in _REPEATED:
-        return [word for item in value for word in (flag(name), item)]
+    if isinstance(value, list):
+        said = flag_of(all_fields().get(name))
+        items = value if said and said.repeated else [",".join(value)]
+        return [word for item in items for word in (flag(name), item)]
     return [] if value is None else [flag(name), str(value)]
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup
+
+from symevo.reporting.measures import mean
 
 if TYPE_CHECKING:
     from symevo.reporting.compared import Comparison
@@ -20,8 +21,6 @@ Evaluation = Mapping[str, Any]
 Outcomes = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 Part = Mapping[str, Any]
 """Of a ``kind`` that ``page.html`` knows; None is left out."""
-NETWORKS = ("gadam", "evograd")
-"""Systems whose candidates are no rules."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,9 @@ class PageContext:
     """A run as sections read it.
 
     Attributes:
-        run: The run, as :class:`symevo.runs.run.Run` has it: candidates, front, history, settings.
-        evaluations: All evaluations of closed generations, in the order in which they were proposed.
+        run: The :class:`symevo.runs.run.Run`.
+        finds: What it finds: ``rules``, ``networks`` or ``controllers``.
         outcomes: Of each identity, and in it of each task, the trainings that are stored, by training seed.
-        versions: Of what computed it, as recorded.
-        text: The closing report as text.
         scales: Of each tuned number, ``linear``, ``log`` or ``complement``; empty where no numbers were tuned.
         descent: Where networks go on: steps and training losses along the best one's line.
         timetable: Where numbers changed while networks trained.
@@ -41,10 +38,8 @@ class PageContext:
     """
 
     run: Any
-    evaluations: Sequence[Evaluation]
+    finds: str
     outcomes: Outcomes
-    versions: Mapping[str, str]
-    text: str
     scales: Mapping[str, str] = field(default_factory=dict)
     descent: tuple[Sequence[int], Sequence[float]] | None = None
     timetable: Timetable | None = None
@@ -68,16 +63,14 @@ class PageContext:
     def loss(self, identity: str) -> float | None:
         """Mean loss over tasks and training seeds on the split that selects; None where a training did not end."""
         found = [row for rows in self.outcomes.get(identity, {}).values() for row in rows]
-        losses = [row.get("loss") if row["status"] == "ok" else None for row in found]
-        known = [loss for loss in losses if loss is not None]
-        return fmean(known) if known and len(known) == len(losses) else None
+        return mean([row.get("loss") if row["status"] == "ok" else None for row in found])
 
     def winner(self) -> Evaluation:
         """The evaluation in which the best candidate was made."""
         if self.run.ranking:
             origin = tuple(self.run.ranking[0]["origin"])
-            return next(one for one in self.evaluations if (one["gen"], one["place"]) == origin)
-        return next(one for one in self.evaluations if one["identity"] == self.run.best.identity)
+            return next(one for one in self.run.evaluations if (one["gen"], one["place"]) == origin)
+        return next(one for one in self.run.evaluations if one["identity"] == self.run.best.identity)
 
 
 @dataclass(frozen=True)
@@ -132,12 +125,7 @@ PHONE = 358
 
 @dataclass
 class FigureWriter:
-    """Draw figures into a folder, and make each a part of a page.
-
-    Attributes:
-        folder: Where PNG and SVG files go.
-        files: Those that were drawn.
-    """
+    """Draw figures into a folder, and make each a part of a page; ``files`` are those that were drawn."""
 
     folder: Path
     files: list[Path] = field(default_factory=list)
@@ -162,14 +150,10 @@ class FigureWriter:
 
 
 def inline(source: str, *, prefix: str, words: str) -> tuple[float, Markup]:
-    """The width of an SVG file in points, and the file as an element.
+    """The width of an SVG file of matplotlib in points, and the file as an element.
 
-    It has ids of its own, words in place of the picture, and nothing that leads elsewhere.
-
-    Args:
-        source: As matplotlib wrote it.
-        prefix: Goes before every id, so that no two figures of a page share one.
-        words: The id of the element that says the figure in words.
+    Every id in it begins with ``prefix``, so that no two figures of a page share one; the element with the id ``words``
+    stands for the picture; and nothing leads elsewhere.
     """
     ElementTree.register_namespace("", _SVG)
     ElementTree.register_namespace("xlink", _LINK)

@@ -12,9 +12,8 @@ from markupsafe import Markup
 
 from symevo.reporting.compared import Comparison
 from symevo.reporting.figures import by_generation, schedule_steps, shares
-from symevo.reporting.figures.points import Place, trade_off
+from symevo.reporting.figures.points import trade_off
 from symevo.reporting.html.parts import (
-    NETWORKS,
     FigureWriter,
     PageContext,
     Part,
@@ -25,14 +24,12 @@ from symevo.reporting.html.parts import (
     table,
     text,
 )
-from symevo.reporting.text.tables import number, shown, tree_picture
+from symevo.reporting.text.runs import SCORES
+from symevo.reporting.text.tables import number, shown, tree_of
 
 MAX_RULES = 25
 """More rules of a front are counted, not shown."""
 MAX_ROWS = 12
-_OF_RULES = ("term-sum", "expression")
-"""Systems whose candidates differ in their programs."""
-_SCORES = ("loss", "accuracy")
 
 
 def verdict(context: PageContext, book: FigureWriter) -> Section:
@@ -50,7 +47,7 @@ def _without(context: PageContext) -> Iterator[Part]:
         limits = "That is a score of the search itself, which picks what was lucky too: it is no evidence that the "
         yield text(best, limits, "result is better than a tuned baseline.")
     yield from _on_new_data(context)
-    if context.run.settings.system not in NETWORKS and context.timetable is None:
+    if context.finds == "rules":
         command = f"symevo compare {shlex.quote(shown(context.run.path))}"
         yield text("To compare it with tuned baselines: ", marked("code", command))
 
@@ -64,7 +61,7 @@ def _on_new_data(context: PageContext) -> Iterator[Part]:
     known = {name: [one for one in values if one is not None] for name, values in context.run.replays.items()}
     if known and all(known.values()):
         words = ", ".join(f"{name} {fmean(values):.4f}" for name, values in known.items())
-        what = "accuracy" if context.run.settings.system == "evograd" else "validation loss"
+        what = "accuracy" if context.finds == "controllers" else "validation loss"
         count = max(map(len, context.run.replays.values()))
         yield text(f"On {count} new networks, which no generation saw, the mean {what} is: {words}.")
 
@@ -82,37 +79,33 @@ def _with(found: Comparison) -> list[Part | None]:
 
 def best(context: PageContext, book: FigureWriter) -> Section:
     """The best rule: equations with its numbers, its program, and the code that uses it; or what stands for a rule."""
-    one, path = context.run.best, shown(context.run.path)
-    use = code(_usage(context, path), "Code that uses the result")
-    if context.run.settings.system == "evograd":
-        return Section("best", "The best controllers", [_controllers(one), use])
+    one = context.run.best
+    use = code(_usage(context), "Code that uses the result")
+    if context.finds == "controllers":
+        base = one.rule.name.capitalize()
+        what = "What was found is no equation but the weights of small networks: corrections beside plain "
+        words = text(what, f"{base}, layer by layer. Where all weights are 0, training is plain {base}.")
+        return Section("best", "The best controllers", [words, use])
     pairs = [("fitness", f"{one.fitness:.4f}"), ("size", one.complexity), ("states per weight", one.memory)]
     if len(one.per_task) > 1:
         pairs += [(f"on {task}", f"{score:.4f}") for task, score in one.per_task.items()]
-    title = "The rule that trained the best network" if context.run.settings.system == "gadam" else "The best rule"
+    rule = context.finds == "rules" or context.timetable is not None
+    title = "The best rule" if rule else "The rule that trained the best network"
     return Section("best", title, [{"kind": "facts", "pairs": pairs}, equations(one.rule), in_full(one), use])
 
 
-def _controllers(one: Any) -> Part:
-    """What was found where no rule was: corrections beside one."""
-    base = one.rule.name.capitalize()
-    found = f"What was found is no equation but the weights of small networks: corrections beside plain {base}, layer "
-    return text(found, f"by layer. Where all weights are 0, training is plain {base}.")
-
-
-def _usage(context: PageContext, path: str) -> str:
-    loaded = f"run = symevo.load({path!r})"
+def _usage(context: PageContext) -> str:
     if context.timetable is not None:
         lines = ["table = run.timetable()", "optimizer = symevo.Optimizer(model.parameters(), table.rule)",
                  "table.set(optimizer, step)  # before each step"]  # fmt: skip
-    elif context.run.settings.system == "gadam":
+    elif context.finds == "networks":
         lines = ["model.load_state_dict(run.weights())"]
-    elif context.run.settings.system == "evograd":
+    elif context.finds == "controllers":
         lines = ["trainer = run.best.optimizer(model, lr=1e-3)", "loss = trainer.step(x, y)"]
     else:
         total = "" if context.run.best.rule.schedule.is_constant else ", total_steps=STEPS"
         lines = [f"optimizer = symevo.Optimizer(model.parameters(), run.best.rule{total})"]
-    return "\n".join(["import symevo", "", loaded, *lines])
+    return "\n".join(["import symevo", "", f"run = symevo.load({shown(context.run.path)!r})", *lines])
 
 
 def equations(rule: Any) -> Part:
@@ -153,38 +146,36 @@ def in_full(one: Any) -> Part:
     lines = [*rule.program.lines, "", f"# {rule.numbers()}"]
     lines += [] if rule.schedule.is_constant else [f"# schedule: {rule.schedule}"]
     parts = [code("\n".join(lines), "Program text")]
-    tree = one.genome.get("tree") if isinstance(one.genome, dict) else None
-    if tree is not None:
-        parts.append(code("\n".join(tree_picture(tree)), "The rule as a tree"))
+    if tree := tree_of(one):
+        parts.append(code("\n".join(tree), "The rule as a tree"))
     return details("Program text and all digits", *parts)
 
 
 def front(context: PageContext, book: FigureWriter) -> Section | None:
     """Rules that none beats in fitness, size and memory at once."""
     run = context.run
-    if run.settings.system not in _OF_RULES:
+    if context.finds != "rules" or context.scales:  # numbers of one rule
         return None
-    tasks = list(run.best.per_task)
-    rows = [[rank, f"{one.fitness:.4f}", *(f"{one.per_task[task]:.4f}" for task in tasks if len(tasks) > 1),
-             one.complexity, one.memory, "the pick" if one is run.pick else ""]
-            for rank, one in enumerate(run.front, 1)]  # fmt: skip
-    head = ["rank", "fitness", *(tasks if len(tasks) > 1 else []), "size", "states", ""]
-    more = f" The first {MAX_RULES} of {len(run.front)} are shown." if len(run.front) > MAX_RULES else ""
-    note = "None of these rules is beaten in fitness, size and states at once. The pick gains most for its size."
+    tasks = list(run.best.per_task) if len(run.best.per_task) > 1 else []
+    ranked = list(enumerate(run.front[:MAX_RULES], 1))
+    figure = book.draw(
+        trade_off, "front", run.candidates, run.front, run.pick, ylabel="fitness", title=f"Front of {context.named}",
+        alt=f"Fitness against size. {_extent(run.front)} What is far below it is drawn at the lower edge.",
+    )  # fmt: skip
     if len(run.front) == 1:
         note = "One rule is the whole front: none is fitter, and none as fit is smaller or keeps fewer states."
-    rules = [_folded(rank, one, pick=one is run.pick) for rank, one in enumerate(run.front[:MAX_RULES], 1)]
-    many = len(run.front) > 1
+        return Section("front", "The front", [text(note), figure])
+    rows = [[rank, f"{one.fitness:.4f}", *(f"{one.per_task[task]:.4f}" for task in tasks), one.complexity, one.memory,
+             "the pick" if one is run.pick else ""] for rank, one in ranked]  # fmt: skip
+    note = "None of these rules is beaten in fitness, size and states at once. The pick gains most for its size."
+    more = f" The first {MAX_RULES} of {len(run.front)} are shown." if len(run.front) > MAX_RULES else ""
     command = marked("code", f"symevo show {shlex.quote(shown(run.path))} --rank N")
     parts = [
-        text(note, more, " In a terminal: ", command) if many else text(note),
-        book.draw(
-            trade_off, "front", _places(run), ylabel="fitness", title=f"Front of {context.named}",
-            alt=f"Fitness against size. {_extent(run.front)} What is far below it is drawn at the lower edge.",
-        ),
-        table("The front", head, rows[:MAX_RULES]) if many else None,
-        *(rules if many else []),
-    ]  # fmt: skip
+        text(note, more, " In a terminal: ", command),
+        figure,
+        table("The front", ["rank", "fitness", *tasks, "size", "states", ""], rows),
+        *(_folded(rank, one, pick=one is run.pick) for rank, one in ranked),
+    ]
     return Section("front", "The front", parts)
 
 
@@ -201,15 +192,6 @@ def _extent(front: Any) -> str:
 def _folded(rank: int, one: Any, *, pick: bool) -> Part:
     title = f"Rank {rank}: fitness {one.fitness:.4f}, size {one.complexity}, states {one.memory}"
     return details(title + ", the pick" * pick, equations(one.rule), in_full(one), unfolded=pick or rank == 1)
-
-
-def _places(run: Any) -> list[Place]:
-    best = {one.identity for one in run.front}
-    picked = run.pick.identity if run.pick else None
-    return [
-        Place(one.complexity, one.memory, one.fitness, one.identity in best, one.identity == picked)
-        for one in run.candidates
-    ]
 
 
 def timetable(context: PageContext, book: FigureWriter) -> Section | None:
@@ -235,8 +217,7 @@ def replays(context: PageContext, book: FigureWriter) -> Section | None:
     found = context.run.replays
     if not found:
         return None
-    evograd = context.run.settings.system == "evograd"
-    what = "accuracy on held-out images" if evograd else "validation loss"
+    what = "accuracy on held-out images" if context.finds == "controllers" else "validation loss"
     count = max(map(len, found.values()))
     rows = []
     for name, values in found.items():
@@ -255,10 +236,10 @@ def ranking(context: PageContext, book: FigureWriter) -> Section | None:
     if run.ranking:
         splits = [split for split in ("validation", "test") if any(one[split] for one in run.ranking)]
         rows = [
-            [rank, *(number((one[split] or {}).get(name)) for split in splits for name in _SCORES)]
+            [rank, *(number((one[split] or {}).get(name)) for split in splits for name in SCORES)]
             for rank, one in enumerate(run.ranking[:MAX_ROWS], 1)
         ]
-        head = ["rank", *(f"{split} {name}" for split in splits for name in _SCORES)]
+        head = ["rank", *(f"{split} {name}" for split in splits for name in SCORES)]
         once = ", and the test split was read once" if "test" in splits else ""
         parts.append(text(f"Ranked by the whole validation split{once}."))
         parts.append(table(f"The last population: {len(run.ranking)} individuals", head, rows))

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 from symevo.reporting.figures import by_generation, by_step, scatter_numbers, shares
 from symevo.reporting.figures.points import Key, family
-from symevo.reporting.html.parts import (
-    Evaluation,
-    FigureWriter,
-    PageContext,
-    Part,
-    Section,
-    beside,
-    table,
-    text,
-)
+from symevo.reporting.html.parts import Evaluation, FigureWriter, PageContext, Part, Section, beside, table, text
+from symevo.reporting.measures import mean, proposals
 from symevo.reporting.measures import operators as operator_totals
-from symevo.reporting.measures import proposals
 from symevo.reporting.text.tables import number, one_line, spread
 from symevo.rules.rule import Rule
+from symevo.search.loops import CONTROL
 
 MAX_PEOPLE = 400
 MAX_LINE = 25
 MAX_ROWS = 12
 MAX_PARTS = 10
-CONTROL = "control"
-"""The operator of what is no individual: plain Adam."""
 _SAME = ("elite", "train")
 """Operators that hand on an individual as it is, or train its network further."""
 
@@ -79,10 +68,10 @@ def _shown(context: PageContext) -> Iterator[tuple[str, str]]:
     best = context.winner()
     yield "the best", best["identity"]
     if context.redrawn:
-        gen = [one for one in context.evaluations if one["gen"] == best["gen"]]
+        gen = [one for one in context.run.evaluations if one["gen"] == best["gen"]]
         yield from (("plain Adam on the same network", one["identity"]) for one in gen if one["operator"] == CONTROL)
     else:
-        first = max((one for one in context.evaluations if one["gen"] == 0), key=lambda one: one["fitness"])
+        first = max((one for one in context.run.evaluations if one["gen"] == 0), key=lambda one: one["fitness"])
         yield "the best of generation 0", first["identity"]
 
 
@@ -93,17 +82,12 @@ def _mean_curves(context: PageContext, task: str, named: Mapping[str, str]) -> I
         if found and len({len(curve) for curve in found}) == 1:
             length = context.run.settings.steps / len(found[0])
             steps = [round((at + 1) * length) for at in range(len(found[0]))]
-            yield words, (steps, [_mean(values) for values in zip(*found, strict=True)])
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
+            yield words, (steps, [mean(values) for values in zip(*found, strict=True)])
 
 
 def tried(context: PageContext, book: FigureWriter) -> Section | None:
     """Each tuned number against the loss; of free rules, the learning rate."""
-    known = {one["identity"]: one for one in reversed(context.evaluations)}
+    known = {one["identity"]: one for one in reversed(context.run.evaluations)}
     genomes = [one["genome"] for one in known.values()]
     if context.timetable is not None or not all(isinstance(genome, dict) for genome in genomes):
         return None
@@ -124,21 +108,21 @@ def tried(context: PageContext, book: FigureWriter) -> Section | None:
 def makings(context: PageContext, book: FigureWriter) -> Section | None:
     """How many of each generation's rules hold a term or a primitive."""
     counts: dict[int, Counter[str]] = defaultdict(Counter)
-    for one in context.evaluations:
-        counts[one["gen"]].update(set(_parts(one["genome"])))
+    for one in context.run.evaluations:
+        counts[one["gen"]].update(sorted(set(_parts(one["genome"]))))
     totals: Counter[str] = sum(counts.values(), Counter())
     if not totals:
         return None
-    size = Counter(one["gen"] for one in context.evaluations)
+    size = Counter(one["gen"] for one in context.run.evaluations)
     gens = range(len(context.run.history))
     names = [name for name, _ in totals.most_common(MAX_PARTS)]
     series = {name: [counts[gen][name] / size[gen] if size[gen] else None for gen in gens] for name in names}
-    what = "Terms" if context.run.settings.system == "term-sum" else "Primitives"
+    what = "Terms" if "terms" in context.winner()["genome"] else "Primitives"
     winner = sorted(set(_parts(context.winner()["genome"])))
     alt = f"Share of the rules evaluated in each generation that hold each of the {len(names)} most frequent "
     alt += f"{what.lower()}. The best rule holds {', '.join(winner) or 'none'}."
     figure = book.draw(shares, "makings", series, ylabel="share of rules", title=f"{what} by generation", alt=alt)
-    rows = [[name, *(number(share, ".2f") for share in _ends(series[name]))] for name in names]
+    rows = [[name, *(number(share, ".2f") for share in (series[name][0], series[name][-1]))] for name in names]
     numbers = table(f"{what}: share of rules", ["", "first generation", "last generation"], rows)
     return Section("makings", f"{what} by generation", [figure, numbers])
 
@@ -146,7 +130,7 @@ def makings(context: PageContext, book: FigureWriter) -> Section | None:
 def _parts(genome: Any) -> Iterator[str]:
     """The terms of a sum, or the forms of a tree."""
     if isinstance(genome, dict) and isinstance(genome.get("terms"), list):
-        yield from (str(term) for term in genome["terms"])
+        yield from map(str, genome["terms"])
     elif isinstance(genome, dict) and "tree" in genome:
         yield from _forms(genome["tree"])
 
@@ -158,18 +142,18 @@ def _forms(tree: Any) -> Iterator[str]:
             yield from _forms(branch)
 
 
-def _ends(values: Sequence[float | None]) -> tuple[float | None, float | None]:
-    return values[0], values[-1]
-
-
 def operators(context: PageContext, book: FigureWriter) -> Section | None:
     """How each operator's children fared, and what became of all that was proposed."""
     known = operator_totals(context.run.history)
     judged = not set(known) <= {"seed", "random"}
-    rows = list(_judged(known) if judged else [] if context.redrawn else _compared(context.evaluations))
+    counts = known if judged else {} if context.redrawn else _judged(context.run.evaluations)
     parts: list[Part] = []
-    if rows:
+    if counts:
         head = ["operator", "tried", "worth training", "better than parents", "success"]
+        rows = [
+            [name, tried, valid, improved, f"{100 * improved / tried:.0f} %" if tried else "-"]
+            for name, (tried, valid, improved) in ((name, row.values()) for name, row in counts.items())
+        ]
         parts.append(table("Operators", head, rows))
     found = proposals(context.run.history)
     if len(found["shares"]) > 1:
@@ -178,36 +162,24 @@ def operators(context: PageContext, book: FigureWriter) -> Section | None:
     return Section("operators", "Operators", parts) if parts else None
 
 
-def _judged(totals: Mapping[str, Mapping[str, int]]) -> Iterator[list[Any]]:
-    for name, row in totals.items():
-        yield [name, row["tried"], row["valid"], row["improved"], _percent(row["improved"], row["tried"])]
-
-
-def _compared(evaluations: Sequence[Evaluation]) -> Iterator[list[Any]]:
+def _judged(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, int]]:
     """Where the loop does not judge children: those that beat all their parents, of all that were evaluated."""
     fitness = {(one["gen"], one["place"]): one["fitness"] for one in evaluations}
-    made: Counter[str] = Counter()
-    better: Counter[str] = Counter()
+    beaten: dict[str, list[bool]] = defaultdict(list)
     for one in evaluations:
         before = [fitness[tuple(key)] for key in one["parents"] if tuple(key) in fitness]
         if before and one["operator"] not in _SAME:
-            made[one["operator"] or "-"] += 1
-            better[one["operator"] or "-"] += one["fitness"] > max(before)
-    for name in sorted(made):
-        yield [name, made[name], made[name], better[name], _percent(better[name], made[name])]
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.0f} %" if whole else "-"
+            beaten[one["operator"] or "-"].append(one["fitness"] > max(before))
+    return {
+        name: {"tried": len(found), "valid": len(found), "improved": sum(found)}
+        for name, found in sorted(beaten.items())
+    }
 
 
 def ancestors(births: Mapping[Key, Evaluation], of: Key, *, most: int = MAX_PEOPLE) -> dict[Key, list[Key]]:
-    """All that one descends from, with the parents of each, nearest first.
+    """All of the evaluations in ``births`` that one descends from, with the parents of each, nearest first.
 
-    Args:
-        births: All evaluations, by generation and place.
-        of: The descendant.
-        most: Ancestors beyond so many are left out, the farthest first.
+    Ancestors beyond ``most`` are left out, the farthest first.
     """
     found: dict[Key, list[Key]] = {}
     waiting = [of]
@@ -230,7 +202,7 @@ def main_line(births: Mapping[Key, Evaluation], parents: Mapping[Key, Sequence[K
 
 def tree(context: PageContext, book: FigureWriter) -> Section | None:
     """The family tree of the best candidate, and its line in words."""
-    births: dict[Key, Evaluation] = {(one["gen"], one["place"]): one for one in context.evaluations}
+    births: dict[Key, Evaluation] = {(one["gen"], one["place"]): one for one in context.run.evaluations}
     best = context.winner()
     of = best["gen"], best["place"]
     parents = ancestors(births, of)
@@ -268,6 +240,6 @@ def _words(context: PageContext, one: Evaluation) -> str:
         return ", ".join(f"{name} {numbers[name]:.4g}" for name in context.scales)
     if isinstance(genome, dict) and "start" in genome:
         return "a child of two networks" if "cross" in genome["start"] else "trained further"
-    if context.run.settings.system == "evograd":
+    if context.finds == "controllers":
         return "controllers"
     return one_line(Rule.from_json(one["rule"]), numbers=True)

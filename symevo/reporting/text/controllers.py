@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +46,17 @@ def _whose(found: Mapping[str, Any]) -> list[str]:
 def network_line(place: int, total: int, row: Mapping[str, Any]) -> str:
     """One network as it is done."""
     width = len(str(total))
-    layers = "-".join(map(str, row["hidden"]))
     scores = f"controllers {row['controllers']['accuracy']:.4f}  Adam {row['adam']['accuracy']:.4f}"
     best = f"at its best {row['adam_best']['accuracy']:.4f} (lr {row['adam_best']['lr']:.2g})"
-    return f"network {place:>{width}}/{total}  {layers:<12}  lr {row['lr']:.2g}: {scores}  {best}"
+    return f"network {place:>{width}}/{total}  {_layers(row):<12}  lr {row['lr']:.2g}: {scores}  {best}"
+
+
+def _layers(network: Mapping[str, Any]) -> str:
+    return "-".join(map(str, network["hidden"]))
 
 
 def verdict(comparisons: Sequence[Mapping[str, Any]], needed: int) -> str:
-    """What the accuracies of all networks say, in one sentence; in another one, whether they could say anything.
-
-    Args:
-        comparisons: Of the meta-test.
-        needed: Networks from which on a difference can be shown at all.
-    """
+    """What the accuracies of all networks say, and whether fewer than ``needed`` networks could say anything."""
     drawn, tuned, same = (one for one in comparisons if (one["metric"], one["networks"]) == ("accuracy", "all"))
     pairs = drawn["wins"] + drawn["losses"] + drawn["ties"]
     few = f"With {count(pairs, 'network')} no difference can be shown: give --networks {needed} or more."
@@ -77,10 +75,10 @@ def _said(one: Mapping[str, Any], rival: str) -> str:
 
 
 def _means(contestants: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = (
+    rows = [
         [f"  {NAMES[name]}", number(one["accuracy"]), number(one["loss"]), one["diverged"]]
         for name, one in contestants.items()
-    )
+    ]
     return "\n".join(columns(["means", "accuracy", "loss", "diverged"], rows))
 
 
@@ -142,9 +140,7 @@ def inspection_report(found: Mapping[str, Any]) -> str:
 
 def _head(found: Mapping[str, Any]) -> str:
     lines = [*_whose(found), f"recorded on {found['task']}, scale {found['scale']:g}, seed {found['seed']}:"]
-    for one in found["networks"]:
-        layers = "-".join(map(str, one["hidden"]))
-        lines.append(f"  {layers:<14} lr {one['lr']:.2g}, {one['steps']:,} steps")
+    lines += [f"  {_layers(one):<14} lr {one['lr']:.2g}, {one['steps']:,} steps" for one in found["networks"]]
     return "\n".join(lines)
 
 
@@ -167,21 +163,18 @@ def _layer(name: str, corrections: Sequence[Mapping[str, Any]]) -> str:
 
 def _inputs(corrections: Sequence[Mapping[str, Any]]) -> list[str]:
     """Importances: of signals, and of vectors with what of each matters most."""
-    lines = ["  signal"]
     known = [one["importance"] for one in corrections]
-    for name in _ordered([one["signals"] for one in known]):
-        lines.append(_row(f"  {name}", [f"{one['signals'][name]:.2f}" for one in known]))
+    lines = ["  signal", *_shares(known, "signals")]
     if all(value < _NOTHING for one in known for value in one["vectors"].values()):
         return [*lines, "  statistics do not matter"]
-    lines.append("  statistics, through four features")
-    for vector in _ordered([one["vectors"] for one in known]):
-        row = _row(f"  {vector}", [f"{one['vectors'][vector]:.2f}" for one in known])
-        lines.append(f"{row}  {_most(vector, known)}".rstrip())
-    return lines
+    return [*lines, "  statistics, through four features", *_shares(known, "vectors")]
 
 
-def _ordered(known: Sequence[Mapping[str, float]]) -> list[str]:
-    return sorted(known[0], key=lambda name: -max(one[name] for one in known))
+def _shares(known: Sequence[Mapping[str, Any]], kind: str) -> Iterator[str]:
+    """A row for each input of a kind, the most important first."""
+    for name in sorted(known[0][kind], key=lambda name: -max(one[kind][name] for one in known)):
+        row = _row(f"  {name}", [f"{one[kind][name]:.2f}" for one in known])
+        yield row if kind == "signals" else f"{row}  {_most(name, known)}".rstrip()
 
 
 def _most(vector: str, known: Sequence[Mapping[str, Any]]) -> str:

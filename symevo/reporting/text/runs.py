@@ -5,12 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from symevo.reporting.text.tables import (
     MAX_ROWS,
     WIDTH,
-    Reported,
     columns,
     headline,
     number,
@@ -24,83 +23,66 @@ if TYPE_CHECKING:
     from symevo.rules.rule import Rule
     from symevo.rules.timetable import Timetable
 
-_SCORES = ("loss", "accuracy")
+Losses = Sequence[float | None]
+Scores = tuple[float | None, float | None]
+"""Loss and accuracy."""
+
+SCORES = ("loss", "accuracy")
+"""Of a network on a split."""
 
 
-class Tried(Protocol):
-    """Numbers that were tried, and what came of them; losses are None where a training did not end."""
-
-    @property
-    def numbers(self) -> Mapping[str, float]: ...
-    @property
-    def gen(self) -> int: ...
-    @property
-    def fitness(self) -> float: ...
-    @property
-    def loss(self) -> float | None: ...
-    @property
-    def accuracy(self) -> float | None: ...
-    @property
-    def per_task(self) -> Mapping[str, tuple[float | None, float | None]]: ...
-
-
-def numbers_report(
-    run: Reported, *, rule: Rule, ranges: Mapping[str, object], trials: Sequence[Tried], own: Tried | None
-) -> str:
+def numbers_report(run: Any, *, rule: Rule, ranges: Mapping[str, object], trials: Sequence[Any], own: Any) -> str:
     """What was done, the best numbers, how they compare with the rule's own, and the rule with them.
 
     Args:
-        run: The run.
+        run: The :class:`symevo.runs.run.Run`.
         rule: The rule before it was tuned.
         ranges: Of the tuned numbers, each with a text of its own.
-        trials: All of them, best first.
+        trials: All of them, best first, as :class:`symevo.runs.run.Trial`.
         own: The trial of the rule's own numbers, if there was one.
     """
     searched = ", ".join(f"{name} in {one}" for name, one in ranges.items())
     head = [*headline(run), *textwrap.wrap(f"rule {rule.name}: {searched}", WIDTH, break_on_hyphens=False)]
-    parts = [
-        "\n".join(head),
-        numbers_table(trials),
-        "\n".join(comparison(trials[0], own)),
-        f"The best rule\n\n{rule_report(run.best.rule)}",
-        usage(run),
-    ]
-    return "\n\n".join(parts)
+    best = f"The best rule\n\n{rule_report(run.best.rule)}"
+    return _joined(head, numbers_table(trials), comparison(trials[0], own), best, usage(run))
 
 
-def numbers_table(trials: Sequence[Tried], *, width: int = WIDTH, rows: int = MAX_ROWS) -> str:
-    """Trials with their scores, which are means over tasks and seeds.
+def _joined(*parts: str | Sequence[str]) -> str:
+    """Parts with an empty line between them; a part is a text, or lines; an empty one is left out."""
+    return "\n\n".join(one if isinstance(one, str) else "\n".join(one) for one in parts if one)
 
-    Numbers stand in columns where these fit into ``width``, else on a line of their own.
 
-    Args:
-        trials: Best first.
-        width: Columns of the terminal.
-        rows: More trials than this are counted, not shown.
+def _to_go_on(run: Any) -> str:
+    return f"the run has not ended: go on with symevo run --resume {shown(run.path)}"
+
+
+def numbers_table(trials: Sequence[Any]) -> str:
+    """Trials with their scores, which are means over tasks and seeds; more than :data:`MAX_ROWS` are counted.
+
+    Numbers stand in columns where these fit into a line, else on a line of their own.
     """
     names = list(trials[0].numbers)
-    wide = sum(max(len(name), 9) + 2 for name in names) + 42 <= width
+    wide = sum(max(len(name), 9) + 2 for name in names) + 42 <= WIDTH
     first, *lines = columns(
         [" #", "fitness", "val. loss", "accuracy", *(names if wide else []), "first in"],
         (
             [f"{rank:>2}", number(one.fitness), _loss(one.loss), number(one.accuracy),
              *(number(one.numbers[name], ".4g") for name in names if wide), f"gen {one.gen:>4}"]
-            for rank, one in enumerate(trials[:rows], 1)
+            for rank, one in enumerate(trials[:MAX_ROWS], 1)
         ),
-        width=width,
     )  # fmt: skip
     found = [first]
     for one, line in zip(trials, lines, strict=False):
         found.append(line)
         if not wide:
             text = ", ".join(f"{name} {number(one.numbers[name], '.4g')}" for name in names)
-            found += textwrap.wrap(text, width, initial_indent=" " * 5, subsequent_indent=" " * 5)
-    if len(trials) > rows:
-        found.append(f"and {len(trials) - rows} more")
+            found += textwrap.wrap(text, WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 5)
+    if len(trials) > MAX_ROWS:
+        found.append(f"and {len(trials) - MAX_ROWS} more")
     return "\n".join(found)
 
 
-def comparison(best: Tried, own: Tried | None) -> list[str]:
+def comparison(best: Any, own: Any) -> list[str]:
     """The rule's own numbers beside the tuned ones, by task where there are several."""
     if own is None:
         return [f"tuned: {_scores(best.loss, best.accuracy)}; the rule's own numbers were not in this search"]
@@ -108,9 +90,6 @@ def comparison(best: Tried, own: Tried | None) -> list[str]:
     if len(best.per_task) > 1:
         lines += [f"  {task}: {_both(own.per_task[task], tuned)}" for task, tuned in best.per_task.items()]
     return [*lines, "on the data that the search selected by: new data will show less of a difference"]
-
-
-Scores = tuple[float | None, float | None]
 
 
 def _both(own: Scores, tuned: Scores) -> str:
@@ -128,104 +107,68 @@ def _loss(value: float | None) -> str:
     return number(value, ".5g", none="failed")
 
 
-class Ranked(Reported, Protocol):
-    """A run whose candidates are networks."""
-
-    @property
-    def ranking(self) -> Sequence[Mapping[str, Any]]: ...
-    @property
-    def history(self) -> Sequence[Mapping[str, Any]]: ...
-
-
-def networks_report(run: Ranked) -> str:
+def networks_report(run: Any) -> str:
     """What was done, how parents and children fared, and the networks that are left."""
-    path = shown(run.path)
-    parts = [
-        "\n".join([*headline(run), f"rule {run.best.rule.name}: {run.best.rule.numbers()}"]),
-        generations_table(run.history),
-        ranking_table(run.ranking) if run.ranking else "the run has not ended: go on with symevo run --resume " + path,
-    ]
-    if run.ranking:
-        parts.append(f'use it      model.load_state_dict(symevo.load("{path}").weights())')
-    return "\n\n".join(parts)
+    head = [*headline(run), f"rule {run.best.rule.name}: {run.best.rule.numbers()}"]
+    if not run.ranking:
+        return _joined(head, generations_table(run.history), _to_go_on(run))
+    use = f'use it      model.load_state_dict(symevo.load("{shown(run.path)}").weights())'
+    return _joined(head, generations_table(run.history), ranking_table(run.ranking), use)
 
 
-def generations_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+def generations_table(history: Sequence[Mapping[str, Any]]) -> list[str]:
     """Losses of parents and children on the batches that they competed on, and how many children were adopted.
 
-    Args:
-        history: Records of the generations.
-        rows: Of more generations than this some are left out, evenly.
+    Of more than :data:`MAX_ROWS` generations some are left out, evenly.
     """
-    rows_ = (
+    rows = (
         [f"{record['gen']:>5}", *(number(loss) for kind in ("elders", "children") for loss in record[kind]),
          f"{100 * record['adopted']:.0f} %"]
-        for record in spread(history, rows)
+        for record in spread(history)
     )  # fmt: skip
-    return "\n".join(columns(["  gen", "parents' lowest", "mean", "children's lowest", "mean", "adopted"], rows_))
+    return columns(["  gen", "parents' lowest", "mean", "children's lowest", "mean", "adopted"], rows)
 
 
-def ranking_table(ranking: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
+def ranking_table(ranking: Sequence[Mapping[str, Any]]) -> list[str]:
     """The networks that are left, best first by the whole validation split."""
-    lines = columns(
-        ["   #", "validation loss", "accuracy", "test loss", "accuracy"],
-        (
-            [
-                f"{rank:>4}",
-                *(number((one[split] or {}).get(name)) for split in ("validation", "test") for name in _SCORES),
-            ]
-            for rank, one in enumerate(ranking[:rows], 1)
-        ),
+    rows = (
+        [f"{rank:>4}", *(number((one[split] or {}).get(name)) for split in ("validation", "test") for name in SCORES)]
+        for rank, one in enumerate(ranking[:MAX_ROWS], 1)
     )
     note = "Ranked by validation; the test split was read once, for this table."
-    return "\n".join([*lines, *textwrap.wrap(note, WIDTH)])
+    return [*columns(["   #", "validation loss", "accuracy", "test loss", "accuracy"], rows), note]
 
 
-Losses = Sequence[float | None]
-
-
-class Replayed(Ranked, Protocol):
-    """A run whose best line was trained once more."""
-
-    @property
-    def replays(self) -> Mapping[str, Losses]: ...
-
-
-def timetable_report(run: Replayed, table: Timetable, losses: Losses) -> str:
+def timetable_report(run: Any, table: Timetable, losses: Losses) -> str:
     """What was done, the best network's numbers over time, its replays, and the networks that are left.
 
     Args:
-        run: The run.
+        run: The :class:`symevo.runs.run.Run`.
         table: The numbers.
         losses: Loss of that network at the end of each interval, as the search saw it.
     """
-    path = shown(run.path)
-    parts = [
-        "\n".join([*headline(run), f"rule {table.rule.name}, its numbers evolved while it trained"]),
+    ended: Sequence[str] = ranking_table(run.ranking) if run.ranking else [_to_go_on(run)]
+    if run.ranking and (seeds := run.settings.seeds) > 1:
+        ended = [*ended, f"Means over {seeds} training seeds; best.safetensors holds the network of the first."]
+    return _joined(
+        [*headline(run), f"rule {table.rule.name}, its numbers evolved while it trained"],
         timetable_table(table, losses),
-        *([replays_lines(run.replays)] if run.replays else []),
-        _ranking(run) if run.ranking else f"the run has not ended: go on with symevo run --resume {path}",
-        f'use it      table = symevo.load("{path}").timetable()\n'
+        replays_lines(run.replays) if run.replays else "",
+        ended,
+        f'use it      table = symevo.load("{shown(run.path)}").timetable()\n'
         "            optimizer = symevo.Optimizer(model.parameters(), table.rule)\n"
         "            and before each step: table.set(optimizer, step)",
-    ]
-    return "\n\n".join(parts)
+    )
 
 
-def _ranking(run: Replayed) -> str:
-    seeds = run.settings.seeds
-    mean = f"\nMeans over {seeds} training seeds; best.safetensors holds the network of the first." if seeds > 1 else ""
-    return ranking_table(run.ranking) + mean
-
-
-def timetable_table(table: Timetable, losses: Losses) -> str:
+def timetable_table(table: Timetable, losses: Losses) -> list[str]:
     """Intervals, their numbers, and the loss at the end of each."""
     rows = (
         [f"{table.boundaries[at]:>6}-{table.boundaries[at + 1]}",
          *(number(values[at], ".4g") for values in table.numbers.values()), number(loss)]
         for at, loss in enumerate(losses)
     )  # fmt: skip
-    return "\n".join(columns([" steps", *table.numbers, "val. loss"], rows))
+    return columns([" steps", *table.numbers, "val. loss"], rows)
 
 
 def replays_lines(replays: Mapping[str, Losses]) -> str:
@@ -244,28 +187,24 @@ def _spread(losses: Losses) -> str:
     return f"{fmean(known):.4f}" + (f" ± {stdev(known):.4f} (sd)" if len(known) > 1 else "") + failed
 
 
-def controllers_report(run: Replayed) -> str:
+def controllers_report(run: Any) -> str:
     """What was done, how the population fared beside plain Adam, and how its best does on networks drawn anew."""
-    path = shown(run.path)
-    parts = ["\n".join([*headline(run), "controllers beside plain Adam"]), history_table(run.history)]
-    if run.replays:
-        parts.append(fresh_lines(run.replays))
-        use = [
-            f'use it      symevo.load("{path}").best.optimizer(model, lr=1e-3)',
-            f'keep it     symevo.load("{path}").best.save("controllers.safetensors")',
-            f"test it     symevo transfer {path}",
-        ]
-        parts.append("\n".join(use))
-    else:
-        parts.append(f"the run has not ended: go on with symevo run --resume {path}")
-    return "\n\n".join(parts)
+    head, path = [*headline(run), "controllers beside plain Adam"], shown(run.path)
+    if not run.replays:
+        return _joined(head, history_table(run.history), _to_go_on(run))
+    use = [
+        f'use it      symevo.load("{path}").best.optimizer(model, lr=1e-3)',
+        f'keep it     symevo.load("{path}").best.save("controllers.safetensors")',
+        f"test it     symevo transfer {path}",
+    ]
+    return _joined(head, history_table(run.history), fresh_lines(run.replays), use)
 
 
-def history_table(history: Sequence[Mapping[str, Any]], *, rows: int = MAX_ROWS) -> str:
-    """Fitness by generation; of more than ``rows`` some are left out, evenly. Each generation has its own network."""
+def history_table(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Fitness by generation, some left out evenly. Each generation has its own network."""
     keys = ("best", "mean", "adam")
-    cells = ([f"{record['gen']:>5}", *(number(record[key]) for key in keys)] for record in spread(history, rows))
-    return "\n".join(columns(["  gen", "best", "mean", "Adam"], cells))
+    cells = ([f"{record['gen']:>5}", *(number(record[key]) for key in keys)] for record in spread(history))
+    return columns(["  gen", "best", "mean", "Adam"], cells)
 
 
 def fresh_lines(replays: Mapping[str, Sequence[float | None]]) -> str:

@@ -9,10 +9,10 @@ import io
 import os
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from symevo.genomes.expression.grammar import OLD, Form, Number, Rate
 from symevo.rules.expression import Expr, Name, replace_names
@@ -20,15 +20,14 @@ from symevo.rules.printing.text import Unicode, rounded
 
 if TYPE_CHECKING:
     from symevo.rules.rule import Rule
-    from symevo.settings.model import Settings
 
 WIDTH = 80
 MAX_ROWS = 10
 _INDENT = "     "
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[object]], *, width: int = WIDTH) -> list[str]:
-    """Rows below their heads, in lines of at most ``width``; all columns but the first stand on the right."""
+def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Rows below their heads, in lines of at most :data:`WIDTH`; all columns but the first stand on the right."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -38,7 +37,7 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]], *, width: int
         table.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return [line.rstrip() for line in capture.get().splitlines()]
@@ -68,8 +67,8 @@ def tree_picture(tree: Any) -> list[str]:
     if not isinstance(tree, list | tuple):
         return [_word(tree)]
     name, *args = tree
-    below = [one for one in args if not _is_number(one)]
-    lines = [" ".join([str(name), *(_word(one) for one in args if _is_number(one))])]
+    below = [one for one in args if not isinstance(one, int | float)]
+    lines = [" ".join([str(name), *(_word(one) for one in args if isinstance(one, int | float))])]
     for place, branch in enumerate(below, 1):
         last = place == len(below)
         first, *rest = tree_picture(branch)
@@ -77,12 +76,8 @@ def tree_picture(tree: Any) -> list[str]:
     return lines
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
-
-
 def _word(value: Any) -> str:
-    return rounded(value, 4) if _is_number(value) else str(value)
+    return rounded(value, 4) if isinstance(value, int | float) else str(value)
 
 
 LEGEND = (
@@ -91,68 +86,31 @@ LEGEND = (
 )
 
 
-def form_lines(forms: dict[str, Form]) -> dict[str, str]:
+def form_lines(forms: Mapping[str, Form]) -> dict[str, str]:
     """For each form how it is called, and what it means."""
-    return dict(_described(form) for form in forms.values())
-
-
-def _described(form: Form) -> tuple[str, str]:
-    places = dict(zip("xyz", _letters(form), strict=False))
-    printer = Unicode(["x", "y", "z", "c", "beta", "s", "t"])
-
-    def text(expr: Expr) -> str:
-        return printer.text(replace_names(expr, places))
-
-    call = f"{form.name}({', '.join(printer.name(letter) for letter in places.values())})"
-    if form.update is None:
-        return call, text(form.value)
-    value = replace_names(form.value, {"s": Name("s_{t}"), OLD: Name("s_{t-1}")})
-    update = replace_names(form.update, {"s": Name("s_{t-1}")})
-    return call, f"{text(value)}, where s_t = {text(update)}"
+    return dict(map(_described, forms.values()))
 
 
 _NUMBERS = {Rate: "beta", Number: "c"}
 
 
-def _letters(form: Form) -> Iterator[str]:
+def _described(form: Form) -> tuple[str, str]:
     signals = iter("xyz")
-    for kind in form.args:
-        yield _NUMBERS.get(kind) or next(signals)
+    letters = [_NUMBERS.get(kind) or next(signals) for kind in form.args]
+    printer = Unicode(["x", "y", "z", "c", "beta", "s", "t"])
+    call = f"{form.name}({', '.join(map(printer.name, letters))})"
+
+    def text(expr: Expr, **states: Name) -> str:
+        return printer.text(replace_names(replace_names(expr, states), dict(zip("xyz", letters, strict=False))))
+
+    if form.update is None:
+        return call, text(form.value)
+    value, update = text(form.value, s=Name("s_{t}"), **{OLD: Name("s_{t-1}")}), text(form.update, s=Name("s_{t-1}"))
+    return call, f"{value}, where s_t = {update}"
 
 
-class Ranked(Protocol):
-    """A scored rule."""
-
-    @property
-    def rule(self) -> Rule: ...
-    @property
-    def fitness(self) -> float: ...
-    @property
-    def per_task(self) -> Mapping[str, float]: ...
-    @property
-    def complexity(self) -> int: ...
-    @property
-    def genome(self) -> Any: ...
-
-
-class Reported(Protocol):
-    """What a finished or interrupted run shows of itself."""
-
-    @property
-    def best(self) -> Ranked: ...
-    @property
-    def front(self) -> Any: ...  # of Ranked; the type checker sees a cached_property as no property
-    @property
-    def pick(self) -> Ranked | None: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def settings(self) -> Settings: ...
-    def summary(self) -> dict[str, Any]: ...
-
-
-def run_report(run: Reported) -> str:
-    """The closing report: what was done, the best rules, and the winner in full."""
+def run_report(run: Any) -> str:
+    """The closing report of a :class:`symevo.runs.run.Run`: what was done, the best rules, and the winner in full."""
     summary = run.summary()
     parts = [
         "\n".join([*headline(run), *proposals_lines(summary.get("proposals", {}))]),
@@ -164,7 +122,7 @@ def run_report(run: Reported) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def headline(run: Reported) -> list[str]:
+def headline(run: Any) -> list[str]:
     """What was done, in a line or two."""
     summary, settings = run.summary(), run.settings
     head = (
@@ -174,12 +132,13 @@ def headline(run: Reported) -> list[str]:
     return textwrap.wrap(head, WIDTH)
 
 
-def usage(run: Reported) -> str:
+def usage(run: Any) -> str:
     """Where the run is, and the two lines of code that use its best rule."""
     path = shown(run.path)
+    steps = "" if run.best.rule.schedule.is_constant else ", total_steps=STEPS"
     return (
         f'run folder  {path}\nuse it      rule = symevo.load("{path}").best.rule\n'
-        f"            optimizer = symevo.Optimizer(model.parameters(), rule{_steps(run.best.rule)})"
+        f"            optimizer = symevo.Optimizer(model.parameters(), rule{steps})"
     )
 
 
@@ -188,15 +147,19 @@ def shown(path: Path) -> str:
     return os.path.relpath(path) if Path.cwd() in path.absolute().parents else str(path)
 
 
-def candidate_report(one: Ranked, *, title: str) -> str:
+def candidate_report(one: Any, *, title: str) -> str:
     """One rule of a front in full: its scores, its equations, and its tree where it is one."""
     scores = ", ".join(f"{name} {score:.4f}" for name, score in one.per_task.items())
     head = f"{title}: fitness {one.fitness:.4f}, size {one.complexity}, states {len(one.rule.states)}"
-    parts = ["\n".join([*textwrap.wrap(head, WIDTH), *_wrapped(scores, WIDTH)]), rule_report(one.rule, numbers=True)]
-    tree = one.genome.get("tree") if isinstance(one.genome, dict) else None
-    if tree is not None:
-        parts[-1] += "\n" + "\n".join(["tree", *(_INDENT + line for line in tree_picture(tree))])
-    return "\n\n".join(parts)
+    report = rule_report(one.rule, numbers=True)
+    if tree := tree_of(one):
+        report += "\n" + "\n".join(["tree", *(_INDENT + line for line in tree)])
+    return "\n".join([*textwrap.wrap(head, WIDTH), *_wrapped(scores)]) + f"\n\n{report}"
+
+
+def tree_of(one: Any) -> list[str]:
+    """The picture of a candidate's tree; empty where it is none."""
+    return tree_picture(one.genome["tree"]) if isinstance(one.genome, dict) and "tree" in one.genome else []
 
 
 def proposals_lines(proposals: Mapping[str, Any]) -> list[str]:
@@ -217,41 +180,31 @@ def operators_table(operators: Mapping[str, Mapping[str, int]]) -> str:
     if set(operators) <= {"seed", "random"}:
         return ""
     keys = ("tried", "valid", "improved")
-    return "\n".join(
-        columns(["operator", *keys], ([name, *(f"{row[key]:,}" for key in keys)] for name, row in operators.items()))
-    )
+    rows = ([name, *(f"{row[key]:,}" for key in keys)] for name, row in operators.items())
+    return "\n".join(columns(["operator", *keys], rows))
 
 
 def spread(records: Sequence[Any], rows: int = MAX_ROWS) -> list[Any]:
     """At most ``rows`` of the records, evenly, the first and the last among them."""
-    count = len(records)
-    places = {round(at * (count - 1) / max(1, min(rows, count) - 1)) for at in range(min(rows, count))}
+    most = min(rows, len(records))
+    places = {round(at * (len(records) - 1) / max(1, most - 1)) for at in range(most)}
     return [records[at] for at in sorted(places)]
 
 
-def _steps(rule: Rule) -> str:
-    """The argument without which a rule's schedule does not run."""
-    return "" if rule.schedule.is_constant else ", total_steps=STEPS"
+def front_table(front: Sequence[Any], *, pick: Any = None) -> str:
+    """Rules with their scores, each above its equation; more than :data:`MAX_ROWS` are counted.
 
-
-def front_table(
-    front: Sequence[Ranked], *, pick: Ranked | None = None, width: int = WIDTH, rows: int = MAX_ROWS
-) -> str:
-    """Rules with their scores, each above its equation.
-
-    Scores by task stand in columns where these fit into ``width``, else on a line of their own.
+    Scores by task stand in columns where these fit into a line, else on a line of their own.
 
     Args:
         front: Best first.
         pick: Which of them to mark, see :func:`symevo.search.pareto.pick`.
-        width: Columns of the terminal.
-        rows: More rules than this are counted, not shown.
     """
     if not front:
         return "no rule has a score yet"
     names = list(front[0].per_task)
-    wide = sum(max(len(name), 7) + 2 for name in names) + 28 <= width
-    shown = front[:rows]
+    wide = sum(max(len(name), 7) + 2 for name in names) + 28 <= WIDTH
+    shown = front[:MAX_ROWS]
     first, *lines = columns(
         [" #", "fitness", *(names if wide else []), "size", "states", ""],
         (
@@ -259,18 +212,17 @@ def front_table(
              len(one.rule.states), "*" if one is pick else ""]
             for rank, one in enumerate(shown, 1)
         ),
-        width=width,
     )  # fmt: skip
     found = [first]
     for one, line in zip(shown, lines, strict=True):
         found.append(line)
         if not wide:
-            found += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names), width)
-        found += _wrapped(_shortest(one.rule), width)
-    if len(front) > rows:
-        found.append(f"and {len(front) - rows} more: symevo show RUN --json")
+            found += _wrapped(", ".join(f"{name} {one.per_task[name]:.4f}" for name in names))
+        found += _wrapped(_shortest(one.rule))
+    if len(front) > MAX_ROWS:
+        found.append(f"and {len(front) - MAX_ROWS} more: symevo show RUN --json")
     for rank in (rank for rank, one in enumerate(front, 1) if one is pick):
-        what = "it gains most for what it adds in size" if rank <= rows else f"symevo show RUN --rank {rank}"
+        what = "it gains most for what it adds in size" if rank <= MAX_ROWS else f"symevo show RUN --rank {rank}"
         found.append(f" *  the pick: {what}")
     return "\n".join(found)
 
@@ -287,13 +239,12 @@ def _shortest(rule: Rule) -> str:
     return min(found, _last_weight_line(rule.unicode(numbers=True, simplified=True)), key=len)
 
 
-def rule_report(rule: Rule, *, numbers: bool = False, width: int = WIDTH) -> str:
+def rule_report(rule: Rule, *, numbers: bool = False) -> str:
     """One rule in full: equations, numbers, the schedule if there is one, program text.
 
     Args:
         rule: What to show.
         numbers: Write values into the equations, to four digits, instead of the names of hyperparameters.
-        width: Columns of the terminal.
     """
     sections = {
         "equations": rule.unicode(numbers=numbers).splitlines(),
@@ -301,13 +252,10 @@ def rule_report(rule: Rule, *, numbers: bool = False, width: int = WIDTH) -> str
         "schedule": [] if rule.schedule.is_constant else [str(rule.schedule)],
         "program": list(rule.program.lines),
     }
-    blocks = []
-    for title, lines in sections.items():
-        if not lines:
-            continue
-        wrapped = [part for line in lines for part in _wrapped(line, width)]
-        blocks.append("\n".join([title, *wrapped]))
-    return "\n".join(blocks)
+    blocks = [
+        [title, *(part for line in lines for part in _wrapped(line))] for title, lines in sections.items() if lines
+    ]
+    return "\n".join(line for block in blocks for line in block)
 
 
 def one_line(rule: Rule, *, numbers: bool = False) -> str:
@@ -322,18 +270,17 @@ def _last_weight_line(equations: str) -> str:
     return next((line for line in reversed(lines) if line.startswith("θ")), lines[-1])
 
 
-def listing(entries: Mapping[str, str], *, width: int = WIDTH) -> str:
+def listing(entries: Mapping[str, str]) -> str:
     """Names with one description each, in two columns."""
-    names = max((len(name) for name in entries), default=0)
+    names = max(map(len, entries), default=0)
     blank = " " * (names + 2)
-    lines = []
-    for name, text in entries.items():
-        first = f"{name:<{names}}  "
-        lines.append(textwrap.fill(text or "-", width, initial_indent=first, subsequent_indent=blank))
-    return "\n".join(lines)
+    return "\n".join(
+        textwrap.fill(text or "-", WIDTH, initial_indent=f"{name:<{names}}  ", subsequent_indent=blank)
+        for name, text in entries.items()
+    )
 
 
-def _wrapped(text: str, width: int) -> list[str]:
+def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(
-        text, width, initial_indent=_INDENT, subsequent_indent=_INDENT + "    ", break_on_hyphens=False
+        text, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT + "    ", break_on_hyphens=False
     ) or [_INDENT]

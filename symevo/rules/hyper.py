@@ -52,7 +52,8 @@ NOT_NEGATIVE = frozenset(
 CLOSE = 0.8
 """Similarity from which a param group's key counts as a misspelt hyperparameter; 1 is equality."""
 
-_DECAY_RATE = re.compile(r"beta\d*|rho")
+DECAY_RATE = re.compile(r"beta\d*|rho")
+"""Hyperparameters that lie in [0, 1)."""
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
@@ -133,7 +134,7 @@ def number(name: str, value: Any) -> float:
         raise UserError(f"{name} must be {kind}, not {shown}")
     if name in NOT_NEGATIVE and found < 0:
         raise UserError(f"{name} must not be negative, as {found!r} is")
-    if _DECAY_RATE.fullmatch(name) and not 0 <= found < 1:
+    if DECAY_RATE.fullmatch(name) and not 0 <= found < 1:
         raise UserError(f"{name} must be at least 0 and less than 1, not {found!r}")
     return float(found)
 

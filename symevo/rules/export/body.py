@@ -91,18 +91,12 @@ def _replaced(expr: Expr, old: Expr, new: Expr) -> Expr:
 
 
 class _Tensors:
-    """Statements on tensors.
-
-    Args:
-        code: Writes expressions.
-        kept: Names of what a step changes: theta and the states. Their tensors stay, and are written to.
-    """
+    """Statements on tensors. Those in ``kept``, theta and the states, stay and are written to."""
 
     def __init__(self, code: TensorCode, kept: set[str]) -> None:
         self.code, self.kept = code, kept
 
     def statement(self, target: str, expr: Expr) -> list[str]:
-        """A statement's line."""
         if target not in self.kept:
             copied = ".clone()" if isinstance(expr, Name) and expr.id in self.kept else ""
             return [f"{target} = {self.code.text(expr)}{copied}"]
@@ -118,7 +112,6 @@ class _Lists:
         self.foreach = ListCode(lists)
 
     def statement(self, target: str, expr: Expr) -> list[str]:
-        """A statement's lines."""
         name = self.lists.get(target, target)
         if target not in self.kept:
             if isinstance(expr, Name) and expr.id in self.kept:

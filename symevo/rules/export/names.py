@@ -69,11 +69,7 @@ GENERAL = frozenset({"k", "holds", "number"})
 
 
 class Names:
-    """Gives out names, none twice.
-
-    Args:
-        taken: Names that must not be given out.
-    """
+    """Gives out names, none twice and none that is taken."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = {*taken, *_unusable()}

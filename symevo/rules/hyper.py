@@ -52,16 +52,12 @@ NOT_NEGATIVE = frozenset(
 CLOSE = 0.8
 """Similarity from which a param group's key counts as a misspelt hyperparameter; 1 is equality."""
 
-_DECAY_RATE = re.compile(r"beta\d*|rho")
+DECAY_RATE = re.compile(r"beta\d*|rho")
+"""Hyperparameters that lie in [0, 1)."""
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """The message about a hyperparameter that a rule does not have.
-
-    Args:
-        name: What was given.
-        known: The rule's hyperparameters.
-    """
+    """The message about a hyperparameter that a rule does not have; ``known`` are those that it has."""
     known = list(known)
     parts = [f"{part}=" for part in _TUPLES.get(name, ()) if part in known]
     if parts:
@@ -81,14 +77,6 @@ def mistaken(key: Any, value: Any, known: Iterable[str]) -> str | None:
     Schedulers, wrappers and trainers keep keys of their own in param groups, such as ``lr_scale`` or ``base_momentum``.
     These are none of ours: there is no message for a key that is not close to a hyperparameter's name, nor for one
     that has the whole name in it. Switches of torch's optimizers, and a weight decay, count only where they are on.
-
-    Args:
-        key: A key of a param group.
-        value: What is kept there.
-        known: The rule's hyperparameters.
-
-    Returns:
-        None for a hyperparameter, and for what belongs to another.
     """
     known = list(known)
     if not isinstance(key, str) or key in known:
@@ -119,10 +107,6 @@ def number(name: str, value: Any) -> float:
 
     Decay rates (``beta…`` and ``rho``) lie in [0, 1), those of :data:`NOT_NEGATIVE` are not, and all are finite.
 
-    Args:
-        name: Name of the hyperparameter.
-        value: A number or a tensor of one element.
-
     Raises:
         UserError: No number, or outside of its range.
     """
@@ -133,7 +117,7 @@ def number(name: str, value: Any) -> float:
         raise UserError(f"{name} must be {kind}, not {shown}")
     if name in NOT_NEGATIVE and found < 0:
         raise UserError(f"{name} must not be negative, as {found!r} is")
-    if _DECAY_RATE.fullmatch(name) and not 0 <= found < 1:
+    if DECAY_RATE.fullmatch(name) and not 0 <= found < 1:
         raise UserError(f"{name} must be at least 0 and less than 1, not {found!r}")
     return float(found)
 

@@ -69,15 +69,10 @@ def gradients() -> torch.Tensor:
 def directions(
     programs: Sequence[Program], hypers: Sequence[Mapping[str, float]], grads: torch.Tensor | None = None
 ) -> np.ndarray:
-    """The steps that rules make before the learning rate.
+    """The steps, float64 ``[rules, steps, weights]``, that rules make before the learning rate.
 
-    Args:
-        programs: One a rule, each of the form ``theta = theta - lr*(…)``.
-        hypers: Their hyperparameters.
-        grads: float64 ``[steps, 1, weights]``; None: the probe's.
-
-    Returns:
-        float64 ``[rules, steps, weights]``.
+    Each program has the form ``theta = theta - lr*(…)``. Gradients are float64 ``[steps, 1, weights]``, by default
+    the probe's.
     """
     grads = gradients() if grads is None else grads
     steps, _, weights = grads.shape

@@ -72,15 +72,7 @@ def update_for(
     backend: str,
     layout: tuple[Segment, ...] = (),
 ) -> Update:
-    """The update of a stack.
-
-    Args:
-        programs: One a row.
-        weights: W, weights of a row.
-        dtype: Of weights, states and slots.
-        device: Where it runs.
-        backend: One of :data:`BACKENDS`.
-        layout: Where the parameters lie in a row.
+    """The update of a stack of rows of ``weights`` weights, each with its own program.
 
     Raises:
         UserError: The interpreter is asked for on another device than a CPU.

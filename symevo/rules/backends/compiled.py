@@ -74,12 +74,7 @@ class Compiled:
         self.seconds = 0.0
 
     def compiled(self, function: Callable[..., Any], *, optional: bool) -> Callable[..., Any]:
-        """Compile a function when it is first called.
-
-        Args:
-            function: What to compile.
-            optional: Whether it runs as it is, with a warning, where there is no compiler.
-        """
+        """Compile a function when it is first called; if ``optional``, run it as it is where there is no compiler."""
 
         def backend(graph: torch.fx.GraphModule, example: list[torch.Tensor]) -> Callable[..., Any]:
             begin = time.perf_counter()
@@ -152,15 +147,9 @@ def kernel_for(
     backend: str = "compiled",
     layout: tuple[Segment, ...] = (),
 ) -> Kernel:
-    """The kernel of a program for one shape class, made once per process.
+    """The kernel of a program for one shape class (rows, weights), made once per process.
 
-    Args:
-        program: What to run.
-        shape: (rows, weights).
-        dtype: Of weights, states and slots.
-        device: Where it runs.
-        backend: One of :data:`BACKENDS`; compiled and eager agree up to rounding, so a run keeps to one.
-        layout: Where the parameters lie in a row.
+    Compiled and eager agree up to rounding, so a run keeps to one.
     """
     if backend not in BACKENDS:
         raise UserError(f"unknown kernel backend {backend!r}: known: {', '.join(BACKENDS)}")
@@ -206,13 +195,7 @@ class TensorUpdate(Compiled):
         self._compiled: dict[Any, Callable[..., None]] = {}
 
     def __call__(self, work: Sequence[Item], *, compile: bool = True, checked: ShapeGuard | None = None) -> None:
-        """One step, in place.
-
-        Args:
-            work: For each parameter its tensors and its scalars.
-            compile: Compiled code, or torch's own operations one by one.
-            checked: What the last step of these parameters found about them.
-        """
+        """One step, in place; ``checked`` holds what the last step of these parameters found about them."""
         if not compile:
             with torch.no_grad():
                 for tensors, slots in work:

@@ -17,35 +17,22 @@ from symevo.rules.primitives import PRIMITIVES
 LIMIT = 120
 
 
-def called(start: str, items: Iterable[str], end: str, *, indent: int = 0, margin: int = 0) -> str:
-    """``start(items)end``, as ruff and black break it.
-
-    Args:
-        start: What stands before the first item, such as ``def f(``.
-        items: Without commas.
-        end: What stands after the last, such as ``) -> None:``.
-        indent: Columns in front of all lines.
-        margin: Columns that will be put in front of them later.
-    """
+def called(start: str, items: Iterable[str], end: str, *, indent: int = 0) -> str:
+    """``start(items)end``, as ruff and black break it, from column ``indent`` on; items come without commas."""
     items = list(items)
     space = " " * indent
     line = f"{space}{start}{', '.join(items)}{end}"
-    if margin + len(line) <= LIMIT:
+    if len(line) <= LIMIT:
         return line
     return "\n".join([f"{space}{start}", *(f"{space}    {item}," for item in items), f"{space}{end}"])
 
 
-def paragraph(text: str, *, indent: int = 0, hanging: int = 0, margin: int = 4) -> str:
-    """Words in lines of at most 120 columns, once ``margin`` columns are put in front of them."""
+def paragraph(text: str, *, indent: int = 0, hanging: int = 0) -> str:
+    """Words in lines of at most 120 columns, once a method's four are put in front of them."""
     space = " " * indent
     return textwrap.fill(
-        text, LIMIT - margin, initial_indent=space, subsequent_indent=space + " " * hanging, break_on_hyphens=False
+        text, LIMIT - 4, initial_indent=space, subsequent_indent=space + " " * hanging, break_on_hyphens=False
     )
-
-
-def indented(text: str, columns: int = 4) -> str:
-    """``text`` further to the right."""
-    return textwrap.indent(text, " " * columns)
 
 
 def comment(text: str) -> str:
@@ -82,11 +69,7 @@ GENERAL = frozenset({"k", "holds", "number"})
 
 
 class Names:
-    """Gives out names, none twice.
-
-    Args:
-        taken: Names that must not be given out.
-    """
+    """Gives out names, none twice and none that is taken."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = {*taken, *_unusable()}

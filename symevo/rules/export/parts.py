@@ -67,11 +67,7 @@ class Parts:
 
 
 def _apart(lowered: Lowered, names: Iterable[str]) -> tuple[Lowered, list[str]]:
-    """Gives per-weight values other names than numbers: a step may assign both to one name of the rule.
-
-    Returns:
-        The program, and the names that are new in it.
-    """
+    """Gives per-weight values other names than numbers, as a step may assign both to one; tells the new names."""
     free, numbers = Names(names), {target for target, _ in lowered.scalars}
     renamed = {target: free.new(target) for target, _ in lowered.tensors if target in numbers}
     tensors = tuple((renamed.get(target, target), replace_names(expr, renamed)) for target, expr in lowered.tensors)
@@ -126,12 +122,7 @@ class _Slots:
         return Name(self.names[slot.index])
 
     def inside(self, expr: Any, *, literal: bool = False) -> Expr:
-        """A per-weight expression with names where slots stood.
-
-        Args:
-            expr: What lowering has made.
-            literal: Whether a constant may stand there as a literal.
-        """
+        """A per-weight expression with names where slots stood, or literals where those are allowed."""
         if isinstance(expr, Slot):
             constant = self._constant(expr)
             return constant if literal and constant is not None else self.name(expr)

@@ -65,11 +65,7 @@ class Helpers:
         self._texts[name] = _TEXTS[name].strip("\n")
 
     def function(self, name: str) -> str:
-        """What a primitive of the language is called in the file.
-
-        Raises:
-            UserError: It cannot be in one; the message names it and says what would be right.
-        """
+        """What a primitive of the language is called in the file; UserError where it cannot be in one."""
         row = PRIMITIVES.get(name)
         if isinstance(row.torch, str):
             return row.torch
@@ -126,10 +122,7 @@ def _cannot(row: Primitive, why: str) -> UserError:
 
 
 def _free_names(node: ast.FunctionDef) -> set[str]:
-    """Names that a function reads and does not make, and modules that it imports.
-
-    Decorators are left behind, and annotations are never evaluated.
-    """
+    """Names that a function reads and does not make, and modules that it imports; annotations are not evaluated."""
     inside = [one for part in [*node.args.defaults, *node.body] for one in ast.walk(part)]
     made = {one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)}
     made |= {one.arg for one in inside if isinstance(one, ast.arg)}
@@ -145,17 +138,12 @@ def _free_names(node: ast.FunctionDef) -> set[str]:
 
 
 class Code:
-    """Infix text; what a primitive is written as is left to :meth:`call`.
-
-    Args:
-        helpers: Told which functions the text needs.
-    """
+    """Infix text; what a primitive is written as is left to :meth:`call`. The helpers learn what the text needs."""
 
     def __init__(self, helpers: Helpers) -> None:
         self.helpers = helpers
 
     def text(self, expr: Expr) -> str:
-        """The text of an expression."""
         return self.bound(expr)[0]
 
     def bound(self, expr: Expr) -> tuple[str, int]:
@@ -197,9 +185,7 @@ class Code:
 class ScalarCode(Code):
     """Numbers in float64: infinite or NaN where arithmetic is, and never an exception.
 
-    Args:
-        helpers: Told which functions the text needs.
-        rates: Names of hyperparameters that the constructor keeps in [0, 1).
+    The constructor keeps the hyperparameters in ``rates`` in [0, 1).
     """
 
     def __init__(self, helpers: Helpers, rates: Collection[str] = ()) -> None:
@@ -273,11 +259,7 @@ class TensorCode(Code):
 
 
 class ListCode(Code):
-    """Lists of tensors by torch's foreach functions.
-
-    Args:
-        lists: Name of the list for each name of a tensor; other names are tensors of no dimension.
-    """
+    """Lists of tensors by torch's foreach functions; names that have no list are tensors of no dimension."""
 
     _BOTH: Mapping[str, str] = {"+": "add", "-": "sub", "*": "mul", "/": "div", "maximum": "maximum",
                                 "minimum": "minimum"}  # fmt: skip
@@ -287,11 +269,7 @@ class ListCode(Code):
         self.lists = lists
 
     def bound(self, expr: Expr) -> tuple[str, int]:
-        """The text.
-
-        Raises:
-            LookupError: No foreach function takes these arguments.
-        """
+        """The text; LookupError where no foreach function takes these arguments."""
         if not isinstance(expr, Op):
             return self.lists[expr.id] if self.is_list(expr) else scalar_text(expr), ATOM  # type: ignore[union-attr]
         kinds = [self.is_list(one) for one in expr.args]

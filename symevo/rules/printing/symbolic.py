@@ -122,13 +122,7 @@ def latex(rule: Printable, *, numbers: bool = False, simplified: bool = False) -
 
 
 def unicode(rule: Printable, *, numbers: bool = False, simplified: bool = False) -> str:
-    """The equations in plain unicode, one a line; a last line tells the schedule, if there is one.
-
-    Args:
-        rule: What to print.
-        numbers: Values of hyperparameters, to 4 significant digits, instead of their names.
-        simplified: :func:`simplify` first.
-    """
+    """The equations in plain unicode, one a line; a last line tells the schedule. Arguments as of :func:`latex`."""
     found = statements(rule, numbers, simplified)
     printer = Unicode(bases(found), digits=DIGITS if numbers else None)
     lines = [printer.lines(found)]

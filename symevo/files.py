@@ -39,16 +39,10 @@ def own_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 
 def check_free(path: Path, *, force: bool = False, folder: bool = False, hint: str = "name another file") -> None:
-    """Checks, before any work is done, that a file can be written.
+    """Check, before any work is done, that a file can be written.
 
-    Args:
-        path: The file.
-        force: Whether it may be there already.
-        folder: Whether its folder may be missing, to be made when it is written.
-        hint: What the user can do.
-
-    Raises:
-        UserError: It is a folder, is there already, or lies where nothing may be written.
+    It may be there already with ``force``, and its folder may be missing with ``folder``. Otherwise UserError says why
+    not, with a ``hint`` at what to do.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
@@ -62,9 +56,7 @@ def check_free(path: Path, *, force: bool = False, folder: bool = False, hint: s
 def replace_file(path: Path, data: bytes) -> None:
     """Write atomically, and make the folder: a temporary file that is forced to disk, then a rename.
 
-    Raises:
-        OSError: It cannot be written; what was there still is, and nothing else is left.
-        ValueError: The path is none.
+    Where it raises OSError, or ValueError for a wrong path, what was there still is, and nothing else is left.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,17 +73,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_file(path: Path, data: bytes, *, what: str = "", hint: str = "name another file") -> None:
-    """Write a file of the user's by :func:`replace_file`.
-
-    Args:
-        path: The file.
-        data: What it shall hold.
-        what: What it is called in the error, such as ``"figure"``.
-        hint: What the user can do.
-
-    Raises:
-        UserError: It cannot be written.
-    """
+    """Write a file of the user's by :func:`replace_file`; UserError says ``what`` could not be written, and a hint."""
     try:
         replace_file(path, data)
     except (OSError, ValueError) as error:
@@ -105,12 +87,7 @@ Made = TypeVar("Made")
 
 
 def read_json(path: Path, make: Callable[[Any], Made], *, what: str) -> Made:
-    """What a file holds.
-
-    Args:
-        path: The file.
-        make: Turns the plain data in it into what is wanted.
-        what: What that is called.
+    """What a file holds: ``make`` turns the plain data in it into ``what`` is wanted.
 
     Raises:
         UserError: The file cannot be read, is not JSON, or does not hold such a thing.

@@ -26,11 +26,7 @@ def _plain(name: str) -> str:
 
 
 class Registry(Generic[T]):
-    """A mapping from names to things of one kind; names are unique and iterate in sorted order.
-
-    Args:
-        kind: What the things are called in messages, such as ``"task"``.
-    """
+    """A mapping from names to things of one kind, as messages call it; names are unique and iterate in sorted order."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -42,11 +38,7 @@ class Registry(Generic[T]):
     @overload
     def register(self, name: str) -> Callable[[Thing], Thing]: ...
     def register(self, name: str, value: Any = None) -> Any:
-        """Adds ``value`` under ``name``; without a value, returns a decorator that does.
-
-        Raises:
-            UserError: The name is taken.
-        """
+        """Add ``value`` under a name that is free; without a value, return a decorator that does."""
         if value is None:
             return lambda thing: self.register(name, thing)
         if name in self._items:
@@ -57,10 +49,8 @@ class Registry(Generic[T]):
     def adopt(self, given: Any) -> Any:
         """The name of what a Python caller gave: a name as it is; a factory or an object under the name of its type.
 
-        An object is what its factory returns, whatever the arguments. A later one takes the place of an earlier one.
-
-        Raises:
-            UserError: The name is that of something else.
+        An object is what its factory returns, whatever the arguments. A later one takes the place of an earlier one,
+        but not of something else.
         """
         if given is None or isinstance(given, str):
             return given
@@ -73,11 +63,7 @@ class Registry(Generic[T]):
         return name
 
     def get(self, name: str) -> T:
-        """The thing called ``name``.
-
-        Raises:
-            UserError: No such name; the message gives the nearest one.
-        """
+        """The thing of a name; UserError gives the nearest one where there is none."""
         try:
             return self._items[name]
         except KeyError:

@@ -50,13 +50,7 @@ class Paired:
         return self.wins + self.losses + self.ties
 
     def verdict(self, p: float | None = None, *, better: str = "better", worse: str = "worse") -> str:
-        """``better`` or ``worse`` where interval and test agree on it, and ``no difference shown`` otherwise.
-
-        Args:
-            p: In place of its own, that of :func:`holm`.
-            better: The word for a larger first.
-            worse: The word for a smaller first.
-        """
+        """``better`` or ``worse`` where interval and test (its p, or one of :func:`holm`) agree on it."""
         if not (self.p if p is None else p) < LEVEL or self.low <= 0 <= self.high:
             return "no difference shown"
         return better if self.mean > 0 else worse
@@ -67,18 +61,13 @@ class Paired:
 
 
 def paired(a: Sequence[float], b: Sequence[float], *, seed: int) -> Paired:
-    """Compares two ways that were tried on the same things.
+    """Compare two ways that were tried on the same things.
 
     With differences dᵢ = aᵢ − bᵢ, and ranks rᵢ of |dᵢ| among those that are not 0::
 
         W⁺ = Σ_{d>0} rᵢ,  W⁻ = Σ_{d<0} rᵢ,  effect = (W⁺ − W⁻)/(W⁺ + W⁻)
 
     Pairs in which a number is missing (NaN) or infinite are left out: a failure that is to count must have a number.
-
-    Args:
-        a: One number for each pair.
-        b: The other.
-        seed: Of the resamples.
 
     Raises:
         ValueError: The two are not of one length.
@@ -109,11 +98,7 @@ def paired(a: Sequence[float], b: Sequence[float], *, seed: int) -> Paired:
 
 
 def interval(values: Sequence[float], *, seed: int) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, bias-corrected and accelerated (BCa).
-
-    Args:
-        values: Finite numbers.
-        seed: Of the resamples.
+    """95 % bootstrap interval of the mean of finite numbers, bias-corrected and accelerated (BCa).
 
     Returns:
         Its ends: NaN for less than two values; twice the value where all are equal.
@@ -133,18 +118,11 @@ def interval(values: Sequence[float], *, seed: int) -> tuple[float, float]:
 
 
 def expected_best(scores: Sequence[float], budget: int) -> float | None:
-    """The expected best score of ``budget`` trials, drawn without replacement from those that were made.
+    """The expected best score of b = ``budget`` trials, drawn without replacement from the n that were made.
 
-    With s₍₁₎ ≤ … ≤ s₍ₙ₎::
+    With s₍₁₎ ≤ … ≤ s₍ₙ₎, and None where n < b::
 
         Σᵢ s₍ᵢ₎ · C(i − 1, b − 1) / C(n, b)
-
-    Args:
-        scores: Of all n trials.
-        budget: b.
-
-    Returns:
-        None where there are fewer trials than that.
 
     References:
         Dodge et al., "Show your work: improved reporting of experimental results", 2019, whose estimator draws with
@@ -158,19 +136,12 @@ def expected_best(scores: Sequence[float], budget: int) -> float | None:
 def expected_best_interval(groups: Sequence[Sequence[float]], budget: int) -> tuple[float, float]:
     """95 % interval of :func:`expected_best` of all trials, which were made in independent groups.
 
-    The jackknife leaves out one of the k groups at a time. With θ of all and θ₍ⱼ₎ without the j-th::
+    The jackknife (Arvesen 1969) leaves out one of the k groups at a time. With θ of all and θ₍ⱼ₎ without the j-th::
 
         θ ± t₀.₉₇₅(k − 1) · √((k − 1)/k · Σⱼ (θ₍ⱼ₎ − θ̄)²)
 
-    Args:
-        groups: Scores of the trials of each.
-        budget: Of how many trials the best is meant.
-
     Returns:
         Its ends: NaN for less than two groups, or too few trials to leave one out.
-
-    References:
-        Arvesen, "Jackknifing U-statistics", 1969.
     """
     from scipy.special import stdtrit
 

@@ -90,7 +90,7 @@ def test_what_is_no_length_of_time(text: str) -> None:
 def test_all_cores_work_unless_told_otherwise(
     flags: dict, engine: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(symevo.settings.model, "cores", lambda: 4)
+    monkeypatch.setattr(symevo.settings.model, "usable_cores", lambda: 4)
     settings = resolve(flags)
     assert (settings.engine, settings.workers) == (engine, workers)
 

@@ -21,14 +21,7 @@ Train = Callable[[Sequence[tuple[Rule, int]]], list[Result]]
 
 @dataclass(frozen=True)
 class Piloted:
-    """What the pilot found for one entry.
-
-    Attributes:
-        space: Where its replicates tune.
-        rounds: Rounds of the pilot: the same for all entries.
-        trials: Trials in these: the same too.
-        at_edge: Whether the best was still at an edge when the pilot ended.
-    """
+    """What the pilot found for one entry: all have as many rounds and trials, and some are still at an edge then."""
 
     space: Space
     rounds: int
@@ -37,15 +30,7 @@ class Piloted:
 
 
 def points(count: int, *parts: str | int) -> list[list[float]]:
-    """The first points of a scrambled Sobol sequence.
-
-    Args:
-        count: How many.
-        *parts: What the scramble is hashed from.
-
-    References:
-        Owen, "Scrambling Sobol' and Niederreiter–Xing points", 1998.
-    """
+    """The first points of a Sobol sequence, whose scramble (Owen 1998) is hashed from ``parts``."""
     import numpy as np
     from scipy.stats import qmc
 
@@ -130,14 +115,8 @@ class Trial:
 class Benchmark:
     """All that was trained on one task.
 
-    Attributes:
-        task: How.
-        steps: Of a training.
-        budget: How much.
-        piloted: By entry.
-        trials: By entry, for each replicate.
-        finals: By arm and entry, one for each replicate, on the test split.
-        step_seconds: By entry, of a step, one network at a time.
+    Pilot and trials are listed by entry, and by replicate; finals by arm, entry and replicate, on the test split.
+    ``step_seconds`` are those of a step of each entry, one network at a time.
     """
 
     task: TaskPlan
@@ -161,16 +140,7 @@ class Benchmark:
 def benchmark(
     rules: Mapping[str, Rule], task: TaskPlan, trainings: Trainings, budget: Budget, *, seed: int, steps: int
 ) -> Benchmark:
-    """Run the protocol of :mod:`symevo.comparison.protocol` on one task.
-
-    Args:
-        rules: By entry.
-        task: How networks are stacked.
-        trainings: What trains.
-        budget: How much.
-        seed: Of the comparison.
-        steps: Of a training.
-    """
+    """Run the protocol of :mod:`symevo.comparison.protocol` on one task."""
 
     def tune(jobs: Sequence[tuple[Rule, int]], expected: bool = True) -> list[Result]:
         return trainings.run(task, jobs, split="validation", expected=expected)

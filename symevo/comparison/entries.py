@@ -25,14 +25,10 @@ _LEVELS = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """Who takes part.
+    """Who takes part: a rule with its own numbers and schedule, under a name unlike all others'.
 
-    Attributes:
-        name: Unlike all others'.
-        rule: With its own numbers and schedule.
-        role: ``candidate``, ``baseline``, ``ablation`` or ``control``.
-        of: The candidate that it is an ablation of.
-        note: What an ablation leaves out.
+    Roles are ``candidate``, ``baseline``, ``ablation`` and ``control``; an ablation is ``of`` a candidate, and its
+    ``note`` says what it leaves out.
     """
 
     name: str
@@ -50,11 +46,7 @@ class Entry:
 
 
 def run_of(source: str) -> Run | None:
-    """The run that a source names; None where it names a rule.
-
-    Raises:
-        UserError: A run that evolves no rules, or has none yet.
-    """
+    """The run that a source names, which has rules; None where it names a rule."""
     if not source.strip():
         raise UserError("'' is no rule and no run: name a rule (a name, rule JSON file, or text) or a run's folder")
     if not names_run(source):
@@ -65,16 +57,7 @@ def run_of(source: str) -> Run | None:
 
 
 def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Iterable[str]) -> list[Entry]:
-    """The rules that were given; of a run the best one.
-
-    Args:
-        sources: As given.
-        runs: For each, the run that it names.
-        taken: Names that they must not have.
-
-    Raises:
-        UserError: One is no rule, or its run has no finished candidate.
-    """
+    """The rules that were given, and of a run the best one, under names that are not ``taken``."""
     found: dict[str, Entry] = {}
     used = set(taken)
     for source, run in zip(sources, runs, strict=True):
@@ -90,16 +73,7 @@ def candidates(sources: Sequence[str], runs: Sequence[Run | None], *, taken: Ite
 
 
 def baselines(names: Sequence[str], reference: str | None, usual: str) -> tuple[list[Entry], str]:
-    """The baselines, and the one that verdicts are about.
-
-    Args:
-        names: Of classic rules.
-        reference: Its name; None: ``usual`` where that is a baseline, else the first one.
-        usual: See there.
-
-    Raises:
-        UserError: An unknown name, one that is there twice, or a reference that is no baseline.
-    """
+    """The baselines, and the reference: by default ``usual`` where that is a baseline, else the first one."""
     for name in names:
         if name not in CLASSICS:
             raise UserError(f"unknown baseline {name!r}: {nearest(name, list(CLASSICS))}")

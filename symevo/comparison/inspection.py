@@ -11,43 +11,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from symevo.comparison.transfer import controllers_of
-from symevo.errors import RunFailed, UserError
+from symevo.comparison.transfer import Drawn, controllers_of, draw_of, evograd_run
+from symevo.errors import RunFailed
 from symevo.evolution.planning import import_plugins
-from symevo.runs.run import Run, run_folder
+from symevo.runs.run import Run
 from symevo.seeds import seed_for
-from symevo.settings.explain import SettingError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from symevo.evograd.importance import Recording
 
-_BEYOND = 2**31
-"""Searches draw networks by numbers below this."""
 Say = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Look:
-    """How closely to look.
-
-    Attributes:
-        networks: How many are recorded.
-        steps: Training steps of each; None: as in the run.
-        seed: Of the draws and the permutations.
-    """
+class Look(Drawn):
+    """How closely to look: at recordings of so many networks."""
 
     networks: int = 2
-    steps: int | None = None
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raise UserError where a number is out of range."""
-        for name, least in {"networks": 1, "steps": 1, "seed": 0}.items():
-            number = getattr(self, name)
-            if number is not None and number < least:
-                raise SettingError(name, f"is {number}: give {least} or more")
 
 
 def inspect(
@@ -60,12 +42,7 @@ def inspect(
 ) -> dict[str, Any]:
     """Look into the best controllers of a run.
 
-    Args:
-        path: The run's folder.
-        look: How closely.
-        data_dir: Where data are; None: as in the run.
-        tasks_from: Files that make tasks; none: those of the run.
-        say: Is told what happens.
+    Data and files that make tasks are those of the run where none are given.
 
     Returns:
         Plain data, the same for the same run and ``look``: ``networks``; of each type of layer in ``layers`` its
@@ -76,9 +53,7 @@ def inspect(
         RunFailed: Networks diverge at once.
     """
     look.check()
-    run = Run(run_folder(path))
-    if run.settings.system != "evograd":
-        raise UserError(f"{path} is a run of {run.settings.system}: give one of evograd, which has controllers")
+    run = evograd_run(path, "which has controllers")
     about, packed = controllers_of(run)
     from symevo.evograd.importance import joined
     from symevo.training.controllers import unpacked
@@ -109,7 +84,7 @@ def _recorded(
     inputs, classes = train.x.shape[1], int(train.y.max()) + 1
     recordings, networks = [], []
     for number in range(look.networks):
-        draw = _BEYOND + seed_for(look.seed, "inspect", number) % _BEYOND
+        draw = draw_of(look.seed, number, "inspect")
         hidden, lr = controlled.drawn_network(draw, settings.scale)
         say(f"recording network {number + 1} of {look.networks}: {'-'.join(map(str, hidden))}, lr {lr:.2g}")
         recordings.append(

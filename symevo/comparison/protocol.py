@@ -47,16 +47,9 @@ MOST_STEPS = 2_000_000
 class Budget:
     """How much is done.
 
-    Attributes:
-        trials: T, trials of a tuning.
-        replicates: R, tunings of every entry on every task.
-        pilot: Trials of one round of the pilot.
-        rounds: At most so many of these.
-        ablations: Whether terms and states of a candidate are left out in turn.
-        random: Whether random rules are a control where that is cheap.
-        baselines: What is compared with.
-        held_out: Tasks that a run's best rule is compared on besides those of its search.
-        fixed: Whether numbers were asked for, which hold for slow tasks too.
+    ``trials`` are T of a tuning, and ``replicates`` R, tunings of every entry on every task. A round of the pilot has
+    ``pilot`` trials. ``held_out`` are tasks that a run's best rule is compared on besides those of its search.
+    ``fixed``: these numbers were asked for, and hold for slow tasks too.
     """
 
     trials: int = 20
@@ -91,11 +84,7 @@ BUDGETS = {
 
 
 def budget(name: str, trials: int | None = None, replicates: int | None = None) -> Budget:
-    """A budget by name, with other numbers where some are given; given ones hold for slow tasks too.
-
-    Raises:
-        UserError: No such budget, or less than 1 trial or 2 replicates.
-    """
+    """A budget by name, with other numbers where some are given; given ones hold for slow tasks too."""
     if name not in BUDGETS:
         raise UserError(f"unknown budget {name!r}: {nearest(name, list(BUDGETS))}")
     for flag, value, least in (("trials", trials, 1), ("replicates", replicates, 2)):

@@ -33,16 +33,7 @@ def task_entry(
     one: Benchmark, entries: Mapping[str, Entry], answers: Sequence[Finding], *, held_out: bool, seed: int,
     reference: str,
 ) -> Compared:  # fmt: skip
-    """What the result holds of a task.
-
-    Args:
-        one: What was trained.
-        entries: All of them, by name.
-        answers: Findings on this task.
-        held_out: Whether no search saw it.
-        seed: Of the comparison.
-        reference: The baseline that verdicts are about.
-    """
+    """What the result holds of a task; ``held_out`` where no search saw it."""
     best = best_baseline(one, entries)
     target = target_of([trial.result.outcome for trial in one.finals["tuned"][best]])
     measured = {name: _measured(one, name, target, seed) for name in one.trials}
@@ -124,11 +115,7 @@ def closing(tasks: Mapping[str, Compared], names: Sequence[str], reference: str)
 
 
 def write(found: Comparison, path: Path) -> None:
-    """Write the result atomically.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
+    """Write the result atomically."""
     text = json.dumps(found.to_json(), allow_nan=False, ensure_ascii=False)
     write_file(path, text.encode(), hint="name another file (-o)")
 
@@ -211,8 +198,7 @@ def lr_decades(curve: Sequence[tuple[float, float]]) -> float:
 def smoothed(outcome: Mapping[str, Any]) -> list[float]:
     """The training loss at the ends of equal stretches, each averaged over the tenth of the training before it.
 
-    Returns:
-        Infinity before that tenth, where a loss was not finite, and everywhere in a training that diverged.
+    Infinite before that tenth, and where a loss was not finite; empty for a training that diverged.
     """
     if outcome["status"] != "ok":
         return []
@@ -222,12 +208,9 @@ def smoothed(outcome: Mapping[str, Any]) -> list[float]:
 
 
 def target_of(outcomes: Sequence[Mapping[str, Any]]) -> float | None:
-    """The training loss that three quarters of these trainings end at or below.
+    """The training loss that three quarters of these trainings end at or below, so that one bad one does not decide.
 
-    A quarter of them may end anywhere, so that one bad training does not decide.
-
-    Returns:
-        None where more than a quarter diverged, or where it is no less than what half of the trainings start with.
+    None where more than a quarter diverged, or where it is no less than what half of the trainings start with.
     """
     ends = sorted((smoothed(one) or [math.inf])[-1] for one in outcomes)
     target = ends[math.ceil(0.75 * (len(ends) - 1))]
@@ -237,11 +220,7 @@ def target_of(outcomes: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def steps_to(target: float | None, outcome: Mapping[str, Any], steps: int) -> int | None:
-    """The step at which the training loss, averaged over a tenth of the training, is at most ``target``.
-
-    Returns:
-        None where it never is, or the training diverged.
-    """
+    """The first step at which the smoothed training loss is at most ``target``; None where it never is."""
     losses = smoothed(outcome)
     at = next((at for at, loss in enumerate(losses, 1) if target is not None and loss <= target), None)
     return None if at is None else round(at * steps / len(losses))
@@ -256,17 +235,9 @@ def typical(values: Sequence[int | None]) -> float | None:
 def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, seed: int) -> Ratio:
     """How many steps the first takes to the target for each of the second.
 
-    The ratio of the two medians over pairs, where None is more than anything, with the percentile interval of pairs
-    drawn again and again. So 0 means that only the first gets there in most pairs, and infinity only the second; a
-    resample in which neither does counts as no difference.
-
-    Args:
-        first: Steps to the target, one for each pair; None: never.
-        second: Those of the other.
-        seed: Of the resamples.
-
-    Returns:
-        The ratio and the ends of its 95 % interval; None: infinite, or nobody gets there.
+    The ratio of the two medians over pairs, where None is more than anything, with the 95 % percentile interval of
+    pairs drawn again and again. So 0 means that only the first gets there in most pairs, and infinity (None) only the
+    second; a resample in which neither does counts as no difference.
     """
     import numpy as np
 
@@ -285,17 +256,11 @@ def steps_ratio(first: Sequence[int | None], second: Sequence[int | None], *, se
 
 
 def profile(steps: Mapping[str, Sequence[int | None]]) -> dict[str, Profile]:
-    """Performance profiles (Dolan and Moré 2002), as AlgoPerf draws them.
+    """Performance profiles (Dolan and Moré 2002), as AlgoPerf draws them; a step of None is a target never reached.
 
     The share of problems on which a method needs at most τ times the steps of the fastest::
 
         ρ(τ) = |{p : sₚ ≤ τ · min over methods of sₚ}| / |{p}|
-
-    Args:
-        steps: For each method its steps to target on every problem; None: never.
-
-    Returns:
-        For each method the τ at which its share grows, from 1, and the shares.
     """
     problems = list(zip(*steps.values(), strict=True))
     fastest = [min((one for one in problem if one is not None), default=None) for problem in problems]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from symevo.comparison.benchmark import ARMS, TIMED, Benchmark, benchmark
 from symevo.comparison.entries import RANDOM, Entry, ablated, baselines, candidates, run_of
 from symevo.comparison.protocol import MOST_STEPS, REFERENCE, Budget, budget, effort
 from symevo.comparison.result import SCORE, answered, closing, profiles, questions, task_entry
-from symevo.comparison.trainings import Count, Execution, Memory, Progress, Silent, Trainings, scope
+from symevo.comparison.trainings import Count, Memory, Progress, Silent, Trainings, scope
 from symevo.comparison.verdict import too_few
 from symevo.engines import make_engine
 from symevo.errors import UserError
@@ -27,6 +27,7 @@ from symevo.rules.rule import Rule
 from symevo.runs import versions
 from symevo.search.system import SYSTEMS
 from symevo.seeds import seed_for
+from symevo.settings.model import Settings
 from symevo.settings.resolution import resolve
 from symevo.training.fitness import FITNESS
 
@@ -41,19 +42,10 @@ _DRAWS = 20
 class Request:
     """What is to be compared, and how; None: the default.
 
-    Attributes:
-        sources: Rules, as :func:`symevo.rule` takes them, and folders of runs.
-        tasks: Names; those of the runs' searches, where there are runs.
-        held_out: Names of more tasks, which are reported apart; ``("none",)`` for none.
-        baselines: Classic rules.
-        reference: The baseline that verdicts are about: AdamW.
-        controls: Some of :data:`CONTROLS`.
-        budget: Name of a budget.
-        trials: T.
-        replicates: R.
-        steps: Of every training; otherwise those of the run, or of the task.
-        seed: Of everything.
-        execution: ``workers``, ``engine``, ``eval_timeout``, ``data_dir``, ``tasks_from``.
+    Sources are rules, as :func:`symevo.rule` takes them, and folders of runs; ``tasks`` are by default those of the
+    runs' searches. ``held_out`` tasks are reported apart, and ``("none",)`` means none. Verdicts are about the
+    ``reference``. T and R are ``trials`` and ``replicates``; ``execution`` holds ``workers``, ``engine``,
+    ``eval_timeout``, ``data_dir`` and ``tasks_from``.
     """
 
     sources: tuple[str, ...]
@@ -75,18 +67,11 @@ class Plan:
     """A request that was checked.
 
     Attributes:
-        request: The request.
-        budget: How much is done.
         entries: All that take part but random search, by name.
         candidates: Names of those that were given.
-        reference: The baseline that verdicts are about.
-        execution: Where and how trainings run.
-        tasks: How each task is stacked.
-        prints: What each task is.
-        steps: Of a training, by task.
+        tasks: How each task is stacked; ``prints`` has what it is, and ``steps`` those of a training.
         held_out: Tasks that no search saw.
         runs: Runs among the sources.
-        random: The control, or None.
     """
 
     request: Request
@@ -94,7 +79,7 @@ class Plan:
     entries: dict[str, Entry]
     candidates: list[str]
     reference: str
-    execution: Execution
+    execution: Settings
     tasks: tuple[TaskPlan, ...]
     prints: dict[str, Any]
     steps: dict[str, int]
@@ -119,11 +104,7 @@ class Plan:
 
 
 def prepare(request: Request, progress: Progress) -> Plan:
-    """Check a request; nothing is trained but a step of each task.
-
-    Raises:
-        UserError: Something is wrong with it.
-    """
+    """Check a request, which may raise UserError; nothing is trained but a step of each task."""
     if not request.sources:
         raise UserError("nothing to compare: name a rule (a name, rule JSON file, or text) or a run's folder")
     how = budget(request.budget, request.trials, request.replicates)
@@ -169,7 +150,7 @@ def _controls(said: tuple[str, ...] | None, how: Budget) -> frozenset[str]:
 
 
 def _control(
-    request: Request, controls: frozenset[str], runs: Sequence[Run], how: Execution, progress: Progress
+    request: Request, controls: frozenset[str], runs: Sequence[Run], how: Settings, progress: Progress
 ) -> RandomSearch | None:
     """Random search, where it was asked for or is cheap."""
     if runs and "random" in controls:
@@ -180,23 +161,17 @@ def _control(
     return None
 
 
-def _execution(request: Request, tasks: Sequence[str], files: Sequence[str], runs: Sequence[Run]) -> Execution:
+def _execution(request: Request, tasks: Sequence[str], files: Sequence[str], runs: Sequence[Run]) -> Settings:
     """Where and how trainings run; what was said is checked as a run's settings are."""
     said = {name: value for name, value in request.execution.items() if name != "tasks_from" and value is not None}
     if "data_dir" not in said and runs and runs[0].settings.data_dir is not None:
         said["data_dir"] = runs[0].settings.data_dir
     own = {"tasks": list(tasks), "tasks_from": list(files), "seed": request.seed, "steps": request.steps}
-    checked = resolve({**said, **own})
-    fixed = ("device", "backend")
-    return Execution(**{one.name: getattr(checked, one.name) for one in fields(Execution) if one.name not in fixed})
+    return resolve({**said, **own}).model_copy(update={"device": "cpu", "backend": "interpreter"})
 
 
-def _tried(name: str, how: Execution, progress: Progress) -> tuple[TaskPlan, Any, int]:
-    """A task as it is trained here, its fingerprint, and the steps that it has by default.
-
-    Raises:
-        UserError: It cannot be trained, or has no test split.
-    """
+def _tried(name: str, how: Settings, progress: Progress) -> tuple[TaskPlan, Any, int]:
+    """A task as it is trained here, its fingerprint, and the steps that it has by default."""
     from symevo.tasks.task import DataRequest
 
     workload, print_ = try_task(name, how, progress.message, split="validation")
@@ -207,15 +182,9 @@ def _tried(name: str, how: Execution, progress: Progress) -> tuple[TaskPlan, Any
 
 
 class RandomSearch:
-    """The control that a search must beat: as many random candidates of its system, scored as the run scored.
+    """The control that a search must beat: as many random candidates of its system, scored as the run scored."""
 
-    Args:
-        run: The run.
-        how: Has the workers and the engine; all else is as in the run.
-        progress: Who is told.
-    """
-
-    def __init__(self, run: Run, how: Execution, progress: Progress) -> None:
+    def __init__(self, run: Run, how: Settings, progress: Progress) -> None:
         self.run, self.count, self._progress = run, run.summary()["evaluations"], progress
         self.settings = run.settings.model_copy(update={"workers": how.workers, "engine": how.engine})
 
@@ -225,11 +194,7 @@ class RandomSearch:
         return self.count * len(self.settings.tasks) * self.settings.seeds * self.settings.steps
 
     def best(self, memory: Memory) -> tuple[Entry, RandomControl]:
-        """The best random rule, and what the result says of the search.
-
-        Raises:
-            UserError: The run's tasks are not there any more.
-        """
+        """The best random rule, and what the result says of the search."""
         settings, progress = self.settings, self._progress
         progress.message(f"random search: {self.count} random rules, scored as the run scored")
         genome = SYSTEMS.get(settings.system).genome(settings)
@@ -254,9 +219,8 @@ class RandomSearch:
             evaluator.close()
         told(self.steps // settings.steps, 0)  # equal ones are trained once
         at = max(range(len(drawn)), key=lambda one: scores[one])
-        control = RandomControl(
-            evaluations=self.count, fitness=scores[at], evolved_fitness=self.run.best.fitness
-        )  # fmt: skip
+        evolved = self.run.best.fitness
+        control = RandomControl(evaluations=self.count, fitness=scores[at], evolved_fitness=evolved)
         return Entry(RANDOM, genome.express(drawn[at]), "control"), control
 
 
@@ -274,11 +238,8 @@ def compare(
 ) -> Comparison:
     """Compare rules with tuned baselines, and attribute any gain to the rule, the schedule or the learning rate.
 
-    Args:
-        request: What.
-        progress: Who is told.
-        engine: Replaces the engine of the request; ``"inline"`` trains in this process.
-        memory: File of trainings, made by an earlier call that was interrupted, or now; who calls removes it.
+    ``engine`` replaces that of the request; ``"inline"`` trains in this process. ``memory`` is the file of trainings of
+    an earlier call that was interrupted, or of this one; who calls removes it.
 
     Raises:
         UserError: Wrong use; nothing was trained.

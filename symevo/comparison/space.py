@@ -40,13 +40,7 @@ _FIRST = ("lr", "weight decay", "schedule")
 
 @dataclass(frozen=True)
 class Space:
-    """Where a rule's numbers are looked for.
-
-    Attributes:
-        rule: The rule.
-        ranges: Of its tuned numbers.
-        decays: Those that are weight decay.
-    """
+    """Where a rule's numbers are looked for: a range of each that is tuned; ``decays`` are weight decay."""
 
     rule: Rule
     ranges: Mapping[str, Range]

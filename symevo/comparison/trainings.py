@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -26,6 +26,7 @@ from symevo.rules.classic import CLASSICS
 from symevo.rules.rule import Rule
 from symevo.runs import versions
 from symevo.runs.checks import check_outcomes
+from symevo.settings.model import Settings
 from symevo.training.fitness import FITNESS, judge
 from symevo.training.job import OutcomeKey
 
@@ -35,16 +36,11 @@ _WAIT = 60  # seconds that another comparison of the same run may write
 
 
 class Progress(Protocol):
-    """What a comparison reports to."""
+    """What a comparison reports to: steps that are to be made, steps that were made, and lines for the user."""
 
-    def more(self, steps: int) -> object:
-        """So many more training steps are to be made."""
-
-    def advance(self, steps: int) -> object:
-        """So many were made."""
-
-    def message(self, text: str) -> object:
-        """One line for the user."""
+    def more(self, steps: int) -> object: ...
+    def advance(self, steps: int) -> object: ...
+    def message(self, text: str) -> object: ...
 
 
 class Silent:
@@ -56,12 +52,7 @@ class Silent:
 
 
 class Count:
-    """Turn trainings that are made into training steps, for an evaluator's ``advance``.
-
-    Args:
-        progress: Who is told.
-        steps: Of a training.
-    """
+    """Turn trainings that are made into training steps, for an evaluator's ``advance``."""
 
     def __init__(self, progress: Progress, steps: int) -> None:
         self._progress, self._steps, self._made = progress, steps, 0
@@ -73,16 +64,10 @@ class Count:
 
 
 class Memory(AbstractContextManager["Memory"]):
-    """Outcomes of trainings.
-
-    Args:
-        path: A file, which is made; None: all is forgotten with the process.
-
-    Attributes:
-        count: Trainings that were there.
+    """Outcomes of trainings, in a file that is made; without one, all is forgotten with the process.
 
     Raises:
-        UserError: The file is something else, or may not be written.
+        UserError: The file is something else, is damaged, or may not be written.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -100,11 +85,7 @@ class Memory(AbstractContextManager["Memory"]):
         return Scoped(self, scope)
 
     def training(self, key: tuple[str, str, str, int]) -> dict[str, Any] | None:
-        """An outcome, or None.
-
-        Raises:
-            UserError: The file is damaged.
-        """
+        """An outcome, or None."""
         query = "SELECT outcome FROM trainings WHERE scope = ? AND identity = ? AND task = ? AND seed = ?"
         try:
             row = self._db.execute(query, (*key[:3], str(key[3]))).fetchone()
@@ -153,12 +134,7 @@ class Scoped:
 
 
 def scope(common: Mapping[str, Any], files: Iterable[str]) -> str:
-    """A hash of all that decides an outcome besides rule, task and seed.
-
-    Args:
-        common: Plain data: steps, split, prints of the tasks.
-        files: Python files of the user, which are read.
-    """
+    """A hash of all that decides an outcome besides rule, task and seed: plain data, and what the user's files hold."""
     contents = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files]
     text = json.dumps([common, contents, versions()], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -175,38 +151,11 @@ class Result(NamedTuple):
     outcome: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Execution:
-    """Where and how trainings of a comparison run; see :class:`symevo.settings.model.Settings`."""
-
-    tasks_from: tuple[str, ...]
-    data_dir: Path | None
-    seed: int
-    engine: str
-    workers: int
-    eval_timeout: float
-    threads: int
-    rows: int | None
-    stacking: str | None
-    device: str = "cpu"
-    backend: str = "interpreter"
-
-
 class Trainings(AbstractContextManager["Trainings"]):
-    """The engine of a comparison.
-
-    Args:
-        how: Where and how trainings run.
-        tasks: How each task is stacked.
-        prints: What each task is.
-        steps: Of a training, by task.
-        memory: Where outcomes are kept.
-        progress: Who is told of the effort of training steps.
-        engine: Replaces the engine of ``how``.
-    """
+    """The engine of a comparison, and all that its trainings share; ``engine`` replaces the one of the settings."""
 
     def __init__(
-        self, how: Execution, tasks: Sequence[TaskPlan], prints: Mapping[str, Any], *, steps: Mapping[str, int],
+        self, how: Settings, tasks: Sequence[TaskPlan], prints: Mapping[str, Any], *, steps: Mapping[str, int],
         memory: Memory, progress: Progress, engine: str | None = None,
     ) -> None:  # fmt: skip
         self._how, self._tasks, self._prints, self._steps = how, tasks, prints, steps
@@ -220,14 +169,7 @@ class Trainings(AbstractContextManager["Trainings"]):
     ) -> list[Result]:
         """Train each rule from its training seed; the score is on ``split``.
 
-        Args:
-            task: How networks are stacked.
-            jobs: Rules and training seeds.
-            split: What is scored on.
-            expected: Whether these trainings are among those that were announced.
-
-        Raises:
-            RunFailed: No worker could train.
+        Trainings that are not ``expected`` are announced first. Raises RunFailed where no worker could train.
         """
         cost = self._steps[task.name] * effort(task.rows)
         advance = Count(self._progress, cost)

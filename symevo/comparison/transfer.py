@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from symevo.comparison.verdict import Question, corrected
 from symevo.engines import make_engine
 from symevo.engines.base import Reply
 from symevo.engines.resolve import PLUGIN_PREFIX
@@ -27,7 +28,7 @@ from symevo.runs.run import Run, run_folder
 from symevo.seeds import seed_for
 from symevo.settings.explain import SettingError
 from symevo.settings.model import Settings
-from symevo.statistics import LEVEL, holm, paired
+from symevo.statistics import LEVEL, Paired, paired
 
 COMPARE = "symevo.training.controllers:compare"
 CONTESTANTS = ("controllers", "adam", "adam_best", "controllers_best")
@@ -41,38 +42,35 @@ _BEYOND = 2**31
 
 
 @dataclass(frozen=True)
-class Meta:
-    """A meta-test.
+class Drawn:
+    """Networks that are drawn anew: how many, training steps of each (None: as in the run), and the seed of it all."""
 
-    Attributes:
-        task: What networks are trained on; None: the run's own task.
-        networks: How many are drawn.
-        steps: Training steps of each; None: as in the run.
-        scale: Layers are this many times as wide as published; None: as in the run.
-        seed: Of the draws, and of the bootstrap.
-    """
-
-    task: str | None = None
     networks: int = 20
     steps: int | None = None
-    scale: float | None = None
     seed: int = 0
 
-    def within(self, settings: Settings) -> dict[str, Any]:
-        """All of it, with what the run says.
+    def check(self) -> None:
+        """Raise UserError where a number is out of range."""
+        for name, least in {"networks": 1, "steps": 1, "seed": 0}.items():
+            number = getattr(self, name)
+            if number is not None and number < least:
+                raise SettingError(name, f"is {number}: give {least} or more")
 
-        Raises:
-            UserError: A number is out of range.
-        """
-        steps = settings.steps if self.steps is None else self.steps
+
+@dataclass(frozen=True)
+class Meta(Drawn):
+    """A meta-test, on a task and at a scale (as many times as wide as published) that are by default the run's."""
+
+    task: str | None = None
+    scale: float | None = None
+
+    def within(self, settings: Settings) -> dict[str, Any]:
+        """All of it, with what the run says; raises UserError where a number is out of range."""
+        self.check()
         scale = settings.scale if self.scale is None else self.scale
-        for name, number in (("networks", self.networks), ("steps", steps)):
-            if number < 1:
-                raise SettingError(name, f"is {number}: give 1 or more")
-        if self.seed < 0:
-            raise SettingError("seed", f"is {self.seed}: give 0 or more")
         if not 0 < scale <= 100:
             raise SettingError("scale", f"is {scale:g}: give more than 0 and at most 100")
+        steps = settings.steps if self.steps is None else self.steps
         task = self.task or settings.tasks[0]
         return {"task": task, "networks": self.networks, "steps": steps, "scale": scale, "seed": self.seed}
 
@@ -89,27 +87,18 @@ def transfer(
 ) -> dict[str, Any]:
     """Test the best controllers of a run.
 
-    Args:
-        path: The run's folder.
-        meta: What to test them on.
-        workers: Processes; None: one a core. Leaves no trace in the result.
-        data_dir: Where data are; None: as in the run.
-        tasks_from: Files that make tasks; none: those of the run.
-        progress: Who is told.
-        engine: Where networks are trained.
+    Data and files that make tasks are those of the run where none are given.
 
     Returns:
-        Plain data, the same for the same run and ``meta``: all of it, ``contestants`` (means), ``comparisons`` (of
-        :func:`compared`), ``diverged``, ``verdict``, and ``rows``, one a network.
+        Plain data, the same for the same run and ``meta``, whatever the workers: all of it, ``contestants`` (means),
+        ``comparisons`` (of :func:`compared`), ``diverged``, ``verdict``, and ``rows``, one a network.
 
     Raises:
         UserError: No run of evograd, none of its generations is closed, or the task or a number is wrong.
         RunFailed: A training failed.
     """
     progress = progress or SilentProgress()
-    run = Run(run_folder(path))
-    if run.settings.system != "evograd":
-        raise UserError(f"{path} is a run of {run.settings.system}: give one of evograd, whose controllers transfer")
+    run = evograd_run(path, "whose controllers transfer")
     if workers is not None and workers < 1:
         raise SettingError("workers", f"is {workers}: give 1 or more")
     if data_dir is not None and not data_dir.is_dir():
@@ -132,18 +121,23 @@ def transfer(
     return {**found, "verdict": verdict(found["comparisons"], needed()), "rows": rows}
 
 
-def draw_of(seed: int, number: int) -> int:
+def evograd_run(path: str | Path, why: str) -> Run:
+    """The run of a folder; raises UserError, with the reason, for another system's."""
+    run = Run(run_folder(path))
+    if run.settings.system != "evograd":
+        raise UserError(f"{path} is a run of {run.settings.system}: give one of evograd, {why}")
+    return run
+
+
+def draw_of(seed: int, number: int, purpose: str = "transfer") -> int:
     """The draw of a network: none that a search makes."""
-    return _BEYOND + seed_for(seed, "transfer", number) % _BEYOND
+    return _BEYOND + seed_for(seed, purpose, number) % _BEYOND
 
 
 def controllers_of(run: Run) -> tuple[dict[str, Any], str]:
-    """The best controllers: what they are, and their numbers.
+    """The best controllers, of a run that has some: what they are, and their numbers.
 
     Of a finished run those that it ranks first; of another one the fittest of its last closed generation.
-
-    Raises:
-        UserError: There are none.
     """
     if run.ranking:
         best = run.best
@@ -160,12 +154,7 @@ def controllers_of(run: Run) -> tuple[dict[str, Any], str]:
 
 
 def summary(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
-    """Means, comparisons and failures.
-
-    Args:
-        rows: Of :func:`symevo.training.controllers.compare`.
-        seed: Of the bootstrap.
-    """
+    """Means, comparisons and failures, of the rows of :func:`symevo.training.controllers.compare`."""
     means = {
         name: {metric: fmean(row[name][metric] for row in rows) for metric in METRICS}
         | {"diverged": sum(row[name]["reason"] is not None for row in rows)}
@@ -196,18 +185,21 @@ def compared(rows: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any
         BELOW: [row for row in rows if row["lr"] < middle],
         ABOVE: [row for row in rows if row["lr"] >= middle],
     }
-    found: list[dict[str, Any]] = []
-    for metric in METRICS:
-        for family in ((ALL,), (BELOW, ABOVE)):
-            asked = [(first, second, part) for first, second in PAIRS for part in family]
-            results = [
-                paired(*_oriented(parts[part], a, b, metric), seed=seed_for(seed, "bootstrap")) for a, b, part in asked
-            ]
-            for (first, second, part), result, p in zip(asked, results, holm([r.p for r in results]), strict=True):
-                what = {"metric": metric, "first": first, "second": second, "networks": part}
-                bound = {} if part == ALL else {"median": middle}
-                found.append(what | bound | result.to_json() | {"p_holm": p, "verdict": result.verdict(p)})
-    return found
+    asked = [
+        Question(first, second, part, f"{metric}, {family}", _pairs(parts[part], first, second, metric, seed))
+        for metric in METRICS
+        for family, halves in (("all", (ALL,)), ("halves", (BELOW, ABOVE)))
+        for first, second in PAIRS
+        for part in halves
+    ]
+    return [
+        {
+            "metric": one.family.partition(",")[0], "first": one.first, "second": one.second, "networks": one.arm,
+            **({} if one.arm == ALL else {"median": middle}), **one.paired.to_json(), "p_holm": p,
+            "verdict": one.paired.verdict(p),
+        }
+        for one, p in zip(asked, corrected(asked), strict=True)
+    ]  # fmt: skip
 
 
 def needed() -> int:
@@ -219,17 +211,15 @@ def needed() -> int:
     return next(count for count in itertools.count(1) if len(PAIRS) * 2 / 2**count < LEVEL)
 
 
-def _oriented(rows: Sequence[Mapping[str, Any]], a: str, b: str, metric: str) -> tuple[list[float], list[float]]:
-    first, second = ([row[name][metric] for row in rows] for name in (a, b))
-    return (second, first) if metric == "loss" else (first, second)
+def _pairs(rows: Sequence[Mapping[str, Any]], first: str, second: str, metric: str, seed: int) -> Paired:
+    """How two contestants compare; of losses the negative, so that more is better."""
+    sign = -1 if metric == "loss" else 1
+    scores = ([sign * row[name][metric] for row in rows] for name in (first, second))
+    return paired(*scores, seed=seed_for(seed, "bootstrap"))
 
 
 def _classes(common: Mapping[str, Any]) -> int:
-    """Classes of the task.
-
-    Raises:
-        UserError: It is unknown or none for controllers, or has no test split.
-    """
+    """Classes of the task; raises UserError where it is unknown or none for controllers, or has no test split."""
     from symevo.tasks.workload import workload_of
     from symevo.training import controllers as controlled
 

@@ -35,15 +35,10 @@ RULE, SCHEDULE, RATE = "rule", "schedule", "learning rate"
 
 @dataclass(frozen=True)
 class Question:
-    """One comparison of two entries on a task.
+    """One comparison of two entries on a task, corrected together with those of its family.
 
-    Attributes:
-        first: Name.
-        second: Name.
-        arm: Which final trainings: ``tuned``, ``constant``, or ``own`` of the first against that of the second, or
-            against its ``constant`` or ``tuned`` ones, as ``own/constant``.
-        family: What it is corrected together with.
-        paired: How they compare.
+    The arm says which final trainings: ``tuned``, ``constant``, or ``own`` of the first against that of the second, or
+    against its ``constant`` or ``tuned`` ones, as ``own/constant``.
     """
 
     first: str
@@ -55,13 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Finding:
-    """A question with its answer.
-
-    Attributes:
-        question: The question.
-        p: Corrected.
-        words: ``better``, ``worse`` or ``no difference shown``.
-    """
+    """A question with its answer in words, and the corrected p."""
 
     question: Question
     p: float
@@ -74,14 +63,20 @@ class Finding:
         return Pair(first=one.first, second=one.second, arm=one.arm, **numbers, p_holm=self.p, words=self.words)
 
 
-def findings(questions: Sequence[Question]) -> list[Finding]:
-    """The answers, corrected by Holm's method within each family."""
-    corrected = [1.0] * len(questions)
+def corrected(questions: Sequence[Question]) -> list[float]:
+    """The p of each question, corrected by Holm's method within its family."""
+    found = [1.0] * len(questions)
     for family in dict.fromkeys(one.family for one in questions):
         places = [at for at, one in enumerate(questions) if one.family == family]
         for at, p in zip(places, holm([questions[at].paired.p for at in places]), strict=True):
-            corrected[at] = p
-    return [Finding(one, p, called(one.paired, p)) for one, p in zip(questions, corrected, strict=True)]
+            found[at] = p
+    return found
+
+
+def findings(questions: Sequence[Question]) -> list[Finding]:
+    """The answers, corrected within each family."""
+    answers = zip(questions, corrected(questions), strict=True)
+    return [Finding(one, p, called(one.paired, p)) for one, p in answers]
 
 
 def called(one: Paired, p: float) -> str:
@@ -94,11 +89,8 @@ def called(one: Paired, p: float) -> str:
 def verdict(answers: Sequence[Finding], reference: str, *, scheduled: bool = False) -> Verdict:
     """The verdict of the rules above.
 
-    Args:
-        answers: On the candidate against the reference, on one task: arms ``tuned``, ``constant``, ``own``,
-            ``own/constant`` and ``own/tuned``.
-        reference: Its name.
-        scheduled: Whether the candidate came with a schedule of its own.
+    The answers are those on the candidate against the reference, on one task, in all five arms; ``scheduled`` where the
+    candidate came with a schedule of its own.
     """
     said = {one.question.arm: one for one in answers}
     words = {arm: one.words for arm, one in said.items()}
@@ -136,12 +128,7 @@ def too_few(replicates: int, *, candidates: int, tasks: int) -> str:
     """Why so few tunings can show nothing, in words; nothing where they can.
 
     Of n pairs the signed-rank test's p is at least 2^(1 − n), and Holm's correction of q questions multiplies the least
-    p by q.
-
-    Args:
-        replicates: n.
-        candidates: Each is asked about tuned and at a constant rate, on every task: q = 2 · candidates · tasks.
-        tasks: See there.
+    p by q. Each candidate is asked about tuned and at a constant rate, on every task: q = 2 · candidates · tasks.
     """
     asked = 2 * candidates * tasks
     fewest = next(count for count in range(1, 1024) if asked * 2.0 ** (1 - count) < LEVEL)
@@ -154,13 +141,7 @@ def too_few(replicates: int, *, candidates: int, tasks: int) -> str:
 
 
 def overall(verdicts: dict[str, str], held_out: set[str], reference: str) -> str:
-    """Verdicts on all tasks in one sentence.
-
-    Args:
-        verdicts: For each task whose the gain is.
-        held_out: Tasks that are no search's.
-        reference: The baseline that verdicts are about.
-    """
+    """Whose the gain is on each task, in one sentence on all of them."""
     parts = []
     for title, tasks in (
         ("tasks of the search" if held_out else "tasks", [task for task in verdicts if task not in held_out]),

@@ -25,8 +25,7 @@ class Reply(NamedTuple):
 
     Attributes:
         status: ``ok``; ``exception`` (the function raised, or item or result cannot be pickled); ``timeout``
-            (killed at its deadline); ``crashed`` (its process died); ``lost`` (the worker that had it died or
-            fell silent).
+            (killed at its deadline); ``crashed`` (its process died); ``lost`` (its worker died or fell silent).
         value: The result if ``ok``, else one line with the reason (``"TypeName: message"`` for an exception).
         seconds: Wall-clock seconds of the last attempt, without the preparation of its child.
         worker: Which worker ran the last attempt; None if none did.
@@ -45,7 +44,7 @@ OnResult = Callable[[int, Reply], object]
 
 
 class Engine(Protocol):
-    """Runs a function of one argument over items.
+    """Run a function of one argument over items.
 
     Attributes:
         workers: How many tasks run at the same time.
@@ -66,7 +65,7 @@ class Engine(Protocol):
         retries: int = 1,
         on_result: OnResult | None = None,
     ) -> list[Reply]:
-        """Runs ``fn(item)`` for every item and returns the replies in the order of the items.
+        """Run ``fn(item)`` for every item and return the replies in the order of the items.
 
         Args:
             fn: ``"package.module:function"``, or a function at the top level of a module.
@@ -80,26 +79,24 @@ class Engine(Protocol):
         Raises:
             UserError: ``fn`` is not at the top level of a module, or a limit makes no sense.
         """
-        ...
+        raise NotImplementedError
 
     def close(self) -> None:
-        """Ends all processes of the engine; a second call does nothing."""
-        ...
+        """End all processes of the engine; a second call does nothing."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)
 class Preparation:
     """How a fresh child gets ready before its first task.
 
-    Attributes:
-        setup: ``("module:function", item)`` to call once, for example to import torch and compile; or None.
-        timeout: Seconds this may take; no task's deadline runs meanwhile.
-        threads: Threads per child for the numerical libraries.
-        imports: Python files of the user to import first, as absolute paths.
+    It imports the user's files by their absolute paths, then calls ``("module:function", item)``, the setup, which may
+    take ``timeout`` seconds in which no task's deadline runs; numerical libraries have ``threads`` threads.
     """
 
     setup: tuple[str, Any] | None = None
@@ -121,15 +118,10 @@ def make_engine(
     threads: int = 1,
     imports: Iterable[str | os.PathLike[str]] = (),
 ) -> Engine:
-    """The engine called ``name``.
+    """The engine of a name in :data:`ENGINES`, with so many workers; None: as many as it takes for the best.
 
-    Args:
-        name: A name in :data:`ENGINES`.
-        workers: Tasks at the same time; None: what the engine takes for the best.
-        setup: A function and its item, called once in every new child.
-        setup_timeout: Seconds a child may take to get ready.
-        threads: Threads per child for the numerical libraries.
-        imports: Python files that every child imports at its start, as ``symevo_plugin_<stem>``.
+    Every new child imports the user's files, as ``symevo_plugin_<stem>``, and calls ``setup``, a function and its item,
+    within ``setup_timeout`` seconds. ``threads`` are those of the numerical libraries in each.
 
     Raises:
         UserError: Unknown name, or a number that makes no sense for this engine.
@@ -145,22 +137,19 @@ def make_engine(
     return factory(workers, Preparation(call, setup_timeout, threads, paths))
 
 
-def only_one(name: str, workers: int | None) -> None:
-    """Refuses a number of workers for an engine that has one.
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    Raises:
-        UserError: More than one worker was asked for.
-    """
+
+def only_one(name: str, workers: int | None) -> None:
+    """Raise UserError for more workers than the one that an engine has."""
     if workers not in (None, 1):
         raise UserError(f"the {name} engine has one worker, not {workers}: use the process engine for more")
 
 
 def check_limits(timeout: float | None, retries: int) -> None:
-    """Checks the arguments of a map.
-
-    Raises:
-        UserError: A time limit (seconds) that is not above 0, or fewer than 0 retries.
-    """
+    """Raise UserError for a time limit (seconds) that is not above 0, or fewer than 0 retries."""
     if timeout is not None and not timeout > 0:
         raise UserError(f"timeout is {timeout}: give a number of seconds above 0, or None for no limit")
     if retries < 0:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from symevo.engines.base import Function, OnResult, Reply, check_limits
+from symevo.engines.base import Engine, Function, OnResult, Reply, check_limits
 from symevo.engines.resolve import describe, reference
 from symevo.engines.wire import pack, unpack
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _RETRIED = ("crashed", "lost")
 _CANCEL_GRACE = 5.0
@@ -34,15 +31,13 @@ class Attempt(NamedTuple):
     number: int
 
 
-class Dispatcher(ABC):
+class Dispatcher(Engine):
     """An engine whose workers take packed requests; subclasses carry them there and back.
 
     At most ``workers`` requests are under way, so that a deadline counted from sending is honest. Every
     request has a ticket; tickets grow over the life of the engine, so that a late answer to a cancelled map
     is recognised.
     """
-
-    workers: int
 
     def __init__(self) -> None:
         self._last_ticket = 0
@@ -59,10 +54,6 @@ class Dispatcher(ABC):
     def revoke(self, ticket: int) -> None:
         """Has the workers drop all requests up to this ticket, and answer them soon."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """See :class:`symevo.engines.base.Engine`."""
-
     def map(
         self,
         fn: Function,
@@ -76,7 +67,7 @@ class Dispatcher(ABC):
         check_limits(timeout, retries)
         call = _Map(self, reference(fn), list(items), timeout, retries)
         try:
-            while call.unfinished:
+            while call.waiting or call.live or call.settled:
                 call.fill()
                 settled = call.collect()
                 # The workers get their next requests before the caller spends time on these results.
@@ -87,7 +78,7 @@ class Dispatcher(ABC):
         except BaseException:
             call.cancel()
             raise
-        return call.replies()
+        return [call.replies[index] for index in sorted(call.replies)]
 
     def revoke_all(self) -> None:
         """Revokes every ticket so far."""
@@ -98,12 +89,6 @@ class Dispatcher(ABC):
         self._last_ticket += 1
         return self._last_ticket
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
 
 class _Map:
     """The state of one call of ``map``."""
@@ -113,19 +98,15 @@ class _Map:
     ) -> None:
         self._engine, self._function, self._items = engine, function, items
         self._timeout, self._retries = timeout, retries
-        self._waiting = deque(Attempt(index, 1) for index in range(len(items)))
-        self._live: dict[int, Attempt] = {}
-        self._settled: list[tuple[int, Reply]] = []
-        self._replies: dict[int, Reply] = {}
-
-    @property
-    def unfinished(self) -> bool:
-        return bool(self._waiting or self._live or self._settled)
+        self.waiting = deque(Attempt(index, 1) for index in range(len(items)))
+        self.live: dict[int, Attempt] = {}
+        self.settled: list[tuple[int, Reply]] = []
+        self.replies: dict[int, Reply] = {}
 
     def fill(self) -> None:
         """Sends requests until every worker has one."""
-        while self._waiting and len(self._live) < self._engine.workers:
-            attempt = self._waiting.popleft()
+        while self.waiting and len(self.live) < self._engine.workers:
+            attempt = self.waiting.popleft()
             try:
                 request = pack(self._function, self._items[attempt.item])
             except Exception as error:  # noqa: BLE001
@@ -134,34 +115,30 @@ class _Map:
                 continue
             ticket = self._engine.next_ticket()
             self._engine.submit(ticket, request, self._timeout)
-            self._live[ticket] = attempt
+            self.live[ticket] = attempt
 
     def collect(self) -> list[tuple[int, Reply]]:
         """Waits for answers, puts failed attempts back in line, and returns what is final."""
-        for answer in self._engine.collect(1.0) if self._live and not self._settled else ():
-            attempt = self._live.pop(answer.ticket, None)
+        for answer in self._engine.collect(1.0) if self.live and not self.settled else ():
+            attempt = self.live.pop(answer.ticket, None)
             if attempt is None:
                 continue
             status, value, seconds = unpack(answer.reply)
             if status in _RETRIED and attempt.number <= self._retries:
-                self._waiting.appendleft(Attempt(attempt.item, attempt.number + 1))
+                self.waiting.appendleft(Attempt(attempt.item, attempt.number + 1))
             else:
                 self._settle(attempt, Reply(status, value, seconds, answer.worker, attempt.number))
-        settled, self._settled = self._settled, []
+        settled, self.settled = self.settled, []
         return settled
 
     def cancel(self) -> None:
         """Revokes what is under way and waits, for some seconds at most, until the workers are free."""
         self._engine.revoke_all()
         deadline = time.monotonic() + _CANCEL_GRACE
-        while self._live and time.monotonic() < deadline:
+        while self.live and time.monotonic() < deadline:
             for answer in self._engine.collect(0.1):
-                self._live.pop(answer.ticket, None)
-
-    def replies(self) -> list[Reply]:
-        """All replies, in the order of the items."""
-        return [self._replies[index] for index in range(len(self._items))]
+                self.live.pop(answer.ticket, None)
 
     def _settle(self, attempt: Attempt, reply: Reply) -> None:
-        self._replies[attempt.item] = reply
-        self._settled.append((attempt.item, reply))
+        self.replies[attempt.item] = reply
+        self.settled.append((attempt.item, reply))

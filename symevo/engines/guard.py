@@ -17,10 +17,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from symevo.engines.base import SETUP_FAILED, Preparation
-from symevo.engines.resolve import describe, prepare, reference, resolve
+from symevo.engines.resolve import attempt, describe, prepare, reference, resolve
 from symevo.engines.wire import Channel, never, pack, reply, unpack
 from symevo.errors import UserError
 
@@ -40,10 +40,7 @@ _PR_SET_PDEATHSIG = 1
 class GuardSpec(NamedTuple):
     """How a guard prepares its children, as plain data that may pass through other processes unopened.
 
-    Attributes:
-        hello: The first request to every child.
-        timeout: Seconds the child may take to start and answer it.
-        threads: Threads per child for the numerical libraries.
+    The child has ``timeout`` seconds to start and answer ``hello``, the first request.
     """
 
     hello: bytes
@@ -52,11 +49,7 @@ class GuardSpec(NamedTuple):
 
     @classmethod
     def of(cls, preparation: Preparation) -> GuardSpec:
-        """The specification for a preparation.
-
-        Raises:
-            UserError: The item of the setup function cannot be pickled.
-        """
+        """The specification for a preparation; raises UserError where its item cannot be pickled."""
         try:
             hello = pack(reference(prepare), (preparation.imports, preparation.setup))
         except Exception as error:  # noqa: BLE001
@@ -83,10 +76,8 @@ class Guard:
     def call(self, request: bytes, *, timeout: float | None = None, cancelled: Callable[[], bool] = never) -> bytes:
         """The reply to a packed request; never raises for what the task does.
 
-        Args:
-            request: See :mod:`symevo.engines.wire`.
-            timeout: Seconds until the child is killed; its start and preparation do not count.
-            cancelled: Asked about ten times a second; True ends the task and its child.
+        The start and preparation of the child do not count for the ``timeout``. ``cancelled`` is asked about ten times
+        a second; True ends the task and its child.
         """
         self._cancelled = cancelled
         if cancelled():
@@ -192,15 +183,14 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def answer(request: bytes) -> bytes:
-    """Runs one request and returns its reply, whatever happens in between."""
-    start = time.perf_counter()
-    try:
-        function, item = pickle.loads(request)  # noqa: S301
-        status, value = "ok", resolve(function)(item)
-    except BaseException as error:  # noqa: BLE001
-        # SystemExit too: a task must not end its child quietly.
-        status, value = "exception", describe(error)
-    return reply(status, value, time.perf_counter() - start)
+    """Run one request and return its reply, whatever happens in between."""
+    # SystemExit too is caught: a task must not end its child quietly.
+    return reply(*attempt(_run, request, BaseException))
+
+
+def _run(request: bytes) -> Any:
+    function, item = pickle.loads(request)  # noqa: S301
+    return resolve(function)(item)
 
 
 def main() -> None:
@@ -218,12 +208,9 @@ def main() -> None:
 
 
 def die_with(parent: int) -> None:
-    """Has Linux kill this process as soon as the *thread* that started it ends.
+    """Have Linux kill this process as soon as the *thread* that started it ends; exit if the parent is gone by now.
 
     Elsewhere a child notices the end of its parent only when it next reads from its pipe.
-
-    Args:
-        parent: Process id of the parent; if it is gone by now, this process exits at once.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -249,12 +236,7 @@ def cause_of_death(code: int) -> str:
 
 
 def python(module: str, *arguments: object) -> list[str]:
-    """The command line of a new Python that calls the ``main`` of a module.
-
-    Args:
-        module: Its name in full; it stands first in ``sys.argv`` there.
-        arguments: The other words.
-    """
+    """The command line of a new Python that calls the ``main`` of a module, whose name is first in ``sys.argv``."""
     path = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
     # The path is set before the first import, but for sys, which is part of the interpreter.
     code = f"import sys; sys.path[:] = {path!r}; del sys.argv[0]; from {module} import main; main()"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from symevo.engines.base import (
     ENGINES,
     SETUP_FAILED,
+    Engine,
     Function,
     OnResult,
     Preparation,
@@ -16,13 +16,13 @@ from symevo.engines.base import (
     check_limits,
     only_one,
 )
-from symevo.engines.resolve import describe, prepare, reference, resolve
+from symevo.engines.resolve import attempt, prepare, reference, resolve
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
+_CAUGHT = (Exception, SystemExit)  # not KeyboardInterrupt: it is the user's, and meant for the caller
 
 
-class InlineEngine:
+@ENGINES.register("inline")
+class InlineEngine(Engine):
     """Calls the function in this process, so that any callable and any value will do.
 
     Nothing guards a task here: ``timeout`` is not enforced, a hang hangs, and a crash takes this process
@@ -36,7 +36,7 @@ class InlineEngine:
     def __init__(self, workers: int | None, preparation: Preparation) -> None:
         only_one("inline", workers)
         self.workers = 1
-        self._preparation = preparation
+        self._setup = preparation.imports, preparation.setup
         self._ready = False
 
     def map(
@@ -62,32 +62,10 @@ class InlineEngine:
     def close(self) -> None:
         """There is nothing to end."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
     def _run(self, fn: Function, item: Any) -> Reply:
-        status, value, _ = ("ok", None, 0.0) if self._ready else _call(prepare, self._setup())
+        status, value, _ = ("ok", None, 0.0) if self._ready else attempt(prepare, self._setup, _CAUGHT)
         if status != "ok":
             return Reply("exception", f"{SETUP_FAILED}{value}", 0.0, "inline", 1)
         self._ready = True
-        status, value, seconds = _call(lambda it: (resolve(fn) if isinstance(fn, str) else fn)(it), item)
+        status, value, seconds = attempt(lambda it: (resolve(fn) if isinstance(fn, str) else fn)(it), item, _CAUGHT)
         return Reply(status, value, seconds, "inline", 1)
-
-    def _setup(self) -> tuple[Any, Any]:
-        return self._preparation.imports, self._preparation.setup
-
-
-def _call(fn: Callable[[Any], Any], item: Any) -> tuple[Any, Any, float]:
-    start = time.perf_counter()
-    try:
-        status, value = "ok", fn(item)
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        # Not KeyboardInterrupt: it is the user's, and meant for the caller.
-        status, value = "exception", describe(error)
-    return status, value, time.perf_counter() - start
-
-
-ENGINES.register("inline", InlineEngine)

@@ -1,16 +1,12 @@
-"""The engines of one machine: guards in this process, each driven by a thread.
-
-One task after the other, in one child.
-"""
+"""The engines of one machine: guards in this process, each driven by a thread."""
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from functools import partial
 
-from symevo.engines.base import ENGINES, Preparation, only_one
+from symevo.engines.base import ENGINES, Preparation, only_one, usable_cores
 from symevo.engines.dispatch import Answer, Dispatcher
 from symevo.engines.guard import Guard, GuardSpec
 from symevo.engines.resolve import describe
@@ -19,11 +15,7 @@ from symevo.engines.wire import reply
 _Job = tuple[int, bytes, float | None]
 
 
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
+@ENGINES.register("process")
 class ProcessEngine(Dispatcher):
     """``workers`` child processes on this machine; by default one per core.
 
@@ -88,9 +80,7 @@ class ProcessEngine(Dispatcher):
         return ticket <= self._revoked
 
 
-ENGINES.register("process", ProcessEngine)
-
-
+@ENGINES.register("serial")
 class SerialEngine(ProcessEngine):
     """The process engine with one worker: a hang or a crash is a reply here as well."""
 
@@ -99,6 +89,3 @@ class SerialEngine(ProcessEngine):
     def __init__(self, workers: int | None, preparation: Preparation) -> None:
         only_one("serial", workers)
         super().__init__(1, preparation)
-
-
-ENGINES.register("serial", SerialEngine)

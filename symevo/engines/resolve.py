@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from functools import reduce
 from pathlib import Path
@@ -18,11 +19,7 @@ PLUGIN_PREFIX = "symevo_plugin_"
 
 
 def reference(fn: str | Callable[[Any], Any]) -> str:
-    """``fn`` as ``"package.module:function"``.
-
-    Raises:
-        UserError: A function that another process cannot import: nested, a lambda, or of the main script.
-    """
+    """``fn`` as ``"package.module:function"``; raises UserError where another process cannot import it."""
     if isinstance(fn, str):
         module, _, name = fn.partition(":")
         if not module or not name:
@@ -44,13 +41,10 @@ def resolve(name: str) -> Callable[[Any], Any]:
 
 
 def load_plugin(path: str | os.PathLike[str]) -> str:
-    """Imports a Python file of the user as ``symevo_plugin_<stem>`` and returns that module name.
+    """Import a Python file of the user as ``symevo_plugin_<stem>`` and return that module name.
 
-    What the file makes and announces (see :mod:`symevo.files`) is kept in the module's ``__made__``. Its folder is on
-    the import path from then on, so that it, and functions of it that are called later, can import what lies beside it.
-
-    Raises:
-        UserError: There is no such file, it is not a Python file, another file took the name, or it raises.
+    What it announces (see :mod:`symevo.files`) is kept in the module's ``__made__``. Its folder is on the import path
+    from then on, so that it can import what lies beside it, later too. UserError where it cannot be imported.
     """
     file = Path(path).resolve()
     name = PLUGIN_PREFIX + file.stem
@@ -100,6 +94,16 @@ def prepare(item: tuple[Iterable[str], tuple[str, Any] | None]) -> None:
     if setup is not None:
         fn, argument = setup
         resolve(fn)(argument)
+
+
+def attempt(fn: Callable[[Any], Any], item: Any, caught: Any) -> tuple[Any, Any, float]:
+    """Status, value and seconds of a call; what of its errors is ``caught`` becomes an ``exception``."""
+    start = time.perf_counter()
+    try:
+        status, value = "ok", fn(item)
+    except caught as error:
+        status, value = "exception", describe(error)
+    return status, value, time.perf_counter() - start
 
 
 def describe(error: BaseException) -> str:

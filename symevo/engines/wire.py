@@ -52,13 +52,9 @@ def never() -> bool:
 
 
 class Channel:
-    """One end of a pair of pipes that carry whole messages.
+    """One end of a pair of pipes that carry whole messages, and which it owns.
 
-    Args:
-        reads: File descriptor to receive from; the channel owns it.
-        writes: File descriptor to send to; the channel owns it.
-        watch: Called every :data:`TICK` seconds of waiting; True says that the other end is dead. It may
-            raise.
+    ``watch`` is called every :data:`TICK` seconds of waiting; True says that the other end is dead. It may raise.
     """
 
     def __init__(self, reads: int, writes: int, *, watch: Callable[[], bool] = never) -> None:
@@ -67,12 +63,7 @@ class Channel:
             os.set_blocking(descriptor, False)
 
     def send(self, message: bytes, *, deadline: float | None = None) -> None:
-        """Sends one message; ``deadline`` is in seconds of ``time.monotonic``.
-
-        Raises:
-            TimeoutError: The deadline has passed.
-            EOFError: The other end is gone.
-        """
+        """Send one message; raises TimeoutError at the deadline of ``time.monotonic``, EOFError if the end is gone."""
         for part in (_LENGTH.pack(len(message)), message):
             rest = memoryview(part)
             while rest:

@@ -34,15 +34,7 @@ def flag(name: str) -> str:
 
 
 class SettingError(UserError):
-    """Wrong use of one setting: its name stands first, a field for Python and a flag for the command line.
-
-    Args:
-        name: The setting's field.
-        complaint: What is wrong with it, and what would be right.
-
-    Attributes:
-        flagged: The message with the flag in place of the field.
-    """
+    """Wrong use of one setting, whose name stands first: its field, or in ``flagged`` its flag."""
 
     def __init__(self, name: str, complaint: str) -> None:
         gap = "" if complaint.startswith(":") else " "

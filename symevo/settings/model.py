@@ -6,7 +6,6 @@ Settings that every system reads are fields of :class:`Settings`; those of one s
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.fields import FieldInfo
 from typing_extensions import Self
 
-from symevo.engines.base import ENGINES
+from symevo.engines.base import ENGINES, usable_cores
 from symevo.errors import UserError
 from symevo.registry import Registry
 from symevo.settings.explain import SettingError
@@ -29,13 +28,10 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 
 @dataclass(frozen=True)
 class Flag:
-    """How the command line says a setting.
+    """How the command line says a setting: one line of help, and what stands for the value, by default its type.
 
-    Attributes:
-        help: One line.
-        metavar: What stands for the value; None: its type.
-        repeated: A list's flag is said once for each item, and not with commas.
-        text: The model reads the text itself, whatever the type of the setting.
+    The flag of a list is said once for each item if it is ``repeated``, and else with commas. With ``text`` the model
+    reads the text itself, whatever the type.
     """
 
     help: str
@@ -55,8 +51,7 @@ class SearchSettings(BaseModel):
         ("digits-mlp", "digits-deep"), min_length=1
     )
     tasks_from: Annotated[
-        tuple[str, ...],
-        Flag("Python file that makes tasks or primitives of your own.", "FILE.py", repeated=True),
+        tuple[str, ...], Flag("Python file that makes tasks or primitives of your own.", "FILE.py", repeated=True)
     ] = ()
     population: Annotated[int, Flag("Candidates in a generation.", "N")] = Field(32, ge=2, le=1_000_000, strict=True)
     generations: Annotated[int, Flag("Generations, the first included.", "N")] = Field(
@@ -121,10 +116,8 @@ class SearchSettings(BaseModel):
             why = f"{self.elites} of population {self.population} leaves no room for children"
             raise SettingError("elites", f"{why}: raise population or lower elites")
         if self.tournament > self.population:
-            raise SettingError(
-                "tournament",
-                f"{self.tournament} draws more than population {self.population}: raise population or lower tournament",
-            )
+            why = f"{self.tournament} draws more than population {self.population}"
+            raise SettingError("tournament", f"{why}: raise population or lower tournament")
         return self
 
 
@@ -156,7 +149,7 @@ class ExecutionSettings(BaseModel):
         if lone and isinstance(workers, int) and workers > 1:
             raise SettingError("engine", f"{engine} has one worker, not {workers}: use engine process")
         if workers is None:
-            workers = 1 if lone else cores()
+            workers = 1 if lone else usable_cores()
         if engine is None:
             engine = "serial" if workers == 1 else "process"
         return {**data, "engine": engine, "workers": workers}
@@ -170,11 +163,8 @@ class ExecutionSettings(BaseModel):
 class Settings(ExecutionSettings, SearchSettings):
     """All settings of a run, checked; plain data that survives :meth:`model_dump` and back.
 
-    A system has a subclass with the settings that it alone reads. Those of other systems can be asked for all the same
-    and have their defaults.
-
-    Attributes:
-        presets: Settings by the name of a preset; ``modes`` holds what is otherwise in a mode of the system.
+    A system has a subclass with the settings that it alone reads, and with its presets; in these ``modes`` holds what
+    is otherwise in a mode of the system. Settings of other systems can be asked for all the same: their defaults.
     """
 
     presets: ClassVar[Presets] = {}
@@ -244,19 +234,8 @@ def all_fields() -> dict[str, FieldInfo]:
     return found
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def seconds(text: str) -> float:
-    """Reads a length of time: ``"90s"``, ``"30m"``, ``"1h30m"``, or a number of seconds.
-
-    Raises:
-        UserError: Not such a text.
-    """
+    """Read a length of time: ``"90s"``, ``"30m"``, ``"1h30m"``, or a number of seconds."""
     found = _DURATION.fullmatch(text.strip().lower())
     if not found or not any(found.groups()):
         raise UserError(f"{text!r} is no length of time: write 90s, 30m, 2h or 1h30m")

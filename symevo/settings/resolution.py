@@ -27,11 +27,7 @@ _CONFIG_BYTES = 1_000_000
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, by field name; keys may be written with ``-`` or ``_``.
-
-    Raises:
-        UserError: No such file, or not TOML.
-    """
+    """The settings of a TOML file, by field name; keys may be written with ``-`` or ``_``."""
     try:
         status = path.stat()  # before it is opened: a pipe waits for ever, a device never ends
         if not stat.S_ISREG(status.st_mode):
@@ -62,14 +58,7 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
     """Settings for a new run; nothing is written.
 
     The user's files are imported first, as they may register what settings name. Whoever owns a registry looks names
-    up.
-
-    Args:
-        flags: What was said explicitly, by field name; ``None`` values count as not said.
-        toml: A settings file.
-
-    Raises:
-        UserError: One line: what is wrong, and what would be right.
+    up. Flags that are None count as not said; UserError says in one line what is wrong, and what would be right.
     """
     given = read_toml(toml) if toml else {}
     flags = {name: value for name, value in (flags or {}).items() if value is not None}
@@ -102,12 +91,7 @@ def resolve(flags: Mapping[str, Any] | None = None, *, toml: Path | None = None)
 def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
     """Settings for going on with a run: the recorded ones, with the execution settings that ``flags`` change.
 
-    Args:
-        recorded: The run's search and execution settings in one mapping.
-        flags: What was said explicitly, by field name.
-
-    Raises:
-        UserError: A flag would change what decides the result, or the place of the run.
+    UserError where a flag would change what decides the result, or the place of the run.
     """
     said = {name: value for name, value in flags.items() if value is not None}
     _import_named({**recorded, **said})
@@ -134,11 +118,7 @@ def resumed(recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
 
 
 def check_out(path: Path) -> None:
-    """Refuses a folder for a new run that would mix it with something else.
-
-    Raises:
-        UserError: It is a file, a folder that is not empty, or cannot be made.
-    """
+    """Raise UserError for a folder that cannot be made, or where a new run would mix with something else."""
     try:
         if path.is_dir() and any(path.iterdir()):
             raise SettingError("out", f"{path} exists and is not empty: name a new folder, or use --resume {path}")

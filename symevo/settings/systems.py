@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from symevo.settings.model import MODELS, Flag, Presets, Settings, model_of
 
@@ -27,26 +27,13 @@ class TermSum(Settings):
 
     presets: ClassVar[Presets] = {
         "quick": {"tasks": ["digits-mlp"], "population": 12, "generations": 4, "steps": 100},
-        "default": {
-            "tasks": ["digits-mlp", "digits-deep"],
-            "population": 40,
-            "generations": 20,
-            "steps": 300,
-        },
+        "default": {"tasks": ["digits-mlp", "digits-deep"], "population": 40, "generations": 20, "steps": 300},
         # Everything that arXiv 2512.11853 states, in its order.
         "paper": {
-            "tasks": ["fashion-cnn", "cifar10-cnn", "mnist-cnn"],
-            "population": 50,
-            "generations": 50,
-            "steps": 500,
-            "seeds": 2,
-            "seed": 42,
-            "elites": 3,
-            "tournament": 4,
-            "fitness": "paper",
-            "eval_timeout": 7200.0,
+            "tasks": ["fashion-cnn", "cifar10-cnn", "mnist-cnn"], "population": 50, "generations": 50, "steps": 500,
+            "seeds": 2, "seed": 42, "elites": 3, "tournament": 4, "fitness": "paper", "eval_timeout": 7200.0,
         },
-    }
+    }  # fmt: skip
 
 
 @MODELS.register("expression")
@@ -68,12 +55,9 @@ class Expression(Settings):
             **_EXPRESSION,
             # A valley beside two nets: on digits alone the shortest rules are nearly the best, and fronts are short.
             "tasks": ["digits-mlp", "digits-deep", "rosenbrock"],
-            "population": 50,
-            "generations": 30,
-            "polish": 4,
-            "steps": 300,
+            "population": 50, "generations": 30, "polish": 4, "steps": 300,
         },
-    }
+    }  # fmt: skip
 
 
 class _OneRule(Settings):
@@ -84,8 +68,7 @@ class _OneRule(Settings):
         Flag("The rule that trains: a name, rule JSON file, text, or a run's folder.", "RULE|RUN"),
     ] = None
     schedule: Annotated[
-        dict[str, Any] | None,
-        Flag("Its learning rate's: constant, cosine, linear or step:STEPS:FACTOR.", "SCHEDULE"),
+        dict[str, Any] | None, Flag("Its learning rate's: constant, cosine, linear or step:STEPS:FACTOR.", "SCHEDULE")
     ] = None
     mutation: Annotated[float | None, Flag("Probability that a number is mutated.", "P")] = Field(
         None, ge=0, le=1, allow_inf_nan=False
@@ -95,25 +78,16 @@ class _OneRule(Settings):
     )
     score_split: Annotated[Literal["train", "validation"], Flag("train or validation.")] = "validation"
 
-    @field_validator("rule", mode="before")
+    @field_validator("rule", "schedule", mode="before")
     @classmethod
-    def _rule_as_json(cls, value: Any) -> Any:
-        """Turns a name, a file or a program text into rule JSON, so that a run records the rule itself."""
-        if value is None or isinstance(value, dict):
+    def _as_json(cls, value: Any, info: ValidationInfo) -> Any:
+        """Turn a name, a file or a text into JSON, so that a run records the rule or the schedule itself."""
+        if value is None or (info.field_name == "rule" and isinstance(value, dict)):
             return value
         from symevo.rules.rule import rule
-
-        return rule(value).to_json()
-
-    @field_validator("schedule", mode="before")
-    @classmethod
-    def _schedule_as_json(cls, value: Any) -> Any:
-        """A schedule as rule JSON has it, whichever way it was said."""
-        if value is None:
-            return value
         from symevo.rules.schedule import schedule
 
-        return schedule(value).to_json()
+        return (rule if info.field_name == "rule" else schedule)(value).to_json()
 
 
 @MODELS.register("hyperparameters")
@@ -129,46 +103,25 @@ class Hyperparameters(_OneRule):
     ] = "static"
     presets: ClassVar[Presets] = {
         "quick": {
-            **_HYPERPARAMETERS,
-            "tasks": ["digits-mlp"],
-            "population": 16,
-            "generations": 6,
-            "steps": 150,
+            **_HYPERPARAMETERS, "tasks": ["digits-mlp"], "population": 16, "generations": 6, "steps": 150,
             "modes": {"dynamic": {**_NETWORKS, "population": 8, "generations": 6, "steps": 30}},
         },
         "default": {
-            **_HYPERPARAMETERS,
-            "tasks": ["digits-mlp", "digits-deep"],
-            "population": 30,
-            "generations": 15,
+            **_HYPERPARAMETERS, "tasks": ["digits-mlp", "digits-deep"], "population": 30, "generations": 15,
             "steps": 300,
             "modes": {
                 "dynamic": {
-                    **_NETWORKS,
-                    "tasks": ["digits-deep"],
-                    "population": 20,
-                    "generations": 15,
-                    "steps": 40,
-                    "seeds": 3,
+                    **_NETWORKS, "tasks": ["digits-deep"], "population": 20, "generations": 15, "steps": 40, "seeds": 3,
                 }
             },
         },
         # What "Evolving Hyperparameters" states of its second run; it leaves the number of epochs open: two here.
         "paper": {
-            "tasks": ["fashion-hyper"],
-            "population": 10,
-            "generations": 3,
-            "steps": 1564,
-            "seeds": 1,
-            "elites": 0,
-            "loop": "truncation",
-            "fitness": "loss",
-            "schedule": "step:782:0.7",
-            "classics": False,
-            "eval_timeout": 7200.0,
-            "modes": {"dynamic": {"loop": "generational", "elites": 0}},
+            "tasks": ["fashion-hyper"], "population": 10, "generations": 3, "steps": 1564, "seeds": 1, "elites": 0,
+            "loop": "truncation", "fitness": "loss", "schedule": "step:782:0.7", "classics": False,
+            "eval_timeout": 7200.0, "modes": {"dynamic": {"loop": "generational", "elites": 0}},
         },
-    }
+    }  # fmt: skip
 
 
 _Noise = Literal["uniform", "gaussian", "triangular"]
@@ -192,16 +145,10 @@ class Gadam(_OneRule):
         "default": {**_GADAM, "tasks": ["digits-cnn"], "population": 10, "generations": 15, "steps": 40},
         # 80,000 steps of each line of descent, as published; how they divide into generations is left open.
         "paper": {
-            **_GADAM,
-            "tasks": ["lenet5-mnist"],
-            "population": 10,
-            "generations": 10,
-            "steps": 4000,
-            "score_batch": 128,
-            "score_split": "train",
-            "eval_timeout": 36000.0,
+            **_GADAM, "tasks": ["lenet5-mnist"], "population": 10, "generations": 10, "steps": 4000,
+            "score_batch": 128, "score_split": "train", "eval_timeout": 36000.0,
         },
-    }
+    }  # fmt: skip
 
 
 @MODELS.register("evograd")
@@ -218,16 +165,10 @@ class Evograd(Settings):
         "default": {**_EVOGRAD, **_FLAT, "population": 30, "generations": 30, "steps": 150},
         # A generation as published; there were up to a million of them.
         "paper": {
-            **_EVOGRAD,
-            "tasks": ["mnist-flat"],
-            "population": 30,
-            "generations": 1000,
-            "steps": 2048,
-            "elites": 3,
-            "fitness": "peak",
-            "eval_timeout": 7200.0,
+            **_EVOGRAD, "tasks": ["mnist-flat"], "population": 30, "generations": 1000, "steps": 2048, "elites": 3,
+            "fitness": "peak", "eval_timeout": 7200.0,
         },
-    }
+    }  # fmt: skip
 
 
 def preset_of(system: str, name: str, mode: Any = None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import zmq
 from engine_programs import SOON, Program, lines, wait_for
 
 from symevo.engines import inside_scoop, supervise
-from symevo.engines.scoop.sockets import PrivateSocket
+from symevo.engines.scoop.broker import PrivateSocket
 from symevo.errors import UserError
 
 TARGET = "engine_scoop_target.py"

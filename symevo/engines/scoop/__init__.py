@@ -8,10 +8,6 @@ INSTALL = "pip install 'scoop==0.7.2.0' 'pyzmq<28'"
 
 
 def check_scoop(owner: Any, name: str) -> None:
-    """Makes sure that a name of SCOOP that we rely on is there.
-
-    Raises:
-        UserError: Another version of SCOOP than the one this package was written for.
-    """
+    """Raise UserError where SCOOP lacks a name that we rely on, as another version may."""
     if not hasattr(owner, name):
         raise UserError(f"this SCOOP has no {getattr(owner, '__name__', owner)}.{name}: {INSTALL}")

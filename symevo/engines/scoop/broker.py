@@ -1,7 +1,13 @@
-"""SCOOP's broker, made to survive dead workers and to answer for them."""
+"""SCOOP's broker, made to survive dead workers and to answer for them, and sockets of this user's run only.
+
+SCOOP listens on all interfaces and unpickles what anyone sends. Here every socket is bound to loopback, and speaks
+CURVE with one key pair per run. A CURVE server without an authenticator takes any client that knows its *public* key;
+so that key is kept secret too, in an environment that other users cannot read.
+"""
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -11,13 +17,60 @@ import zmq
 from scoop.broker import brokerzmq as protocol
 
 from symevo.engines.scoop import check_scoop
-from symevo.engines.scoop import sockets as scoop_sockets
 from symevo.engines.wire import reply
 
+HOST = "127.0.0.1"
+PUBLIC_KEY, SECRET_KEY = "_SYMEVO_SCOOP_PUBLIC", "_SYMEVO_SCOOP_SECRET"
 _TICK_MS = 100
 _SUSPICION = 3.0
 _PROBE = [protocol.STATUS_ANS, pickle.dumps(None), protocol.STATUS_GIVEN]
 """A message that a worker reads and drops; that it cannot be delivered is what tells."""
+
+
+def new_keys() -> dict[str, str]:
+    """A key pair for one run, as environment variables; empty where ZeroMQ has no encryption."""
+    if not zmq.has("curve"):
+        return {}
+    public, secret = zmq.curve_keypair()
+    return {PUBLIC_KEY: public.decode(), SECRET_KEY: secret.decode()}
+
+
+class PrivateSocket(zmq.Socket):
+    """A socket on loopback that takes and makes connections of this run only."""
+
+    def bind(self, addr: str):
+        self._be_private(serve=True)
+        return super().bind(_loopback(addr))
+
+    def connect(self, addr: str):
+        self._be_private(serve=False)
+        return super().connect(_loopback(addr))
+
+    def _be_private(self, *, serve: bool) -> None:
+        """Sets the keys anew each time: SCOOP binds and connects one and the same socket."""
+        self.setsockopt(zmq.IPV6, 0)  # SCOOP asks for it; IPv4 alone is easier to check
+        public, secret = os.environ.get(PUBLIC_KEY), os.environ.get(SECRET_KEY)
+        if not public or not secret:
+            return
+        self.setsockopt_string(zmq.CURVE_PUBLICKEY, public)
+        self.setsockopt_string(zmq.CURVE_SECRETKEY, secret)
+        if serve:
+            self.setsockopt(zmq.CURVE_SERVER, 1)
+        else:
+            self.setsockopt_string(zmq.CURVE_SERVERKEY, public)
+
+
+def _loopback(address: str) -> str:
+    """The address with "every interface" made loopback; raises ValueError for any other host."""
+    local = address.replace("tcp://*:", f"tcp://{HOST}:")
+    if not local.startswith(f"tcp://{HOST}:"):
+        raise ValueError(f"{address} is not on {HOST}: SCOOP has no authentication of its own")
+    return local
+
+
+def use_private_sockets() -> None:
+    """Make every later socket of this process a private one."""
+    zmq.Context._socket_class = PrivateSocket  # type: ignore[assignment]
 
 
 class WatchfulSocket:
@@ -25,9 +78,6 @@ class WatchfulSocket:
 
     As it comes, the broker's thread dies when it sends to a worker that has died, and a task that died with
     its worker is never answered.
-
-    Args:
-        broker: Its ``task_socket`` is what this object wraps.
     """
 
     def __init__(self, broker: Any) -> None:
@@ -111,9 +161,9 @@ class BrokerThread:
     """The broker of one run, on two free ports of loopback."""
 
     def __init__(self) -> None:
-        scoop_sockets.install()
+        use_private_sockets()
         check_scoop(protocol.Broker, "run")
-        self._broker: Any = protocol.Broker("tcp://127.0.0.1:*", "tcp://127.0.0.1:*")
+        self._broker: Any = protocol.Broker(f"tcp://{HOST}:*", f"tcp://{HOST}:*")
         for name in ("task_socket", "available_workers", "unassigned_tasks", "getPorts"):
             check_scoop(self._broker, name)
         self._socket = WatchfulSocket(self._broker)

@@ -23,6 +23,7 @@ _REVOKED = "symevo_revoked"
 _guards: dict[GuardSpec, Guard] = {}
 
 
+@ENGINES.register("scoop")
 class ScoopEngine(Dispatcher):
     """The workers of the SCOOP pool around this process; by default all of them.
 
@@ -130,6 +131,3 @@ def _is_revoked(ticket: int) -> bool:
     except Shutdown:
         os._exit(0)  # takes the guard's child along; SCOOP would first finish the task
     return any(ticket <= variables.get(_REVOKED, 0) for variables in (shared.elements or {}).values())
-
-
-ENGINES.register("scoop", ScoopEngine)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from symevo.engines.guard import kill_group, python
-from symevo.engines.scoop import INSTALL
-from symevo.engines.scoop import entry as scoop_entry
+from symevo.engines.scoop import INSTALL, boot
 from symevo.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-MARKER, PARENT = "_SYMEVO_SCOOP", "_SYMEVO_SCOOP_PARENT"
-_BOOT = "symevo.engines.scoop.boot"
+MARKER = "_SYMEVO_SCOOP"
 _HOST = "127.0.0.1"
 _TICK = 0.05
 _GRACE = 15.0
@@ -33,40 +30,33 @@ def inside_scoop() -> bool:
 
 
 def supervise(argv: Sequence[str], workers: int, *, target: str = "symevo.cli:main") -> int:
-    """Runs ``target(argv)`` as the origin of a SCOOP pool and returns its exit code.
+    """Run ``target(argv)`` as the origin of a SCOOP pool and return its exit code; call it from the main thread.
 
     SIGINT and SIGTERM go to the origin once, which then has 15 s. An origin that they end before it can handle them
-    was interrupted: 130. Any other signal that ends it gives 128 + its number. On return nothing of the pool is
-    left; on Linux that holds also if this process is killed.
-    Call it from the main thread.
-
-    Args:
-        argv: Arguments for the target.
-        workers: Worker processes beside the origin.
-        target: ``"package.module:function"``, called with a list of strings; returns an exit code or None.
+    was interrupted: 130. Any other signal that ends it gives 128 + its number. On return nothing of the pool is left;
+    on Linux that holds also if this process is killed. The target, ``"package.module:function"``, is called with a list
+    of strings and returns an exit code or None.
 
     Raises:
-        UserError: Fewer than one worker, or SCOOP is missing or of another version.
+        UserError: Fewer than one worker beside the origin, or SCOOP is missing or of another version.
     """
     if workers < 1:
         raise UserError(f"workers is {workers}: give 1 or more")
-    with _Pool(argv, workers, target) as pool, _signals(pool):
+    with _Pool(argv, workers, target) as pool:
         return pool.run()
 
 
 class _Pool:
-    """The processes of one run."""
+    """The processes of one run, and the first SIGINT or SIGTERM that came for it."""
 
     def __init__(self, argv: Sequence[str], workers: int, target: str) -> None:
         try:
-            from symevo.engines.scoop.broker import BrokerThread
-            from symevo.engines.scoop.sockets import new_keys
+            from symevo.engines.scoop.broker import BrokerThread, new_keys
         except ImportError as error:
             raise UserError(f"SCOOP cannot be imported ({error}): {INSTALL}") from None
-        keys = new_keys()
-        os.environ.update(keys)  # the broker's sockets read them here
+        os.environ.update(new_keys())  # the broker's sockets read them here
         self._broker = BrokerThread()
-        own = {MARKER: "1", PARENT: str(os.getpid()), scoop_entry.TARGET: target}
+        own = {MARKER: "1", boot.PARENT: str(os.getpid()), boot.TARGET: target}
         self._environment = {**os.environ, **own}
         self._argv, self._size = list(argv), workers + 1
         self._respawns_left = _MAX_RESPAWNS
@@ -74,11 +64,15 @@ class _Pool:
         self._forwarded = False
         self._origin: subprocess.Popen[bytes] | None = None
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._former: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        self._former = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *exc: object) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
         self._broker.stop()
         for process in [*self._workers, *([self._origin] if self._origin else [])]:
             kill_group(process)
@@ -110,6 +104,9 @@ class _Pool:
             return 130
         return code if code >= 0 else 128 - code
 
+    def _note(self, number: int, frame: object) -> None:
+        self.signal = self.signal or number
+
     def _replace_the_dead(self) -> None:
         for worker in [worker for worker in self._workers if worker.poll() is not None]:
             self._workers.remove(worker)
@@ -130,24 +127,9 @@ class _Pool:
         }
         flags = [part for pair in options.items() for part in pair] + (["--origin"] if origin else [])
         return subprocess.Popen(
-            python(_BOOT, *flags, scoop_entry.__file__, *self._argv),
+            python(boot.__name__, *flags, boot.__file__, *self._argv),
             stdin=subprocess.DEVNULL,
             stdout=None if origin else 2,  # only the origin may write to standard output
             start_new_session=True,
             env=self._environment,
         )
-
-
-@contextlib.contextmanager
-def _signals(pool: _Pool) -> Iterator[None]:
-    """Notes the first SIGINT or SIGTERM for the pool."""
-
-    def note(number: int, frame: object) -> None:
-        pool.signal = pool.signal or number
-
-    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)

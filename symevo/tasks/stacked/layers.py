@@ -61,8 +61,7 @@ ALIGNMENT = CACHE_LINE // torch.float32.itemsize  # elements
 def aligned_empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """An uninitialised tensor ``[R, ...]`` whose rows start at multiples of `ALIGNMENT` elements."""
     count = math.prod(shape[1:])
-    stride = -(-count // ALIGNMENT) * ALIGNMENT
-    return like.new_empty(shape[0], stride)[:, :count].unflatten(1, shape[1:])
+    return like.new_empty(shape[0], rounded(count, ALIGNMENT))[:, :count].unflatten(1, shape[1:])
 
 
 class Layer:
@@ -133,26 +132,32 @@ class Linear(Layer):
     dims = 2
 
     def bind(self, weights: dict[str, Tensor], grads: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
-        self.weight, self.d_weight = weights["weight"], grads["weight"]
-        self.weight_t = self.weight.transpose(1, 2)
+        # A matrix for each row; flatten(2) of a strided view is a view, so out= fills the gradient in place.
+        self.weight, self.d_weight = weights["weight"].flatten(2), grads["weight"].flatten(2)
         self.bias, self.d_bias = weights.get("bias"), grads.get("bias")
         self.rows = self.weight.shape[0]
-        self.column = None if self.bias is None else self.bias.unsqueeze(2)
 
     def forward(self, x: Tensor, *, train: bool, mask: MaskSource) -> Tensor:
         x = self.aligned("x", x).expand(self.rows, -1, -1)
         self.saved = x if train else None
+        return self.product(x)
+
+    def product(self, x: Tensor) -> Tensor:
+        """W x + b for columns ``x [R, in, n]``."""
         y = self.space("y", (self.rows, self.weight.shape[1], x.shape[2]), x)
-        if self.column is None:
+        if self.bias is None:
             return torch.bmm(self.weight, x, out=y)
-        return torch.baddbmm(self.column, self.weight, x, out=y)
+        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, x, out=y)
 
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
-        dy, x = self.aligned("dy", dy), self.saved
+        return self.product_backward(self.aligned("dy", dy), self.saved, need_dx=need_dx)
+
+    def product_backward(self, dy: Tensor, x: Tensor, *, need_dx: bool) -> Tensor:
+        """Fills the gradients of W and b; returns that of the columns."""
         torch.bmm(dy, x.transpose(1, 2), out=self.d_weight)
         if self.d_bias is not None:
             torch.sum(dy, 2, out=self.d_bias)
-        return torch.bmm(self.weight_t, dy, out=self.space("dx", x.shape, dy)) if need_dx else dy
+        return torch.bmm(self.weight.transpose(1, 2), dy, out=self.space("dx", x.shape, dy)) if need_dx else dy
 
 
 @layer_for(nn.ReLU)
@@ -219,18 +224,12 @@ def _plain_convolution(module: nn.Conv2d) -> bool:
 
 
 @layer_for(nn.Conv2d, _plain_convolution)
-class Conv2d(Layer):
+class Conv2d(Linear):
     """A convolution as one product per row: W ``[R, out, C·kh·kw]`` times the unfolded input."""
 
-    weighted = True
     dims = 4
-
-    def bind(self, weights: dict[str, Tensor], grads: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
-        self.weight = weights["weight"].flatten(2)
-        self.d_weight = grads["weight"].flatten(2)
-        self.bias, self.d_bias = weights.get("bias"), grads.get("bias")
-        self.rows = self.weight.shape[0]
-        self._bordered: Tensor | None = None
+    saved: Any
+    _bordered: Tensor | None = None
 
     def _windows(self, padded: Tensor) -> Tensor:
         """``[R, C, H, W, B]`` -> a view ``[R, C, kh, kw, H', W', B]``."""
@@ -255,26 +254,12 @@ class Conv2d(Layer):
         columns = self.space("columns", windows.shape, x).copy_(windows)
         columns = columns.flatten(4).flatten(1, 3).expand(self.rows, -1, -1)
         self.saved = (columns, x.shape, out_shape) if train else None
-        y = self.space("y", (self.rows, self.weight.shape[1], out_shape.numel()), x)
-        if self.bias is None:
-            torch.bmm(self.weight, columns, out=y)
-        else:
-            torch.baddbmm(self.bias.unsqueeze(2), self.weight, columns, out=y)
-        return y.unflatten(2, out_shape)
+        return self.product(columns).unflatten(2, out_shape)
 
     def backward(self, dy: Tensor, *, need_dx: bool) -> Tensor:
         columns, shape, out_shape = self.saved
-        dy = self.aligned("dy", dy).flatten(2)
-        # The gradient buffer's rows are strided; flatten(2) of a view of it is a view, so out= fills it in
-        # place.
-        torch.bmm(dy, columns.transpose(1, 2), out=self.d_weight)
-        if self.d_bias is not None:
-            torch.sum(dy, 2, out=self.d_bias)
-        if not need_dx:
-            return dy
-        d_columns = self.space("d_columns", columns.shape, dy)
-        torch.bmm(self.weight.transpose(1, 2), dy, out=d_columns)
-        return self._fold(d_columns, shape, out_shape)
+        found = self.product_backward(self.aligned("dy", dy).flatten(2), columns, need_dx=need_dx)
+        return self._fold(found, shape, out_shape) if need_dx else found
 
     def _fold(self, columns: Tensor, shape: torch.Size, out_shape: torch.Size) -> Tensor:
         """The adjoint of `_windows`: adds every window back to where it was read."""

@@ -297,7 +297,9 @@ class _Steady:
     def __init__(self) -> None:
         self._before: set[str] | None = None
 
-    def check(self, missing: set[str]) -> None:
+    def fill(self, grads: Mapping[str, Tensor], found: Sequence[Tensor | None]) -> None:
+        """Takes over the gradients of one step, 0 for a weight that has none."""
+        missing = {name for name, value in zip(grads, found, strict=True) if value is None}
         before = missing if self._before is None else self._before
         self._before = missing
         if missing != before:
@@ -306,6 +308,11 @@ class _Steady:
                 f"weight {name!r} gets a gradient in some steps and none in others, and symevo moves all weights in "
                 "each step: let the model use it each time, if only multiplied by 0"
             )
+        for grad, value in zip(grads.values(), found, strict=True):
+            if value is None:
+                grad.zero_()
+            else:
+                grad.copy_(value)
 
 
 def _draws(model: nn.Module) -> bool:
@@ -334,7 +341,7 @@ class Vmap:
         grad = torch.zeros_like(self._theta)
         self.theta, self.grad = self._theta[:rows], grad[:rows]
         self._weights = {n: v.detach().requires_grad_() for n, v in views(self._theta, segments).items()}
-        self._grads = list(views(grad, segments).values())
+        self._grads = views(grad, segments)
         self._buffers = _stacked_buffers(model, padded)
         self.buffers = {name: b[:rows] for name, b in self._buffers.items()}
         self._rows, self._padded = rows, padded
@@ -372,12 +379,7 @@ class Vmap:
         assert self._outputs is not None, "a training pass comes first"
         found = torch.autograd.grad(self._outputs, list(self._weights.values()), d_outputs, allow_unused=True)
         self._outputs = None
-        self._steady.check({name for name, value in zip(self._weights, found, strict=True) if value is None})
-        for grad, value in zip(self._grads, found, strict=True):
-            if value is None:
-                grad.zero_()
-            else:
-                grad.copy_(value)
+        self._steady.fill(self._grads, found)
 
 
 @STACKINGS.register("single")
@@ -395,7 +397,7 @@ class Single:
         self._model, self._kept, self._steady = model, kept_in_evaluation(model), _Steady()
         self._frozen: list[tuple[str, nn.Parameter]] = []
         self._weights: list[tuple[nn.Parameter, Tensor]] = []  # each with its view into theta
-        self._grads = [view[0] for view in views(self.grad, self._segments).values()]
+        self._grads = {name: view[0] for name, view in views(self.grad, self._segments).items()}
         self._outputs: Tensor | None = None
 
     @staticmethod
@@ -435,13 +437,8 @@ class Single:
             weight.grad = None
         self._outputs.backward(d_outputs)  # not autograd.grad, which passes over some hooks
         self._outputs = None
-        missing = {s.name for s, (weight, _) in zip(self._segments, self._weights, strict=True) if weight.grad is None}
-        self._steady.check(missing)
-        for (weight, _), grad in zip(self._weights, self._grads, strict=True):
-            if weight.grad is None:
-                grad.zero_()
-            else:
-                grad.copy_(weight.grad)
+        self._steady.fill(self._grads, [weight.grad for weight, _ in self._weights])
+        for weight, _ in self._weights:
             weight.grad = None
         self._settle()
 

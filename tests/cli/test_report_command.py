@@ -116,10 +116,8 @@ def test_every_system_has_a_page(name: str, runs: dict[str, Path]) -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize(
-    "name",
-    [name if name == "term-sum" else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SYSTEMS)
 def test_figures_are_in_the_page_and_beside_it(name: str, runs: dict[str, Path]) -> None:
     path = Path(shutil.copytree(runs[name], "run"))
     found = reported(path)

@@ -102,6 +102,7 @@ def test_the_crowd_holds_every_case(crowd):
     assert len({GENOME.express(one).program.lines for one in found}) > 250
 
 
+@pytest.mark.slow
 def test_expressed_rules_take_the_published_step(crowd):
     found, theta, gradients, wanted = crowd
     assert relative_error(expressed_path(found, theta, gradients), wanted) <= 1e-10

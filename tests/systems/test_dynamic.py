@@ -47,6 +47,7 @@ def followed(table: Timetable, seed: int) -> float:
     return functional.cross_entropy(model(x), y).item()
 
 
+@pytest.mark.slow
 def test_a_plain_training_loop_follows_the_timetable(finished: symevo.Run) -> None:
     """With the seeds of the run it gives the run's loss, with others the replays': what is printed is what trained."""
     table = finished.timetable()

@@ -247,6 +247,7 @@ def regression() -> symevo.Task:
                        loss="mse", metric="loss", batch=32)  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["gadam", "hyperparameters"])
 def test_the_lowest_losses_survive_whatever_the_task_measures(tmp_path: Path, system: str) -> None:
     """Also where a stretch begins with a bad batch, from which there is much to gain."""

@@ -77,6 +77,7 @@ def test_a_rectified_signal_is_found(finished: symevo.Run, monkeypatch: pytest.M
     assert "statistics do not matter" in text
 
 
+@pytest.mark.slow
 def test_statistics_that_matter_are_named(finished: symevo.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     controllers = np.zeros(SIZE)
     seen, net = tensors(controllers, "relu", "statistics"), tensors(controllers, "relu", "gradient")

@@ -295,6 +295,8 @@ class ListCode(Code):
         if name == "/" and isinstance(x, Num):  # what torch does with a literal over a tensor
             inverse = f"torch._foreach_reciprocal({self.text(y)})"
             return inverse if x == Num(1.0) else f"torch._foreach_mul({inverse}, {scalar_text(x)})"
+        if name == "**" and y == Num(2.0) and isinstance(x, Name):
+            return self.foreach("mul", x, x)  # the same bits; a shard takes no power of lists in every torch
         if name == "**" and isinstance(y, Num):
             return self.foreach("pow", x, y)
         if name in ("maximum", "minimum") and (is_literal(x) or is_literal(y)):

@@ -133,16 +133,9 @@ def _makes_primitives(files: Sequence[str]) -> bool:
 
 
 class Planned:
-    """The tasks of a run, each loaded and trained for one step: whatever is wrong is said before anything is written.
+    """The tasks of a run, each loaded and trained for one step, so that errors show before anything is written.
 
-    ``made`` are the files that tasks come from, and ``recorded`` is how they were stacked when the run started.
-
-    Attributes:
-        plans: How each task is trained.
-        prints: What each task is, see :mod:`symevo.tasks.fingerprint`.
-
-    Raises:
-        UserError: A task cannot be loaded or trained; the message names it and its file.
+    ``made`` are the files that tasks come from; ``recorded`` is how they were stacked when the run started.
     """
 
     def __init__(

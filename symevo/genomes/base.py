@@ -52,14 +52,9 @@ class Genes:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an individual stands for: made once, carried on it, and shared with its clones.
+    """What an individual stands for; made once and shared with its clones.
 
-    Attributes:
-        genes: The genes in stored form, for which alone all this holds.
-        rule: The readable rule.
-        trained: What a worker trains.
-        identity: Equal for individuals of which one training is enough.
-        reason: Why it is not worth training, in a few words; None where it is.
+    It holds for ``genes`` alone. Individuals of equal ``identity`` need one training; ``reason`` says why to skip it.
     """
 
     genes: Any

@@ -32,15 +32,10 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True)
 class WeightCrossover:
-    """How children come of their parents; what the paper leaves open has a name here.
+    """How children come from their parents; ``mutation`` is the base rate p.
 
-    Attributes:
-        mutation: p, the base rate of mutation.
-        noise: What a mutated weight becomes: ``"uniform"``, a draw from U(0, scale), or ``"gaussian"``, itself and
-            noise of ``scale`` standard deviations of its tensor.
-        scale: How much.
-        inherit: The rule's states in a child: ``"none"``: new; ``"fitter"``: those of the fitter parent; ``"both"``:
-            each weight brings its own along.
+    A mutated weight is drawn from U(0, scale) (``"uniform"``) or gets noise of ``scale`` standard deviations of its
+    tensor (``"gaussian"``). A child's rule states are new, the fitter parent's, or come with each weight (``inherit``).
     """
 
     mutation: float = 0.01
@@ -72,15 +67,9 @@ def mutation_rate(base: float, first: float, second: float) -> float:
 
 
 class Recipe(Genes):
-    """What a network starts from and goes through; the genes of an individual.
+    """What a network starts from and goes through; see :func:`symevo.training.continued.begin` for ``start``.
 
-    Attributes:
-        start: ``{"seed": n}``, ``{"copy": name}`` or ``{"cross": [name, name], …}``, see
-            :func:`symevo.training.continued.begin`.
-        order: Seed of the order in which it sees the data.
-        phase: Which stretch of training it goes through, 0 the first of a run.
-        loss: L̂, its loss normalised over the population, where a search has set it.
-        chance: P, the probability with which it is selected; of a child, the sum of its parents'.
+    ``order`` seeds the order of the data. ``loss`` is L̂, normalised over the population; ``chance`` is P of selection.
     """
 
     loss: float = 0.5

@@ -271,10 +271,9 @@ class Trained(Protocol):
 
 
 def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
-    """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
+    """Return a network's ancestors, oldest first, each with ``genome`` and its ``outcomes`` by training seed.
 
-    Returns:
-        ``genome`` of each, and its ``outcomes`` by training seed.
+    Of two parents, the line follows the one with the larger share.
     """
     genomes = {one.identity: one.genome for one in evaluations}
     found: list[dict[str, Any]] = []
@@ -294,11 +293,7 @@ def run_folder(path: str | Path) -> Path:
 
 
 def candidate_of(evaluation: Evaluation) -> Candidate:
-    """The candidate of a stored evaluation.
-
-    Raises:
-        UserError: Its rule cannot be read, perhaps for lack of a primitive of the user's own.
-    """
+    """Return the candidate of a stored evaluation; UserError where its rule cannot be read."""
     names = ("fitness", "per_task", "identity", "gen", "genome")
     return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
 

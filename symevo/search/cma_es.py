@@ -56,27 +56,11 @@ def polish(
     generations: int,
     seed: Callable[[int], int],
 ) -> Iterator[Generation]:
-    """Goes on where a search ends.
+    """Continue ``search`` from generation ``first`` on by tuning the numbers of the best structures.
 
-    ::
-
-        for generation in search: yield it
-        pick the best structures of all that was evaluated
-        for gen in first, first + 1, …:
-            evaluate(a few vectors of numbers from each structure's strategy)
-            update each strategy
-            population = the fittest of population + evaluated
-
-    Args:
-        search: Generations before ``first``, those that were evaluated before a resume left out.
-        toolbox: With ``structure`` (what stays of an individual), ``numbers`` (reads and writes the rest as a vector,
-            see :class:`symevo.genomes.expression.genes.NumberVector`), ``objectives``, ``accept``, ``clone``,
-            ``map`` and ``evaluate``.
-        population: What the search starts from; after a resume that of the last stored generation.
-        past: Of each stored generation what was evaluated, with ``birth``, ``origin`` and fitness.
-        first: Number of the first generation of polishing.
-        generations: How many generations in all.
-        seed: Gives the seed of Python's ``random`` for each generation.
+    Each generation evaluates a few vectors from each structure's strategy, updates the strategies, and keeps the fittest.
+    ``past`` holds what each stored generation evaluated. The toolbox has ``structure``, ``numbers``, ``objectives``,
+    ``accept``, ``clone``, ``map`` and ``evaluate``.
     """
     done, archive, size = len(past), _Archive(toolbox), len(population)
     tuned: list[_Tuned] = []

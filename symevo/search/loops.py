@@ -33,12 +33,7 @@ MATE = 0.3
 
 
 class OffspringFilter:
-    """Lets an individual through if it is worth training and is not known, and keeps count.
-
-    Attributes:
-        dropped: How many were refused in this generation, by reason; ``"known"`` are those that the cache can answer.
-        operators: For each operator, how many children it made, and how many of them were let through.
-    """
+    """Accept an individual if it is worth training and not known; count refusals by reason and children by operator."""
 
     def __init__(self, decoded: Callable[[Any], Any], known: Callable[[str], bool]) -> None:
         self._decoded, self._known = decoded, known

@@ -23,16 +23,10 @@ Say = Callable[[str], object]
 
 
 class SearchLoop:
-    """How a system searches and trains: this one evolves rules by a loop of :data:`symevo.search.loops.LOOPS`.
+    """How a system searches and trains; this one evolves rules by a loop of :data:`symevo.search.loops.LOOPS`.
 
-    A system in which something else evolves, or what is trained changes from phase to phase, has a subclass.
-
-    Args:
-        settings: Of the run.
-
-    Attributes:
-        finds: What a run finds: ``"rules"``, ``"networks"`` or ``"controllers"``.
-        search: The running :class:`symevo.evolution.driver.Driver`; set when it starts.
+    A system that evolves something else, or whose training changes by phase, has a subclass. ``finds`` is ``"rules"``,
+    ``"networks"`` or ``"controllers"``.
     """
 
     finds: ClassVar[str] = "rules"
@@ -126,11 +120,7 @@ class SearchLoop:
 
 
 class CustomLoop(SearchLoop):
-    """A loop of a system's own, for one population of individuals with a ``phase``.
-
-    Attributes:
-        individuals: How many are trained in a generation.
-    """
+    """A system's own loop, for one population of individuals with a ``phase``."""
 
     individuals: int
 

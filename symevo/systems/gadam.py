@@ -120,11 +120,9 @@ def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
 
 
 def facts(toolbox: Any, generation: Generation) -> dict[str, Any]:
-    """How children fared, and what may stop the search: a part of a generation's record.
+    """Return a generation's record of how children fared, with losses on V′.
 
-    Returns:
-        ``adopted``, the share of survivors that are children; ``summed_loss``, that of the survivors on V′, None where
-        one failed; ``elders`` and ``children``, the lowest and the mean loss among each on V′.
+    ``adopted`` is the share of survivors that are children; ``summed_loss`` is None where a survivor failed.
     """
     _, population, evaluated = generation
     grown, born = evaluated[: len(population)], evaluated[len(population) :]

@@ -38,14 +38,9 @@ _KINDS = {Signal: "signal", Rate: "rate", Number: "number"}
 
 
 class ExpressionGenes(Genes, gp.PrimitiveTree):
-    """A DEAP tree with a learning rate, weight decay and a schedule.
+    """A DEAP tree (nodes depth first) with a learning rate, weight decay and a schedule.
 
-    Args:
-        content: Nodes in depth-first order.
-        lr: Learning rate.
-        weight_decay: Decoupled, per step as a fraction of lr; ``use_wd`` says whether weights decay.
-        warmup: Linear, a share of all steps; ``use_warmup`` says whether there is one.
-        cosine: Cosine decay to 0 over all steps.
+    Weight decay is decoupled, per step as a fraction of lr; ``warmup`` is a share of all steps.
     """
 
     def __init__(

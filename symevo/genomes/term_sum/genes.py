@@ -81,14 +81,7 @@ class TermSumGenes(Genes):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a preset allows.
-
-    Attributes:
-        numbers: Lowest and highest value of ``"alpha"`` and of each of :data:`NUMBERS`.
-        steps: Whether warmup is a whole number of steps, else a fraction.
-        optional_decay: Whether ``use_wd`` may be off.
-        distinct: Whether each term type may stand only once.
-    """
+    """The bounds of a preset; ``steps`` makes warmup a number of steps, ``distinct`` allows each term type once."""
 
     numbers: Mapping[str, tuple[float, float]]
     steps: bool

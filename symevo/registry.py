@@ -47,10 +47,9 @@ class Registry(Generic[T]):
         return value
 
     def adopt(self, given: Any) -> Any:
-        """The name of what a Python caller gave: a name as it is; a factory or an object under the name of its type.
+        """Return the name of what a caller gave; a factory or an object is registered under the name of its type.
 
-        An object is what its factory returns, whatever the arguments. A later one takes the place of an earlier one,
-        but not of something else.
+        A later object takes the place of an earlier adopted one, but not of anything else.
         """
         if given is None or isinstance(given, str):
             return given

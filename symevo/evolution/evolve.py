@@ -104,11 +104,7 @@ def _local(progress: Progress) -> str | None:
 
 
 def load(path: str | Path) -> Run:
-    """Opens a run for reading.
-
-    Raises:
-        UserError: Not a run, or damaged.
-    """
+    """Open a run for reading; UserError where it is not a run, or damaged."""
     return Run(run_folder(path))
 
 

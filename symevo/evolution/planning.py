@@ -85,11 +85,7 @@ def register_task(task: Any) -> str:
 
 
 def import_plugins(files: Sequence[str]) -> dict[str, str]:
-    """Imports the user's files; gives for each task that a file made the file by its real path.
-
-    Raises:
-        UserError: A file is missing or does not run, or a name is taken.
-    """
+    """Import the user's files and return the real path of the file for each task made; UserError where one fails."""
     from symevo.engines import load_plugin
     from symevo.tasks.plugins import adopt
 
@@ -102,10 +98,9 @@ def import_plugins(files: Sequence[str]) -> dict[str, str]:
 
 
 def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Settings:
-    """The settings with the tasks of the user's files, where no task was named; the preset's if they make primitives.
+    """Return the settings with the tasks of the user's files where no task was named.
 
-    Raises:
-        UserError: The files make neither.
+    Files that make only primitives leave the preset's tasks; UserError where they make neither.
     """
     if settings.tasks:
         unused = [path for path in settings.tasks_from if path not in made.values()]
@@ -182,13 +177,9 @@ def about_file(path: str | None) -> Iterator[None]:
 def try_task(
     name: str, how: Conditions, say: Say, *, split: str, population: int | None = None, plan: TaskPlan | None = None
 ) -> tuple[Workload, dict[str, Any]]:
-    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like.
+    """Return a task's workload and fingerprint, with one model at a time where stacking fails, which ``say`` reports.
 
-    That is said by ``say``. ``population`` networks train at a time, by default as many as fit best; ``plan`` is how
-    the task was stacked before.
-
-    Raises:
-        UserError: It cannot be loaded, or a step of training fails.
+    UserError where the task cannot be loaded or a training step fails.
     """
     from symevo.tasks import TASKS, Workload
     from symevo.tasks.fingerprint import fingerprint

@@ -42,7 +42,7 @@ def check_installed() -> None:
 
 
 class TensorBoard:
-    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears to another, and draws what was closed.
+    """A progress that draws closed generations and passes everything on to another.
 
     A disk that cannot be written ends the curves, not the search.
     """
@@ -89,13 +89,9 @@ class TensorBoard:
 
 
 class Curves:
-    """The event files in the ``folder`` of a run, as far as they are drawn.
+    """The event files of a run.
 
-    A generation that earlier files hold is not drawn again; what they say of later ones is withdrawn
-    (``purge_step``). So no step stands twice, whenever a search was interrupted.
-
-    Raises:
-        OSError: The folder cannot be read or written.
+    No generation is drawn twice: what earlier files say of later generations is withdrawn (``purge_step``).
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:

@@ -30,10 +30,7 @@ FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined
 
 
 class Genes:
-    """What an individual is made of: two are equal where all their genes are, whatever their fitness and their class.
-
-    DEAP makes a class anew when it unpickles an individual. Genes change in place, so there is no hash.
-    """
+    """The content of an individual; individuals are equal where their genes are, whatever their fitness and class."""
 
     def genes(self) -> Any:
         """All genes, as a new piece of plain data."""

@@ -48,9 +48,9 @@ PRESETS = {"default": WeightCrossover(), "paper": WeightCrossover(noise="uniform
 
 
 def share(first: float, second: float) -> float:
-    """The probability that a weight is the first parent's: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
+    """Return the first parent's share of the weights: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
 
-    L̂ is a parent's loss, normalised over the population; infinite for a network that failed.
+    L̂ is a parent's normalised loss; infinite for a network that failed.
     """
     if first == second:
         return 0.5

@@ -112,21 +112,13 @@ class Run:
 
     @property
     def best(self) -> Candidate:
-        """The best candidate.
-
-        Raises:
-            UserError: No generation is closed, or no candidate trained to its end.
-        """
+        """The best candidate; UserError where no candidate trained to its end."""
         if not self.candidates:
             raise UserError(f"{self.path} holds no finished candidate yet: go on with symevo run --resume {self.path}")
         return self.candidates[0]
 
     def as_rule(self) -> Rule:
-        """The best rule, as :func:`symevo.rule` takes it from a run or its folder.
-
-        Raises:
-            UserError: The run evolves no rules, or has no finished candidate yet.
-        """
+        """The best rule, as :func:`symevo.rule` takes it; UserError where the run has none."""
         if why := no_rule(self.settings, str(self.path)):
             raise UserError(why)
         return self.best.rule
@@ -152,11 +144,7 @@ class Run:
         return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])
 
     def timetable(self) -> Timetable:
-        """The best network's numbers over time, where these evolved while it trained.
-
-        Raises:
-            UserError: They did not, or the file is damaged.
-        """
+        """The best network's numbers over time; UserError where they did not evolve, or the file is damaged."""
         from symevo.rules.timetable import Timetable
 
         if self.settings.mode != "dynamic":
@@ -169,11 +157,7 @@ class Run:
         return pick(self.front)
 
     def ranked(self, rank: int) -> Candidate:
-        """One of the front, 1 the best.
-
-        Raises:
-            UserError: The front has no such rank.
-        """
+        """One of the front, 1 the best; UserError where there is no such rank."""
         if not 1 <= rank <= len(self.front):
             self.best  # noqa: B018  (says so where there is none at all)
             raise SettingError("rank", f"{rank} is not in the front: give 1 to {len(self.front)}")
@@ -210,14 +194,8 @@ class Run:
 class Trial:
     """Numbers that were tried, and how well a model learned with them.
 
-    Attributes:
-        numbers: By name.
-        identity: What they were trained as.
-        gen: Generation in which they were first tried.
-        fitness: As selected by.
-        per_task: For each task the mean loss and accuracy over training seeds, on the split that selects; of a task
-            without accuracy, or of a training that did not end, None.
-        train_loss: Mean over tasks and seeds of the training loss at the end.
+    ``per_task`` has the mean loss and accuracy over seeds on the split that selects, None where there is none.
+    ``train_loss`` is the mean over tasks and seeds at the end.
     """
 
     numbers: dict[str, float]

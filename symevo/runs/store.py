@@ -56,11 +56,7 @@ _JSON_COLUMNS = frozenset({"genome", "rule", "per_task", "parents"})
 
 
 class Store:
-    """An open run store; use :meth:`create` or :meth:`open`.
-
-    Attributes:
-        folder: The run's folder.
-    """
+    """An open run store; use :meth:`create` or :meth:`open`."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
@@ -69,11 +65,7 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, settings: dict[str, Any]) -> Store:
-        """Makes the folder, its file, and records settings and versions.
-
-        Raises:
-            UserError: The folder exists and is not empty, or cannot be written.
-        """
+        """Make the folder and its file, and record settings and versions; UserError where the folder cannot be used."""
         try:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise UserError(f"output folder {folder} exists and is not empty: choose another, or --resume {folder}")
@@ -92,10 +84,9 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """Opens an existing run for reading, and checks all of it; :meth:`claim` opens it for writing.
+        """Open an existing run for reading and check all of it; :meth:`claim` opens it for writing.
 
-        Raises:
-            UserError: No run there, or its file is damaged, inconsistent or of another version.
+        UserError where it is missing, damaged, inconsistent or of another version.
         """
         path = folder / FILE
         if not os.path.isfile(path):
@@ -117,11 +108,7 @@ class Store:
         return store
 
     def claim(self) -> None:
-        """Makes this process the only one that writes the run; the claim ends with the store or the process.
-
-        Raises:
-            UserError: Another process is writing it, or it cannot be written.
-        """
+        """Lock the run for writing until the store is closed or the process ends; UserError where it cannot."""
         try:
             (self.folder / FILE).open("r+b").close()  # before SQLite leaves files beside one that it may not write
             if fcntl is not None:

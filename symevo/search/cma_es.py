@@ -58,7 +58,7 @@ def polish(
 ) -> Iterator[Generation]:
     """Continue ``search`` from generation ``first`` on by tuning the numbers of the best structures.
 
-    Each generation evaluates a few vectors from each structure's strategy, updates the strategies, and keeps the fittest.
+    Each generation evaluates a few vectors of each structure's strategy, updates it, and keeps the fittest.
     ``past`` holds what each stored generation evaluated. The toolbox has ``structure``, ``numbers``, ``objectives``,
     ``accept``, ``clone``, ``map`` and ``evaluate``.
     """

@@ -197,10 +197,9 @@ MIGRANTS = 0.1
 
 @dataclass(frozen=True)
 class Islands:
-    """How a population is divided into parts that breed on their own, with migration round a ring (Cohoon et al. 1987).
+    """Sub-populations that breed on their own, with migration round a ring (Cohoon et al. 1987).
 
-    Island k holds places k, k + n, k + 2n, … of n islands. So a stored population tells its islands, and seeded
-    individuals, which come first, are dealt out.
+    Island k of n holds places k, k + n, k + 2n, …, so a stored population tells its islands.
     """
 
     count: int = 1

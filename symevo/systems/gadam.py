@@ -122,7 +122,8 @@ def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
 def facts(toolbox: Any, generation: Generation) -> dict[str, Any]:
     """Return a generation's record of how children fared, with losses on V′.
 
-    ``adopted`` is the share of survivors that are children; ``summed_loss`` is None where a survivor failed.
+    ``adopted`` is the share of survivors that are children; ``summed_loss`` that of the survivors, None where one failed;
+    ``elders`` and ``children`` are the lowest and the mean loss of each.
     """
     _, population, evaluated = generation
     grown, born = evaluated[: len(population)], evaluated[len(population) :]

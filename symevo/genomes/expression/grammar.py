@@ -156,7 +156,7 @@ class Grammar:
         return found
 
     def tree(self, depth: int, size: int, *, full: bool = False, memory: bool = True) -> list[Any]:
-        """Draw a tree of signal type of at most ``depth`` levels below the root and ``size`` nodes, as DEAP's node list.
+        """Draw a tree of signal type of at most ``depth`` levels below the root and ``size`` nodes, as a list of nodes.
 
         With ``full`` every branch goes as deep as it can (``genFull``), else each may end anywhere (``genGrow``).
         """

@@ -13,13 +13,8 @@ from symevo.genomes.term_sum.genes import ADAM, FLAGS, MAX_TERMS, MOMENTUM, NUMB
 class PaperOperators:
     """Draws and operators with the published probabilities.
 
-    With d = 1 − 0.5·progress: numbers change with p = 0.35d, the structure with 0.15d, each flag flips with
-    0.1d, and σ = 0.3d is the strength of noise.
-
-    Attributes:
-        limits: Bounds under mutation. Clip value and warmup length never mutate: their bounds are those of
-            the draw.
-        flags: Those that flip.
+    With d = 1 − 0.5·progress: numbers change with p = 0.35d, the structure with 0.15d, each flag flips with 0.1d, and
+    the noise has σ = 0.3d. Clip value and warmup length never mutate: their bounds are those of the draw.
     """
 
     limits = Limits(

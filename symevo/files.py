@@ -17,7 +17,7 @@ _catchers: list[list[Any]] = []
 
 @contextmanager
 def collecting() -> Iterator[list[Any]]:
-    """Gives a list that fills with everything announced inside; the innermost catcher takes all."""
+    """Give a list that fills with everything announced inside; the innermost catcher takes all."""
     caught: list[Any] = []
     _catchers.append(caught)
     try:

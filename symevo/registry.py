@@ -69,7 +69,7 @@ class Registry(Generic[T]):
             raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, list(self))}") from None
 
     def remove(self, name: str) -> None:
-        """Takes a name out again, if it is there."""
+        """Take a name out again, if it is there."""
         self._items.pop(name, None)
 
     def __contains__(self, name: object) -> bool:

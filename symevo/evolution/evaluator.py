@@ -146,7 +146,7 @@ class Evaluator:
         return [found[self._key(self.identify(one), task, seed)] for one, seed in pairs]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
-        """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
+        """Take over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
         self.verdicts[identity] = Verdict(**{field.name: evaluation[field.name] for field in fields(Verdict)})
         self.seconds[identity] = evaluation["seconds"]
 

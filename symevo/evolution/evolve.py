@@ -29,7 +29,7 @@ from symevo.training.fitness import FITNESS
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Starts a run; ``engine`` replaces that of the settings.
+    """Start a run; ``engine`` replaces that of the settings.
 
     Raises:
         UserError: Wrong use; nothing was written.
@@ -63,7 +63,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
 
 
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Goes on with a run from its last closed generation; a finished run is returned as it is.
+    """Go on with a run from its last closed generation; a finished run is returned as it is.
 
     Of ``flags``, what was said explicitly, only execution settings may differ from what is recorded.
 

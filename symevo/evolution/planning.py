@@ -70,7 +70,7 @@ def common_of(how: Conditions, prints: Mapping[str, Any], *, split: str, weights
 
 
 def register_task(task: Any) -> str:
-    """Makes a `symevo.Task` known under its name, instead of an earlier one of the user's, and returns the name.
+    """Make a `symevo.Task` known under its name, instead of an earlier one of the user's, and return the name.
 
     Raises:
         UserError: Not a task, or its name is that of a built-in one.
@@ -151,7 +151,7 @@ class Planned:
         self.plans = tuple(plans)
 
     def check(self, recorded: Any) -> None:
-        """Raises UserError where a task is not what was recorded; runs of an early version recorded nothing."""
+        """Raise UserError where a task is not what was recorded; runs of an early version recorded nothing."""
         from symevo.tasks.fingerprint import same
 
         for name, now in self.prints.items() if isinstance(recorded, dict) else ():

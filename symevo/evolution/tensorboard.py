@@ -33,7 +33,7 @@ _SECOND = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 def check_installed() -> None:
-    """Raises UserError where the package ``tensorboard`` is missing."""
+    """Raise UserError where the package ``tensorboard`` is missing."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
@@ -111,7 +111,7 @@ class Curves:
         self._writer = SummaryWriter(str(folder), purge_step=self._next)
 
     def catch_up(self) -> None:
-        """Draws all closed generations that are not drawn yet; raises OSError where that cannot be written."""
+        """Draw all closed generations that are not drawn yet; raises OSError where that cannot be written."""
         for record in self._store.records(self._next):
             gen, at = record["gen"], self._began + record["elapsed"]
             self._next = gen + 1
@@ -121,7 +121,7 @@ class Curves:
         self._writer.flush()
 
     def close(self) -> None:
-        """Draws what is left, and what the run has concluded, if it has ended, one step after its last generation."""
+        """Draw what is left, and what the run has concluded, if it has ended, one step after its last generation."""
         self.catch_up()
         self._scalars(conclusion(*self._store.conclusion()), self._next, time.time())
         self._writer.close()

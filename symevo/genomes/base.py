@@ -114,11 +114,11 @@ class Genome(ABC):
 
     @abstractmethod
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Crosses two clones in place. Each child alone has the preset's distribution."""
+        """Cross two clones in place. Each child alone has the preset's distribution."""
 
     @abstractmethod
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Mutates a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
+        """Mutate a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
 
     def name(self, individual: Any) -> str:
         """Equal for individuals that train alike within a run: what trained weights are kept under."""
@@ -160,11 +160,11 @@ class Genome(ABC):
 
     @abstractmethod
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
+        """Read :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
 
     @abstractmethod
     def validate(self, individual: Any) -> None:
-        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
+        """Raise UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
 
 
 GENOMES: Registry[type[Genome]] = Registry("genome")
@@ -202,25 +202,25 @@ def flip(individual: Any, names: Iterable[str], p: float) -> None:
 
 
 def check_keys(data: Any, keys: Iterable[str], message: str) -> None:
-    """Raises UserError with ``message`` where data is not an object with exactly these keys."""
+    """Raise UserError with ``message`` where data is not an object with exactly these keys."""
     if not isinstance(data, dict) or set(data) != set(keys):
         raise UserError(message)
 
 
 def check_number(gene: str, value: Any, low: float, high: float) -> None:
-    """Raises UserError where a gene is no number from ``low`` to ``high``."""
+    """Raise UserError where a gene is no number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise UserError(f"gene {gene} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
 def check_flags(individual: Any, names: Iterable[str]) -> None:
-    """Raises UserError where one of these genes is neither true nor false."""
+    """Raise UserError where one of these genes is neither true nor false."""
     for name in names:
         if not isinstance(getattr(individual, name), bool):
             raise UserError(f"gene {name} must be true or false, not {getattr(individual, name)!r}")
 
 
 def check_whole(gene: str, value: Any) -> None:
-    """Raises UserError where a gene of a recipe is no whole number of at least 0."""
+    """Raise UserError where a gene of a recipe is no whole number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")

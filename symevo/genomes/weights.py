@@ -125,7 +125,7 @@ class Weights(NetworkGenome):
         return found
 
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Makes each the child of both; the first has the first parent's weights with probability :func:`share`."""
+        """Make each the child of both; the first has the first parent's weights with probability :func:`share`."""
         names, losses, chance = [self.name(a), self.name(b)], (a.loss, b.loss), a.chance + b.chance
         for one, first, second in ((a, 0, 1), (b, 1, 0)):
             parents = [names[first], names[second]]
@@ -134,7 +134,7 @@ class Weights(NetworkGenome):
         return a, b
 
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Sets a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
+        """Set a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
         if "cross" not in individual.start:
             individual.start = self._cross([self.name(individual)] * 2, 1.0)
         individual.start["rate"] = mutation_rate(self.crossover.mutation, individual.chance, 0.0)
@@ -170,7 +170,7 @@ class Weights(NetworkGenome):
 
 
 def check_start(start: Any) -> None:
-    """Raises UserError where a start is none that :func:`symevo.training.continued.begin` reads."""
+    """Raise UserError where a start is none that :func:`symevo.training.continued.begin` reads."""
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:
         check_whole("seed", start["seed"])

@@ -89,7 +89,7 @@ class Candidate:
         return Optimizer(model.parameters(), self.rule, **settings)
 
     def save(self, path: str | Path) -> None:
-        """Writes the candidate to a file, in place of one that is there.
+        """Write the candidate to a file, in place of one that is there.
 
         Controllers become a safetensors file, which :class:`symevo.EvoGrad` reads; a rule becomes JSON, which
         :func:`symevo.rule` reads.

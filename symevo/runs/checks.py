@@ -110,7 +110,7 @@ class _Replays(_Row):
 
 
 def check_conclusion(ranking: Any, replays: Any, identities: Container[str]) -> None:
-    """Raises ValueError where a ranking is not one of networks that were trained to their end, or replays are none."""
+    """Raise ValueError where a ranking is not one of networks that were trained to their end, or replays are none."""
     _Replays.model_validate({"losses": replays})
     if not isinstance(ranking, list):
         raise ValueError("its ranking is no list")
@@ -129,7 +129,7 @@ def check_facts(data: Any) -> Settings:
 
 
 def check_outcomes(outcomes: Iterable[Any]) -> None:
-    """Raises ValueError where the outcome of a training cannot be one."""
+    """Raise ValueError where the outcome of a training cannot be one."""
     for outcome in outcomes:
         _Outcome.model_validate(outcome)
 

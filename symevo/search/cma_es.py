@@ -129,7 +129,7 @@ def _propose(toolbox: Any, tuned: _Tuned) -> list[Any]:
 
 
 def _learn(tuned: list[_Tuned], evaluated: list[Any]) -> None:
-    """Updates the strategies, each from its own; what is told are the numbers as they were trained, within bounds."""
+    """Update the strategies, each from its own; what is told are the numbers as they were trained, within bounds."""
     for group in tuned:
         own = [one for one in evaluated if one.birth["parents"] == [group.best.origin]]
         if len(own) >= max(2, group.strategy.mu):

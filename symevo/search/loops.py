@@ -252,7 +252,7 @@ def evolve(
     start: int = 0,
     islands: Islands = SINGLE,
 ) -> Iterator[Generation]:
-    """Runs a loop.
+    """Run a loop.
 
     Args:
         toolbox: With ``map`` and ``evaluate``, and what the loop asks for.
@@ -281,7 +281,7 @@ def evolve(
 
 
 def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int, *, place: int = 0) -> None:
-    """Gives a fitness to those that have none, and to all an ``origin``: generation, and place, from ``place`` on."""
+    """Give a fitness to those that have none, and to all an ``origin``: generation, and place, from ``place`` on."""
     individuals = list(individuals)
     waiting = [individual for individual in individuals if not individual.fitness.valid]
     for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):

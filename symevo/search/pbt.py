@@ -23,7 +23,7 @@ SHARE = 0.2
 
 
 def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Generation:
-    """Makes a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
+    """Make a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
 
     The toolbox has ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from a
     trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.

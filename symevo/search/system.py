@@ -51,7 +51,7 @@ class SearchLoop:
         return ceil(self.settings.population / ceil(self.settings.population / most))
 
     def suits(self, workload: Any) -> None:
-        """Raises UserError where a :class:`symevo.tasks.Workload` is none for the system."""
+        """Raise UserError where a :class:`symevo.tasks.Workload` is none for the system."""
 
     def weights(self) -> str | None:
         """The folder of networks that go on, where there are any."""
@@ -116,7 +116,7 @@ class SearchLoop:
         return False
 
     def conclude(self) -> None:
-        """Does what is left when the last generation is closed."""
+        """Do what is left when the last generation is closed."""
 
 
 class CustomLoop(SearchLoop):
@@ -153,7 +153,7 @@ class CustomLoop(SearchLoop):
             yield generation
 
     def generation(self, population: list[Any], gen: int) -> Generation:
-        """Makes a generation of the first population or of what the last one left; ``random`` is seeded."""
+        """Make a generation of the first population or of what the last one left; ``random`` is seeded."""
         raise NotImplementedError
 
 

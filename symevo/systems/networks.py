@@ -74,12 +74,12 @@ class NetworkLoop(CustomLoop):
         return toolbox
 
     def opened(self, population: list[Any]) -> None:
-        """Reads the weights of the population, so that a damaged file is found at once."""
+        """Read the weights of the population, so that a damaged file is found at once."""
         for one in population:
             self._snapshots(one)
 
     def closed(self, population: list[Any]) -> None:
-        """Removes all weights but those of the population."""
+        """Remove all weights but those of the population."""
         kept = {path for one in population for path in self._files(one)}
         for path in Path(self.weights()).glob("*"):
             if path not in kept:
@@ -215,7 +215,7 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
 
 
 def one_task(settings: Settings) -> None:
-    """Raises UserError for settings that mean nothing where the individuals are networks in training."""
+    """Raise UserError for settings that mean nothing where the individuals are networks in training."""
     if len(settings.tasks) > 1:
         raise SettingError("tasks", f"names {len(settings.tasks)}: networks that go on are trained on one task")
     if settings.islands > 1:

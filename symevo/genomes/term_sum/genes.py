@@ -98,7 +98,7 @@ class Limits:
         return low <= value <= high
 
     def check(self, genes: TermSumGenes) -> None:
-        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
+        """Raise UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
         self._check_terms(genes.terms, genes.alphas)
         for name in NUMBERS:
             check_number(name, getattr(genes, name), *self.numbers[name])

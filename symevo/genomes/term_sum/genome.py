@@ -199,7 +199,7 @@ def _sums(rule: Rule, beta1: float) -> Iterator[tuple[list[int], list[float], fl
 
 
 def _fit(genes: TermSumGenes, lr: float, scale: float, limits: Limits) -> bool:
-    """Sets lr and what hangs on it; an lr above its bound is divided, and the coefficients multiplied."""
+    """Set lr and what hangs on it; an lr above its bound is divided, and the coefficients multiplied."""
     if not 0 < lr < np.inf:
         return False
     over = math.ceil(lr / limits.numbers["lr"][1])
@@ -237,7 +237,7 @@ def _agrees(rule: Rule, path: np.ndarray) -> bool:
 
 
 def _steps(rule: Rule) -> Iterator[np.ndarray]:
-    """Runs the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
+    """Run the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
     states = dict.fromkeys(rule.program.memory, np.zeros(len(_THETA)))
     env: dict[str, Any] = {**rule.hyper, **states, "theta": _THETA, "T": np.float64(_PROBE_TOTAL)}
     for t, gradient in zip(_PROBE_STEPS, _GRADIENTS, strict=True):

@@ -67,7 +67,7 @@ class Form:
 
     @classmethod
     def of(cls, genes: TermSumGenes) -> Form:
-        """Reads the genes."""
+        """Read the genes."""
         running_m, running_v = genes.use_m and genes.beta1 > 0, genes.use_v and genes.beta2 > 0
         found = merged(genes.terms if running_m else [_WITHOUT_M.get(k, k) for k in genes.terms], genes.alphas)
         reads_m = running_m and not found.keys().isdisjoint((MOMENTUM, ADAM, NESTEROV))

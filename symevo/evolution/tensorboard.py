@@ -1,7 +1,6 @@
 """A search's curves for TensorBoard: event files in the run's folder, with the generation on the x axis.
 
-The store knows all that there is to draw. So a search that goes on, one that is resumed and one that ended long ago are
-drawn in one way: every closed generation that was not drawn yet is read from the store.
+Every closed generation that is not drawn yet is read from the store.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The interface of a genome kind: how a search draws, crosses, mutates, prints and trains candidates.
 
-A search knows a kind by these methods alone, so a new kind is one file in this folder: a DEAP individual
-made once at module level, and a subclass of :class:`Genome` registered under a name. The contract suite
-picks it up by itself.
+A new kind is a DEAP individual made at module level, and a registered subclass of :class:`Genome`.
 """
 
 from __future__ import annotations

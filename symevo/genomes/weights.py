@@ -1,12 +1,8 @@
-"""Networks in training as individuals: a genome of weights, of which the search holds names and recipes.
+"""Networks in training as individuals: the genes are a recipe, and the weights stay where they are trained.
 
-A weight vector has thousands to millions of numbers and lives where it is trained. What crosses and mutates here is its
-*recipe*: which networks a new one descends from, with what probabilities, drawn from which seed. A worker that holds
-the parents' weights carries it out (:mod:`symevo.training.continued`), so weights move between generations
-without leaving the device, and an individual is a few numbers that fit into a store.
-
-Operators are those of GADAM (Zhang & Gouza, arXiv 1805.07500): crossover weight by weight, in favour of the fitter
-parent (equations 9 and 10), and mutation at a rate that falls with the parents' fitness (11 and 12).
+A recipe says which networks a new one descends from, with what probabilities and seed. A worker that holds the
+parents' weights carries it out (:mod:`symevo.training.continued`). The operators are those of GADAM (Zhang & Gouza,
+arXiv 1805.07500, equations 9 to 12).
 """
 
 from __future__ import annotations

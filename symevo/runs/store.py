@@ -1,8 +1,7 @@
 """The run store: one SQLite file that holds everything a run did.
 
-A training's outcome is written as soon as it arrives, so that nothing is trained twice; a generation is closed in one
-transaction together with the population that the next one starts from. A process killed at any moment leaves a file
-that resumes at the last closed generation.
+An outcome is written as soon as it arrives. A generation is closed in one transaction together with the next
+population, so a process killed at any moment leaves a file that resumes at the last closed generation.
 """
 
 from __future__ import annotations

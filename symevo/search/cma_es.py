@@ -1,8 +1,7 @@
 """Polishing: the numbers of the best structures, tuned by CMA-ES (Hansen & Ostermeier 2001) on DEAP's own strategy.
 
-Several structures are tuned side by side, so that one generation holds as many proposals as any other and trains in
-one stack. A proposal is an individual like all others, with operator ``"polish"`` and the structure's best for parent.
-Where the strategies stand follows from what was evaluated, so a resumed search replays them instead of storing them.
+Several structures are tuned side by side and train in one stack. The strategies' state follows from what was
+evaluated, so a resumed search replays them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,8 @@
 """Evolutionary loops: a search sees a DEAP toolbox and a population, and neither prints nor writes.
 
-A loop is two steps, of which :func:`evolve` makes a search: on one population or on islands, each generation evaluated
-in one ``toolbox.map``. To write another loop, write the two steps and register them. Loops that judge each child
-before it is trained take their offspring from :func:`make_offspring`.
-
-Whatever a DEAP user expects is in the toolbox under its usual name: ``individual``, ``population``, ``mate``,
-``mutate``, ``select``, ``evaluate``, ``map``, ``clone``. ``toolbox.map(toolbox.evaluate, individuals)`` evaluates the
-whole list in lockstep. DEAP's own algorithms run on it as they are, with mutations as large as at the start of a run;
-the loops of this package pass ``progress``.
+To write another loop, write its two steps and register it. The toolbox has DEAP's usual names: ``individual``,
+``population``, ``mate``, ``mutate``, ``select``, ``evaluate``, ``map`` and ``clone``; ``toolbox.map`` evaluates a
+whole list in lockstep. DEAP's own algorithms run on it, with mutations as large as at the start of a run.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class Settings(ExecutionSettings, SearchSettings):
     @model_validator(mode="before")
     @classmethod
     def _own(cls, data: Any) -> Any:
-        """Drop the settings of other systems, as runs of earlier versions have them, and refuses what they say."""
+        """Drop the settings of other systems, as runs of earlier versions have them, and refuse what they say."""
         if not isinstance(data, dict):
             return data
         others = {name: field for name, field in all_fields().items() if name not in cls.model_fields}

@@ -1,8 +1,7 @@
-"""What systems of networks share: their loop, the settings that they cannot have, and what trains them.
+"""What systems of networks share: their loop, the settings that they refuse, and their trainer.
 
-Networks in training go on from generation to generation. Their weights are kept beside the store: after each generation
-the folder ``weights`` holds the networks of the population, and nothing else, and a run killed at any moment goes on
-from them. The final population is ranked on whole splits, for scores on batches are noisy.
+After each generation the folder ``weights`` holds the networks of the population alone, so a killed run resumes from
+them. The final population is ranked on whole splits, as scores on batches are noisy.
 """
 
 from __future__ import annotations

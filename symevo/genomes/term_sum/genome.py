@@ -1,10 +1,8 @@
 """The term sum as a DEAP individual: an optimizer is lr·Σ αₖ·Tₖ with hyperparameters and a schedule.
 
-Source: Marfinetz, "Evolving Deep Learning Optimizers", arXiv 2512.11853 (preset ``paper``). What the preset
-``default`` repairs stands in :class:`symevo.genomes.term_sum.operators.DefaultOperators`.
-
-The term sum of a given rule is found by proposing genes from the rule's numbers, until one makes the same steps on
-probing gradients. So it does not matter how the rule was written, and what no term sum can do is refused.
+Source: Marfinetz, "Evolving Deep Learning Optimizers", arXiv 2512.11853 (preset ``paper``). For the preset
+``default`` see :class:`symevo.genomes.term_sum.operators.DefaultOperators`. A given rule is converted by proposing
+genes from its numbers until one makes the same steps on probe gradients.
 """
 
 from __future__ import annotations

@@ -17,11 +17,7 @@ class RunFailed(Exception):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or a termination signal, raised once the checkpoint is safe on disk.
-
-    Attributes:
-        path: The run's folder, which ``symevo run --resume`` takes.
-    """
+    """Ctrl-C or a termination signal, raised once the checkpoint is on disk; ``path`` is the run's folder."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))

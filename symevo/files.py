@@ -17,7 +17,7 @@ _catchers: list[list[Any]] = []
 
 @contextmanager
 def collecting() -> Iterator[list[Any]]:
-    """Gives a list that fills with everything announced inside; the innermost catcher takes all."""
+    """Give a list that fills with everything announced inside; the innermost catcher takes all."""
     caught: list[Any] = []
     _catchers.append(caught)
     try:
@@ -39,10 +39,9 @@ def own_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 
 def check_free(path: Path, *, force: bool = False, folder: bool = False, hint: str = "name another file") -> None:
-    """Check, before any work is done, that a file can be written.
+    """Check that a file can be written, before any work is done; UserError, with ``hint``, where it cannot.
 
-    It may be there already with ``force``, and its folder may be missing with ``folder``. Otherwise UserError says why
-    not, with a ``hint`` at what to do.
+    ``force`` allows an existing file, ``folder`` a missing folder.
     """
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder; name a file in it")
@@ -87,11 +86,7 @@ Made = TypeVar("Made")
 
 
 def read_json(path: Path, make: Callable[[Any], Made], *, what: str) -> Made:
-    """What a file holds: ``make`` turns the plain data in it into ``what`` is wanted.
-
-    Raises:
-        UserError: The file cannot be read, is not JSON, or does not hold such a thing.
-    """
+    """Read a JSON file and convert it with ``make``; UserError where it cannot be read or does not hold ``what``."""
     content = _content(path, what)
     try:
         return make(json.loads(content.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_once))

@@ -47,10 +47,9 @@ class Registry(Generic[T]):
         return value
 
     def adopt(self, given: Any) -> Any:
-        """The name of what a Python caller gave: a name as it is; a factory or an object under the name of its type.
+        """Return the name of what a caller gave; a factory or an object is registered under the name of its type.
 
-        An object is what its factory returns, whatever the arguments. A later one takes the place of an earlier one,
-        but not of something else.
+        A later object takes the place of an earlier adopted one, but not of anything else.
         """
         if given is None or isinstance(given, str):
             return given
@@ -70,7 +69,7 @@ class Registry(Generic[T]):
             raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, list(self))}") from None
 
     def remove(self, name: str) -> None:
-        """Takes a name out again, if it is there."""
+        """Take a name out again, if it is there."""
         self._items.pop(name, None)
 
     def __contains__(self, name: object) -> bool:

@@ -87,7 +87,7 @@ class Driver:
         return [self._individual(one, one["origin"]) for one in last[1]] if last else []
 
     def run(self) -> None:
-        """Runs to the end of the generations or of the time budget; RunFailed where no candidate trained to its end."""
+        """Run to the end of the generations or of the time budget; RunFailed where no candidate trained to its end."""
         population, past, elapsed = self._begin()
         try:
             self._follow(self.loop.generations(population, past), elapsed)

@@ -85,20 +85,9 @@ class _Chunk(NamedTuple):
 
 
 class Evaluator:
-    """Gives individuals their fitness; a DEAP ``evaluate`` that can do many at once.
+    """Give individuals their fitness; a DEAP ``evaluate`` that trains many at once.
 
-    Args:
-        express: Turns an individual into the candidate that is trained.
-        plan: What to train it on.
-        fitness: How to score.
-        store: Where outcomes are kept and looked up.
-        make_engine: Called with a setup at the first training.
-        advance: Called with (trained, total) trainings of the current generation.
-        timeout: Seconds that one chunk may take; None: no limit.
-        identify: What counts as one candidate.
-
-    Attributes:
-        verdicts: By candidate identity, everything ever judged; ``seconds`` of its trainings likewise.
+    ``advance`` is called with (trained, total) trainings; ``timeout`` is in seconds for one chunk, None for no limit.
     """
 
     def __init__(
@@ -157,7 +146,7 @@ class Evaluator:
         return [found[self._key(self.identify(one), task, seed)] for one, seed in pairs]
 
     def recall(self, identity: str, evaluation: dict[str, Any]) -> None:
-        """Takes over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
+        """Take over the verdict of a stored evaluation, so that its candidate is not evaluated again."""
         self.verdicts[identity] = Verdict(**{field.name: evaluation[field.name] for field in fields(Verdict)})
         self.seconds[identity] = evaluation["seconds"]
 

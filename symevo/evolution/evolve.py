@@ -29,7 +29,7 @@ from symevo.training.fitness import FITNESS
 
 
 def start(settings: Settings, *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Starts a run; ``engine`` replaces that of the settings.
+    """Start a run; ``engine`` replaces that of the settings.
 
     Raises:
         UserError: Wrong use; nothing was written.
@@ -63,7 +63,7 @@ def start(settings: Settings, *, progress: Progress | None = None, engine: str |
 
 
 def resume(path: Path, flags: Mapping[str, Any], *, progress: Progress | None = None, engine: str | None = None) -> Run:
-    """Goes on with a run from its last closed generation; a finished run is returned as it is.
+    """Go on with a run from its last closed generation; a finished run is returned as it is.
 
     Of ``flags``, what was said explicitly, only execution settings may differ from what is recorded.
 
@@ -104,11 +104,7 @@ def _local(progress: Progress) -> str | None:
 
 
 def load(path: str | Path) -> Run:
-    """Opens a run for reading.
-
-    Raises:
-        UserError: Not a run, or damaged.
-    """
+    """Open a run for reading; UserError where it is not a run, or damaged."""
     return Run(run_folder(path))
 
 

@@ -29,7 +29,7 @@ def export(
     name: str | None = None,
     force: bool = False,
 ) -> Path:
-    """Writes a rule as one Python file: a documented ``torch.optim.Optimizer`` that needs torch and nothing of symevo.
+    """Write a rule as one Python file: a documented ``torch.optim.Optimizer`` that needs torch and nothing of symevo.
 
     The file computes what :class:`symevo.Optimizer` does, bit for bit where nothing is compiled. Evolved controllers
     are written as a safetensors file instead.

@@ -70,7 +70,7 @@ def common_of(how: Conditions, prints: Mapping[str, Any], *, split: str, weights
 
 
 def register_task(task: Any) -> str:
-    """Makes a `symevo.Task` known under its name, instead of an earlier one of the user's, and returns the name.
+    """Make a `symevo.Task` known under its name, instead of an earlier one of the user's, and return the name.
 
     Raises:
         UserError: Not a task, or its name is that of a built-in one.
@@ -85,11 +85,7 @@ def register_task(task: Any) -> str:
 
 
 def import_plugins(files: Sequence[str]) -> dict[str, str]:
-    """Imports the user's files; gives for each task that a file made the file by its real path.
-
-    Raises:
-        UserError: A file is missing or does not run, or a name is taken.
-    """
+    """Import the user's files and return the real path of the file for each task made; UserError where one fails."""
     from symevo.engines import load_plugin
     from symevo.tasks.plugins import adopt
 
@@ -102,10 +98,9 @@ def import_plugins(files: Sequence[str]) -> dict[str, str]:
 
 
 def with_tasks(settings: Settings, made: Mapping[str, str], say: Say) -> Settings:
-    """The settings with the tasks of the user's files, where no task was named; the preset's if they make primitives.
+    """Return the settings with the tasks of the user's files where no task was named.
 
-    Raises:
-        UserError: The files make neither.
+    Files that make only primitives leave the preset's tasks; UserError where they make neither.
     """
     if settings.tasks:
         unused = [path for path in settings.tasks_from if path not in made.values()]
@@ -133,16 +128,9 @@ def _makes_primitives(files: Sequence[str]) -> bool:
 
 
 class Planned:
-    """The tasks of a run, each loaded and trained for one step: whatever is wrong is said before anything is written.
+    """The tasks of a run, each loaded and trained for one step, so that errors show before anything is written.
 
-    ``made`` are the files that tasks come from, and ``recorded`` is how they were stacked when the run started.
-
-    Attributes:
-        plans: How each task is trained.
-        prints: What each task is, see :mod:`symevo.tasks.fingerprint`.
-
-    Raises:
-        UserError: A task cannot be loaded or trained; the message names it and its file.
+    ``made`` are the files that tasks come from; ``recorded`` is how they were stacked when the run started.
     """
 
     def __init__(
@@ -163,7 +151,7 @@ class Planned:
         self.plans = tuple(plans)
 
     def check(self, recorded: Any) -> None:
-        """Raises UserError where a task is not what was recorded; runs of an early version recorded nothing."""
+        """Raise UserError where a task is not what was recorded; runs of an early version recorded nothing."""
         from symevo.tasks.fingerprint import same
 
         for name, now in self.prints.items() if isinstance(recorded, dict) else ():
@@ -189,13 +177,9 @@ def about_file(path: str | None) -> Iterator[None]:
 def try_task(
     name: str, how: Conditions, say: Say, *, split: str, population: int | None = None, plan: TaskPlan | None = None
 ) -> tuple[Workload, dict[str, Any]]:
-    """A task's workload and fingerprint; one model at a time where the model cannot be stacked as one would like.
+    """Return a task's workload and fingerprint, with one model at a time where stacking fails, which ``say`` reports.
 
-    That is said by ``say``. ``population`` networks train at a time, by default as many as fit best; ``plan`` is how
-    the task was stacked before.
-
-    Raises:
-        UserError: It cannot be loaded, or a step of training fails.
+    UserError where the task cannot be loaded or a training step fails.
     """
     from symevo.tasks import TASKS, Workload
     from symevo.tasks.fingerprint import fingerprint

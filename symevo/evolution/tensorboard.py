@@ -1,7 +1,6 @@
 """A search's curves for TensorBoard: event files in the run's folder, with the generation on the x axis.
 
-The store knows all that there is to draw. So a search that goes on, one that is resumed and one that ended long ago are
-drawn in one way: every closed generation that was not drawn yet is read from the store.
+Every closed generation that is not drawn yet is read from the store.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _SECOND = re.compile(r"events\.out\.tfevents\.(\d+)\.")
 
 
 def check_installed() -> None:
-    """Raises UserError where the package ``tensorboard`` is missing."""
+    """Raise UserError where the package ``tensorboard`` is missing."""
     try:
         import torch.utils.tensorboard  # noqa: F401
     except ImportError:
@@ -42,7 +41,7 @@ def check_installed() -> None:
 
 
 class TensorBoard:
-    """A :class:`symevo.reporting.progress.Progress` that passes on what it hears to another, and draws what was closed.
+    """A progress that draws closed generations and passes everything on to another.
 
     A disk that cannot be written ends the curves, not the search.
     """
@@ -89,13 +88,9 @@ class TensorBoard:
 
 
 class Curves:
-    """The event files in the ``folder`` of a run, as far as they are drawn.
+    """The event files of a run.
 
-    A generation that earlier files hold is not drawn again; what they say of later ones is withdrawn
-    (``purge_step``). So no step stands twice, whenever a search was interrupted.
-
-    Raises:
-        OSError: The folder cannot be read or written.
+    No generation is drawn twice: what earlier files say of later generations is withdrawn (``purge_step``).
     """
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -115,7 +110,7 @@ class Curves:
         self._writer = SummaryWriter(str(folder), purge_step=self._next)
 
     def catch_up(self) -> None:
-        """Draws all closed generations that are not drawn yet; raises OSError where that cannot be written."""
+        """Draw all closed generations that are not drawn yet; raises OSError where that cannot be written."""
         for record in self._store.records(self._next):
             gen, at = record["gen"], self._began + record["elapsed"]
             self._next = gen + 1
@@ -125,7 +120,7 @@ class Curves:
         self._writer.flush()
 
     def close(self) -> None:
-        """Draws what is left, and what the run has concluded, if it has ended, one step after its last generation."""
+        """Draw what is left, and what the run has concluded, if it has ended, one step after its last generation."""
         self.catch_up()
         self._scalars(conclusion(*self._store.conclusion()), self._next, time.time())
         self._writer.close()

@@ -1,8 +1,6 @@
 """The interface of a genome kind: how a search draws, crosses, mutates, prints and trains candidates.
 
-A search knows a kind by these methods alone, so a new kind is one file in this folder: a DEAP individual
-made once at module level, and a subclass of :class:`Genome` registered under a name. The contract suite
-picks it up by itself.
+A new kind is a DEAP individual made at module level, and a registered subclass of :class:`Genome`.
 """
 
 from __future__ import annotations
@@ -30,10 +28,7 @@ FITNESS: type[base.Fitness] = creator.SymevoFitness  # type: ignore[attr-defined
 
 
 class Genes:
-    """What an individual is made of: two are equal where all their genes are, whatever their fitness and their class.
-
-    DEAP makes a class anew when it unpickles an individual. Genes change in place, so there is no hash.
-    """
+    """The content of an individual; individuals are equal where their genes are, whatever their fitness and class."""
 
     def genes(self) -> Any:
         """All genes, as a new piece of plain data."""
@@ -52,14 +47,9 @@ class Genes:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What an individual stands for: made once, carried on it, and shared with its clones.
+    """What an individual stands for; made once and shared with its clones.
 
-    Attributes:
-        genes: The genes in stored form, for which alone all this holds.
-        rule: The readable rule.
-        trained: What a worker trains.
-        identity: Equal for individuals of which one training is enough.
-        reason: Why it is not worth training, in a few words; None where it is.
+    It holds for ``genes`` alone. Individuals of equal ``identity`` need one training; ``reason`` says why to skip it.
     """
 
     genes: Any
@@ -122,11 +112,11 @@ class Genome(ABC):
 
     @abstractmethod
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Crosses two clones in place. Each child alone has the preset's distribution."""
+        """Cross two clones in place. Each child alone has the preset's distribution."""
 
     @abstractmethod
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Mutates a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
+        """Mutate a clone in place; ``progress`` is gen / generations in [0, 1], for annealing."""
 
     def name(self, individual: Any) -> str:
         """Equal for individuals that train alike within a run: what trained weights are kept under."""
@@ -168,11 +158,11 @@ class Genome(ABC):
 
     @abstractmethod
     def from_json(self, data: Any) -> Any:
-        """Reads :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
+        """Read :meth:`to_json`'s form; raises UserError for another, or an individual out of bounds."""
 
     @abstractmethod
     def validate(self, individual: Any) -> None:
-        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
+        """Raise UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
 
 
 GENOMES: Registry[type[Genome]] = Registry("genome")
@@ -210,25 +200,25 @@ def flip(individual: Any, names: Iterable[str], p: float) -> None:
 
 
 def check_keys(data: Any, keys: Iterable[str], message: str) -> None:
-    """Raises UserError with ``message`` where data is not an object with exactly these keys."""
+    """Raise UserError with ``message`` where data is not an object with exactly these keys."""
     if not isinstance(data, dict) or set(data) != set(keys):
         raise UserError(message)
 
 
 def check_number(gene: str, value: Any, low: float, high: float) -> None:
-    """Raises UserError where a gene is no number from ``low`` to ``high``."""
+    """Raise UserError where a gene is no number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise UserError(f"gene {gene} must be a number from {low:g} to {high:g}, not {value!r}")
 
 
 def check_flags(individual: Any, names: Iterable[str]) -> None:
-    """Raises UserError where one of these genes is neither true nor false."""
+    """Raise UserError where one of these genes is neither true nor false."""
     for name in names:
         if not isinstance(getattr(individual, name), bool):
             raise UserError(f"gene {name} must be true or false, not {getattr(individual, name)!r}")
 
 
 def check_whole(gene: str, value: Any) -> None:
-    """Raises UserError where a gene of a recipe is no whole number of at least 0."""
+    """Raise UserError where a gene of a recipe is no whole number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise UserError(f"a recipe's {gene} is {value!r}; it must be a whole number of at least 0")

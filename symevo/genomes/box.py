@@ -309,11 +309,9 @@ def _reflected(place: float) -> float:
 
 
 class TunedNetwork(Genes, list):  # type: ignore[type-arg]  # DEAP's individuals are plain lists
-    """Numbers in the order of their ranges, and the network that they go on with.
+    """Tuned numbers in the order of their ranges, and the network that they go on with.
 
-    Attributes:
-        start: ``{"seed": n}`` or ``{"copy": name}``, see :func:`symevo.training.continued.begin`.
-        phase: The interval of training that comes.
+    For ``start`` see :func:`symevo.training.continued.begin`; ``phase`` is the training interval that comes next.
     """
 
     order = None

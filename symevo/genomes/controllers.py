@@ -79,7 +79,7 @@ class ControllersGenome(Genome):
         return a, b
 
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Adds noise to one in fifty entries, and at least one, of one tensor, drawn in proportion to its size."""
+        """Add noise to one in fifty entries, and at least one, of one tensor, drawn in proportion to its size."""
         generator = _generator()
         entry = int(generator.integers(SIZE))
         start, stop = next((one.start, one.stop) for one in SLICES if one.start <= entry < one.stop)
@@ -122,5 +122,5 @@ class ControllersGenome(Genome):
 
 
 def _generator() -> np.random.Generator:
-    """Draws what Python's ``random``, which a search seeds, would take too long to draw."""
+    """Draw what Python's ``random``, which a search seeds, would take too long to draw."""
     return np.random.default_rng(random.getrandbits(64))

@@ -1,12 +1,8 @@
-"""Networks in training as individuals: a genome of weights, of which the search holds names and recipes.
+"""Networks in training as individuals: the genes are a recipe, and the weights stay where they are trained.
 
-A weight vector has thousands to millions of numbers and lives where it is trained. What crosses and mutates here is its
-*recipe*: which networks a new one descends from, with what probabilities, drawn from which seed. A worker that holds
-the parents' weights carries it out (:mod:`symevo.training.continued`), so weights move between generations
-without leaving the device, and an individual is a few numbers that fit into a store.
-
-Operators are those of GADAM (Zhang & Gouza, arXiv 1805.07500): crossover weight by weight, in favour of the fitter
-parent (equations 9 and 10), and mutation at a rate that falls with the parents' fitness (11 and 12).
+A recipe says which networks a new one descends from, with what probabilities and seed. A worker that holds the
+parents' weights carries it out (:mod:`symevo.training.continued`). The operators are those of GADAM (Zhang & Gouza,
+arXiv 1805.07500, equations 9 to 12).
 """
 
 from __future__ import annotations
@@ -32,15 +28,10 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True)
 class WeightCrossover:
-    """How children come of their parents; what the paper leaves open has a name here.
+    """How children come from their parents; ``mutation`` is the base rate p.
 
-    Attributes:
-        mutation: p, the base rate of mutation.
-        noise: What a mutated weight becomes: ``"uniform"``, a draw from U(0, scale), or ``"gaussian"``, itself and
-            noise of ``scale`` standard deviations of its tensor.
-        scale: How much.
-        inherit: The rule's states in a child: ``"none"``: new; ``"fitter"``: those of the fitter parent; ``"both"``:
-            each weight brings its own along.
+    A mutated weight is drawn from U(0, scale) (``"uniform"``) or gets noise of ``scale`` standard deviations of its
+    tensor (``"gaussian"``). A child's rule states are new, the fitter parent's, or come with each weight (``inherit``).
     """
 
     mutation: float = 0.01
@@ -53,9 +44,9 @@ PRESETS = {"default": WeightCrossover(), "paper": WeightCrossover(noise="uniform
 
 
 def share(first: float, second: float) -> float:
-    """The probability that a weight is the first parent's: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
+    """Return the first parent's share of the weights: e^(−L̂ᵢ) / (e^(−L̂ᵢ) + e^(−L̂ⱼ)) (GADAM, equation 10).
 
-    L̂ is a parent's loss, normalised over the population; infinite for a network that failed.
+    L̂ is a parent's normalised loss; infinite for a network that failed.
     """
     if first == second:
         return 0.5
@@ -72,15 +63,9 @@ def mutation_rate(base: float, first: float, second: float) -> float:
 
 
 class Recipe(Genes):
-    """What a network starts from and goes through; the genes of an individual.
+    """What a network starts from and goes through; see :func:`symevo.training.continued.begin` for ``start``.
 
-    Attributes:
-        start: ``{"seed": n}``, ``{"copy": name}`` or ``{"cross": [name, name], …}``, see
-            :func:`symevo.training.continued.begin`.
-        order: Seed of the order in which it sees the data.
-        phase: Which stretch of training it goes through, 0 the first of a run.
-        loss: L̂, its loss normalised over the population, where a search has set it.
-        chance: P, the probability with which it is selected; of a child, the sum of its parents'.
+    ``order`` seeds the order of the data. ``loss`` is L̂, normalised over the population; ``chance`` is P of selection.
     """
 
     loss: float = 0.5
@@ -136,7 +121,7 @@ class Weights(NetworkGenome):
         return found
 
     def mate(self, a: Any, b: Any) -> tuple[Any, Any]:
-        """Makes each the child of both; the first has the first parent's weights with probability :func:`share`."""
+        """Make each the child of both; the first has the first parent's weights with probability :func:`share`."""
         names, losses, chance = [self.name(a), self.name(b)], (a.loss, b.loss), a.chance + b.chance
         for one, first, second in ((a, 0, 1), (b, 1, 0)):
             parents = [names[first], names[second]]
@@ -145,7 +130,7 @@ class Weights(NetworkGenome):
         return a, b
 
     def mutate(self, individual: Any, *, progress: float) -> tuple[Any]:
-        """Sets a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
+        """Set a child's mutation rate, :func:`mutation_rate`; any other becomes a mutated copy of itself."""
         if "cross" not in individual.start:
             individual.start = self._cross([self.name(individual)] * 2, 1.0)
         individual.start["rate"] = mutation_rate(self.crossover.mutation, individual.chance, 0.0)
@@ -181,7 +166,7 @@ class Weights(NetworkGenome):
 
 
 def check_start(start: Any) -> None:
-    """Raises UserError where a start is none that :func:`symevo.training.continued.begin` reads."""
+    """Raise UserError where a start is none that :func:`symevo.training.continued.begin` reads."""
     keys = set(start) if isinstance(start, dict) else set()
     if keys == {"seed"}:
         check_whole("seed", start["seed"])

@@ -62,11 +62,7 @@ class Candidate:
         return len(self.rule.states)
 
     def as_rule(self) -> Rule:
-        """The rule that was found, as :func:`symevo.rule` takes it from a candidate.
-
-        Raises:
-            UserError: It is a network or a set of controllers: no rule was found.
-        """
+        """The rule that was found; UserError for a network or a set of controllers."""
         if self.settings is not None and (why := no_rule(self.settings, "the candidate")):
             raise UserError(why)
         return self.rule
@@ -93,7 +89,7 @@ class Candidate:
         return Optimizer(model.parameters(), self.rule, **settings)
 
     def save(self, path: str | Path) -> None:
-        """Writes the candidate to a file, in place of one that is there.
+        """Write the candidate to a file, in place of one that is there.
 
         Controllers become a safetensors file, which :class:`symevo.EvoGrad` reads; a rule becomes JSON, which
         :func:`symevo.rule` reads.

@@ -14,19 +14,9 @@ from symevo.settings.model import Settings
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Evaluation(Mapping[str, Any]):
-    """One individual's evaluation over all tasks and seeds, as stored; a mapping of its fields too.
+    """One individual's evaluation over all tasks and seeds, as stored; also a mapping of its fields.
 
-    Attributes:
-        place: Its place among those that were evaluated for its generation.
-        genome: In stored form.
-        rule: The rule that it expresses, as rule JSON.
-        identity: What it was trained as.
-        fitness: Mean over tasks of ``per_task``.
-        status: ``"ok"``, or the status of the first training that did not end well, with a ``reason`` in one line.
-        seconds: Of its trainings.
-        cached: 1 where its outcomes were known before.
-        parents: Origins of its parents.
-        operator: What made it.
+    ``status`` is ``"ok"`` or that of the first failed training. ``cached`` is 1 where the outcomes were known before.
     """
 
     gen: int
@@ -120,7 +110,7 @@ class _Replays(_Row):
 
 
 def check_conclusion(ranking: Any, replays: Any, identities: Container[str]) -> None:
-    """Raises ValueError where a ranking is not one of networks that were trained to their end, or replays are none."""
+    """Raise ValueError where a ranking is not one of networks that were trained to their end, or replays are none."""
     _Replays.model_validate({"losses": replays})
     if not isinstance(ranking, list):
         raise ValueError("its ranking is no list")
@@ -139,7 +129,7 @@ def check_facts(data: Any) -> Settings:
 
 
 def check_outcomes(outcomes: Iterable[Any]) -> None:
-    """Raises ValueError where the outcome of a training cannot be one."""
+    """Raise ValueError where the outcome of a training cannot be one."""
     for outcome in outcomes:
         _Outcome.model_validate(outcome)
 
@@ -147,13 +137,7 @@ def check_outcomes(outcomes: Iterable[Any]) -> None:
 def check_generations(
     settings: Settings, closed: list[tuple[int, Any, Any]], evaluations: Iterable[Evaluation]
 ) -> None:
-    """Raises ValueError where generations have a gap, or lack an evaluation or a population that was evaluated.
-
-    Args:
-        settings: Of the run.
-        closed: Number, record and population of each closed generation, in order.
-        evaluations: All evaluations, in order.
-    """
+    """Raise ValueError where generations have a gap, or lack an evaluation or an evaluated population."""
     found = list(evaluations)
     for one in found:
         _Evaluation.model_validate(dict(one))

@@ -112,21 +112,13 @@ class Run:
 
     @property
     def best(self) -> Candidate:
-        """The best candidate.
-
-        Raises:
-            UserError: No generation is closed, or no candidate trained to its end.
-        """
+        """The best candidate; UserError where no candidate trained to its end."""
         if not self.candidates:
             raise UserError(f"{self.path} holds no finished candidate yet: go on with symevo run --resume {self.path}")
         return self.candidates[0]
 
     def as_rule(self) -> Rule:
-        """The best rule, as :func:`symevo.rule` takes it from a run or its folder.
-
-        Raises:
-            UserError: The run evolves no rules, or has no finished candidate yet.
-        """
+        """The best rule, as :func:`symevo.rule` takes it; UserError where the run has none."""
         if why := no_rule(self.settings, str(self.path)):
             raise UserError(why)
         return self.best.rule
@@ -152,11 +144,7 @@ class Run:
         return read_tensors(self.path / NETWORK, expected=self.ranking[0]["digest"])
 
     def timetable(self) -> Timetable:
-        """The best network's numbers over time, where these evolved while it trained.
-
-        Raises:
-            UserError: They did not, or the file is damaged.
-        """
+        """The best network's numbers over time; UserError where they did not evolve, or the file is damaged."""
         from symevo.rules.timetable import Timetable
 
         if self.settings.mode != "dynamic":
@@ -169,11 +157,7 @@ class Run:
         return pick(self.front)
 
     def ranked(self, rank: int) -> Candidate:
-        """One of the front, 1 the best.
-
-        Raises:
-            UserError: The front has no such rank.
-        """
+        """One of the front, 1 the best; UserError where there is no such rank."""
         if not 1 <= rank <= len(self.front):
             self.best  # noqa: B018  (says so where there is none at all)
             raise SettingError("rank", f"{rank} is not in the front: give 1 to {len(self.front)}")
@@ -210,14 +194,8 @@ class Run:
 class Trial:
     """Numbers that were tried, and how well a model learned with them.
 
-    Attributes:
-        numbers: By name.
-        identity: What they were trained as.
-        gen: Generation in which they were first tried.
-        fitness: As selected by.
-        per_task: For each task the mean loss and accuracy over training seeds, on the split that selects; of a task
-            without accuracy, or of a training that did not end, None.
-        train_loss: Mean over tasks and seeds of the training loss at the end.
+    ``per_task`` has the mean loss and accuracy over seeds on the split that selects, None where there is none.
+    ``train_loss`` is the mean over tasks and seeds at the end.
     """
 
     numbers: dict[str, float]
@@ -271,10 +249,9 @@ class Trained(Protocol):
 
 
 def lineage(trained: Trained, evaluations: Iterable[Evaluation], settings: Settings, name: str) -> list[dict[str, Any]]:
-    """A network's line, oldest first: what it goes on from, and of two parents the one with the larger share.
+    """Return a network's ancestors, oldest first, each with ``genome`` and its ``outcomes`` by training seed.
 
-    Returns:
-        ``genome`` of each, and its ``outcomes`` by training seed.
+    Of two parents, the line follows the one with the larger share.
     """
     genomes = {one.identity: one.genome for one in evaluations}
     found: list[dict[str, Any]] = []
@@ -294,11 +271,7 @@ def run_folder(path: str | Path) -> Path:
 
 
 def candidate_of(evaluation: Evaluation) -> Candidate:
-    """The candidate of a stored evaluation.
-
-    Raises:
-        UserError: Its rule cannot be read, perhaps for lack of a primitive of the user's own.
-    """
+    """Return the candidate of a stored evaluation; UserError where its rule cannot be read."""
     names = ("fitness", "per_task", "identity", "gen", "genome")
     return Candidate(_rule(evaluation), **{name: evaluation[name] for name in names})
 

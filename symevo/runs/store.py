@@ -1,8 +1,7 @@
 """The run store: one SQLite file that holds everything a run did.
 
-A training's outcome is written as soon as it arrives, so that nothing is trained twice; a generation is closed in one
-transaction together with the population that the next one starts from. A process killed at any moment leaves a file
-that resumes at the last closed generation.
+An outcome is written as soon as it arrives. A generation is closed in one transaction together with the next
+population, so a process killed at any moment leaves a file that resumes at the last closed generation.
 """
 
 from __future__ import annotations
@@ -56,11 +55,7 @@ _JSON_COLUMNS = frozenset({"genome", "rule", "per_task", "parents"})
 
 
 class Store:
-    """An open run store; use :meth:`create` or :meth:`open`.
-
-    Attributes:
-        folder: The run's folder.
-    """
+    """An open run store; use :meth:`create` or :meth:`open`."""
 
     def __init__(self, folder: Path, connection: sqlite3.Connection) -> None:
         self.folder = folder
@@ -69,11 +64,7 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, settings: dict[str, Any]) -> Store:
-        """Makes the folder, its file, and records settings and versions.
-
-        Raises:
-            UserError: The folder exists and is not empty, or cannot be written.
-        """
+        """Make the folder and its file, and record settings and versions; UserError where the folder cannot be used."""
         try:
             if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
                 raise UserError(f"output folder {folder} exists and is not empty: choose another, or --resume {folder}")
@@ -92,10 +83,9 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> Store:
-        """Opens an existing run for reading, and checks all of it; :meth:`claim` opens it for writing.
+        """Open an existing run for reading and check all of it; :meth:`claim` opens it for writing.
 
-        Raises:
-            UserError: No run there, or its file is damaged, inconsistent or of another version.
+        UserError where it is missing, damaged, inconsistent or of another version.
         """
         path = folder / FILE
         if not os.path.isfile(path):
@@ -117,11 +107,7 @@ class Store:
         return store
 
     def claim(self) -> None:
-        """Makes this process the only one that writes the run; the claim ends with the store or the process.
-
-        Raises:
-            UserError: Another process is writing it, or it cannot be written.
-        """
+        """Lock the run for writing until the store is closed or the process ends; UserError where it cannot."""
         try:
             (self.folder / FILE).open("r+b").close()  # before SQLite leaves files beside one that it may not write
             if fcntl is not None:
@@ -164,7 +150,7 @@ class Store:
             )
 
     def close(self) -> None:
-        """Closes the file; the store cannot be used afterwards."""
+        """Close the file; the store cannot be used afterwards."""
         self._db.close()
         if self._claim is not None:
             self._claim.close()
@@ -180,14 +166,14 @@ class Store:
         return json.loads(row[0])
 
     def moved(self, tasks_from: Sequence[str]) -> None:
-        """Records where the user's files are now."""
+        """Record where the user's files are now."""
         settings = self.about("settings")
         settings["search"]["tasks_from"] = list(tasks_from)
         self._write_about("settings", settings)
         self._db.commit()
 
     def conclude(self, ranking: list[dict[str, Any]], replays: dict[str, list[float | None]]) -> None:
-        """Records the last population, best first, and losses of new networks, by what they were trained under."""
+        """Record the last population, best first, and losses of new networks, by what they were trained under."""
         self._write_about("ranking", ranking)
         self._write_about("replays", replays)
         self._db.commit()
@@ -199,7 +185,7 @@ class Store:
         return found.get("ranking", []), found.get("replays", {})
 
     def _check(self) -> None:
-        """Reads everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be."""
+        """Read everything once; raises ValueError, KeyError, TypeError or sqlite3.Error for what cannot be."""
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise ValueError("its pages are damaged")
         self._read_schema()
@@ -212,7 +198,7 @@ class Store:
         check_conclusion(*self.conclusion(), {one.identity for one in self.evaluations() if one.status == "ok"})
 
     def _check_trained(self, settings: Settings) -> None:
-        """Raises ValueError where a candidate was evaluated without one of the trainings that this takes."""
+        """Raise ValueError where a candidate was evaluated without one of the trainings that this takes."""
         missing = (
             "SELECT 1 FROM evaluations AS one WHERE NOT EXISTS (SELECT 1 FROM trainings AS made "
             "WHERE made.identity = one.identity AND made.task = ? AND made.seed = ? AND made.steps = ?) LIMIT 1"
@@ -224,7 +210,7 @@ class Store:
     # trainings: one candidate, one task, one training seed, so many steps
 
     def save_trainings(self, trainings: Iterable[tuple[OutcomeKey, dict[str, Any]]]) -> None:
-        """Writes outcomes at once; they survive a kill from here on."""
+        """Write outcomes at once; they survive a kill from here on."""
         rows = [(*key, json.dumps(outcome)) for key, outcome in trainings]
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO trainings VALUES (?, ?, ?, ?, ?)", rows)
@@ -246,7 +232,7 @@ class Store:
     def close_generation(
         self, record: dict[str, Any], population: list[Any], evaluations: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Writes a generation: its evaluations, its record and the population that the next one starts from."""
+        """Write a generation: its evaluations, its record and the population that the next one starts from."""
         rows = [
             tuple(json.dumps(e[name]) if name in _JSON_COLUMNS else e[name] for name in COLUMNS) for e in evaluations
         ]
@@ -279,14 +265,14 @@ def _uri(path: Path, options: str) -> str:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """Opens a file for reading only; without a write-ahead log nothing is made beside it, nor need it be writable."""
+    """Open a file for reading only; without a write-ahead log nothing is made beside it, nor need it be writable."""
     log = path.with_name(f"{path.name}-wal")
     quiet = not (log.exists() and log.stat().st_size)
     return sqlite3.connect(_uri(path, "mode=ro&immutable=1" if quiet else "mode=ro"), uri=True)
 
 
 def _for_writing(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """Sets up a connection that writes; raises sqlite3.Error if it may not."""
+    """Set up a connection that writes; raises sqlite3.Error if it may not."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("BEGIN IMMEDIATE")

@@ -1,8 +1,7 @@
 """Polishing: the numbers of the best structures, tuned by CMA-ES (Hansen & Ostermeier 2001) on DEAP's own strategy.
 
-Several structures are tuned side by side, so that one generation holds as many proposals as any other and trains in
-one stack. A proposal is an individual like all others, with operator ``"polish"`` and the structure's best for parent.
-Where the strategies stand follows from what was evaluated, so a resumed search replays them instead of storing them.
+Several structures are tuned side by side and train in one stack. The strategies' state follows from what was
+evaluated, so a resumed search replays them.
 """
 
 from __future__ import annotations
@@ -56,27 +55,11 @@ def polish(
     generations: int,
     seed: Callable[[int], int],
 ) -> Iterator[Generation]:
-    """Goes on where a search ends.
+    """Continue ``search`` from generation ``first`` on by tuning the numbers of the best structures.
 
-    ::
-
-        for generation in search: yield it
-        pick the best structures of all that was evaluated
-        for gen in first, first + 1, …:
-            evaluate(a few vectors of numbers from each structure's strategy)
-            update each strategy
-            population = the fittest of population + evaluated
-
-    Args:
-        search: Generations before ``first``, those that were evaluated before a resume left out.
-        toolbox: With ``structure`` (what stays of an individual), ``numbers`` (reads and writes the rest as a vector,
-            see :class:`symevo.genomes.expression.genes.NumberVector`), ``objectives``, ``accept``, ``clone``,
-            ``map`` and ``evaluate``.
-        population: What the search starts from; after a resume that of the last stored generation.
-        past: Of each stored generation what was evaluated, with ``birth``, ``origin`` and fitness.
-        first: Number of the first generation of polishing.
-        generations: How many generations in all.
-        seed: Gives the seed of Python's ``random`` for each generation.
+    Each generation evaluates a few vectors of each structure's strategy, updates it, and keeps the fittest.
+    ``past`` holds what each stored generation evaluated. The toolbox has ``structure``, ``numbers``, ``objectives``,
+    ``accept``, ``clone``, ``map`` and ``evaluate``.
     """
     done, archive, size = len(past), _Archive(toolbox), len(population)
     tuned: list[_Tuned] = []
@@ -145,7 +128,7 @@ def _propose(toolbox: Any, tuned: _Tuned) -> list[Any]:
 
 
 def _learn(tuned: list[_Tuned], evaluated: list[Any]) -> None:
-    """Updates the strategies, each from its own; what is told are the numbers as they were trained, within bounds."""
+    """Update the strategies, each from its own; what is told are the numbers as they were trained, within bounds."""
     for group in tuned:
         own = [one for one in evaluated if one.birth["parents"] == [group.best.origin]]
         if len(own) >= max(2, group.strategy.mu):

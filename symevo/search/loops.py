@@ -1,13 +1,8 @@
 """Evolutionary loops: a search sees a DEAP toolbox and a population, and neither prints nor writes.
 
-A loop is two steps, of which :func:`evolve` makes a search: on one population or on islands, each generation evaluated
-in one ``toolbox.map``. To write another loop, write the two steps and register them. Loops that judge each child
-before it is trained take their offspring from :func:`make_offspring`.
-
-Whatever a DEAP user expects is in the toolbox under its usual name: ``individual``, ``population``, ``mate``,
-``mutate``, ``select``, ``evaluate``, ``map``, ``clone``. ``toolbox.map(toolbox.evaluate, individuals)`` evaluates the
-whole list in lockstep. DEAP's own algorithms run on it as they are, with mutations as large as at the start of a run;
-the loops of this package pass ``progress``.
+To write another loop, write its two steps and register it. The toolbox has DEAP's usual names: ``individual``,
+``population``, ``mate``, ``mutate``, ``select``, ``evaluate``, ``map`` and ``clone``; ``toolbox.map`` evaluates a
+whole list in lockstep. DEAP's own algorithms run on it, with mutations as large as at the start of a run.
 """
 
 from __future__ import annotations
@@ -33,12 +28,7 @@ MATE = 0.3
 
 
 class OffspringFilter:
-    """Lets an individual through if it is worth training and is not known, and keeps count.
-
-    Attributes:
-        dropped: How many were refused in this generation, by reason; ``"known"`` are those that the cache can answer.
-        operators: For each operator, how many children it made, and how many of them were let through.
-    """
+    """Accept an individual if it is worth training and not known; count refusals by reason and children by operator."""
 
     def __init__(self, decoded: Callable[[Any], Any], known: Callable[[str], bool]) -> None:
         self._decoded, self._known = decoded, known
@@ -202,10 +192,9 @@ MIGRANTS = 0.1
 
 @dataclass(frozen=True)
 class Islands:
-    """How a population is divided into parts that breed on their own, with migration round a ring (Cohoon et al. 1987).
+    """Sub-populations that breed on their own, with migration round a ring (Cohoon et al. 1987).
 
-    Island k holds places k, k + n, k + 2n, … of n islands. So a stored population tells its islands, and seeded
-    individuals, which come first, are dealt out.
+    Island k of n holds places k, k + n, k + 2n, …, so a stored population tells its islands.
     """
 
     count: int = 1
@@ -258,7 +247,7 @@ def evolve(
     start: int = 0,
     islands: Islands = SINGLE,
 ) -> Iterator[Generation]:
-    """Runs a loop.
+    """Run a loop.
 
     Args:
         toolbox: With ``map`` and ``evaluate``, and what the loop asks for.
@@ -287,7 +276,7 @@ def evolve(
 
 
 def evaluate(toolbox: Any, individuals: Iterable[Any], gen: int, *, place: int = 0) -> None:
-    """Gives a fitness to those that have none, and to all an ``origin``: generation, and place, from ``place`` on."""
+    """Give a fitness to those that have none, and to all an ``origin``: generation, and place, from ``place`` on."""
     individuals = list(individuals)
     waiting = [individual for individual in individuals if not individual.fitness.valid]
     for individual, values in zip(waiting, toolbox.map(toolbox.evaluate, waiting), strict=True):

@@ -23,7 +23,7 @@ SHARE = 0.2
 
 
 def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Generation:
-    """Makes a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
+    """Make a generation of new networks, or of those that the last one left; ``progress`` in [0, 1) is for annealing.
 
     The toolbox has ``individual`` (a new network with numbers of its own), ``further`` (the network that goes on from a
     trained one, in a phase), ``mutate``, ``losses``, ``map`` and ``evaluate``.
@@ -35,10 +35,9 @@ def pbt(toolbox: Any, population: list[Any], gen: int, *, progress: float) -> Ge
 
 
 def taken_over(losses: Sequence[float | None]) -> dict[int, list[int]]:
-    """Whose place may be taken by whom; a loss is None for a network that did not train to its end, and gives way.
+    """Return, for each place that is given up, the places that may take it; none where no network trained to its end.
 
-    Returns:
-        For each place that is given up the places of those who may take it: empty where nobody trained to the end.
+    A loss is None for a network that failed.
     """
     order = sorted(range(len(losses)), key=lambda at: or_infinite(losses[at]))
     count = min(math.ceil(SHARE * len(order)), len(order) // 2)

@@ -23,16 +23,10 @@ Say = Callable[[str], object]
 
 
 class SearchLoop:
-    """How a system searches and trains: this one evolves rules by a loop of :data:`symevo.search.loops.LOOPS`.
+    """How a system searches and trains; this one evolves rules by a loop of :data:`symevo.search.loops.LOOPS`.
 
-    A system in which something else evolves, or what is trained changes from phase to phase, has a subclass.
-
-    Args:
-        settings: Of the run.
-
-    Attributes:
-        finds: What a run finds: ``"rules"``, ``"networks"`` or ``"controllers"``.
-        search: The running :class:`symevo.evolution.driver.Driver`; set when it starts.
+    A system that evolves something else, or whose training changes by phase, has a subclass. ``finds`` is ``"rules"``,
+    ``"networks"`` or ``"controllers"``.
     """
 
     finds: ClassVar[str] = "rules"
@@ -57,7 +51,7 @@ class SearchLoop:
         return ceil(self.settings.population / ceil(self.settings.population / most))
 
     def suits(self, workload: Any) -> None:
-        """Raises UserError where a :class:`symevo.tasks.Workload` is none for the system."""
+        """Raise UserError where a :class:`symevo.tasks.Workload` is none for the system."""
 
     def weights(self) -> str | None:
         """The folder of networks that go on, where there are any."""
@@ -122,15 +116,11 @@ class SearchLoop:
         return False
 
     def conclude(self) -> None:
-        """Does what is left when the last generation is closed."""
+        """Do what is left when the last generation is closed."""
 
 
 class CustomLoop(SearchLoop):
-    """A loop of a system's own, for one population of individuals with a ``phase``.
-
-    Attributes:
-        individuals: How many are trained in a generation.
-    """
+    """A system's own loop, for one population of individuals with a ``phase``."""
 
     individuals: int
 
@@ -163,7 +153,7 @@ class CustomLoop(SearchLoop):
             yield generation
 
     def generation(self, population: list[Any], gen: int) -> Generation:
-        """Makes a generation of the first population or of what the last one left; ``random`` is seeded."""
+        """Make a generation of the first population or of what the last one left; ``random`` is seeded."""
         raise NotImplementedError
 
 

@@ -88,7 +88,7 @@ class SearchSettings(BaseModel):
     @field_validator("seed_rules", mode="before")
     @classmethod
     def _rules_as_json(cls, value: Any) -> Any:
-        """Turns names, files and program texts into rule JSON, so that a run records the rules themselves."""
+        """Turn names, files and program texts into rule JSON, so that a run records the rules themselves."""
         if not isinstance(value, list | tuple) or not value:
             return value
         from symevo.rules.rule import rule
@@ -171,14 +171,14 @@ class Settings(ExecutionSettings, SearchSettings):
 
     @classmethod
     def model_validate(cls, obj: Any, **how: Any) -> Self:
-        """Checks plain data, by the model of its system."""
+        """Check plain data, by the model of its system."""
         model = model_of(obj.get("system", "term-sum")) if cls is Settings and isinstance(obj, Mapping) else cls
         return super(Settings, model).model_validate(obj, **how)  # type: ignore[return-value]
 
     @model_validator(mode="before")
     @classmethod
     def _own(cls, data: Any) -> Any:
-        """Drops the settings of other systems, as runs of earlier versions have them, and refuses what they say."""
+        """Drop the settings of other systems, as runs of earlier versions have them, and refuse what they say."""
         if not isinstance(data, dict):
             return data
         others = {name: field for name, field in all_fields().items() if name not in cls.model_fields}

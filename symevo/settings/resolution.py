@@ -150,7 +150,7 @@ def default_out(system: str) -> Path:
 
 
 def _import_named(said: Mapping[str, Any]) -> None:
-    """Imports the user's files that are there; what is wrong with the others is said when settings are checked."""
+    """Import the user's files that are there; what is wrong with the others is said when settings are checked."""
     files = said.get("tasks_from")
     if isinstance(files, list | tuple):
         import_files([Path(path) for path in files if isinstance(path, str | Path) and os.path.isfile(path)])
@@ -179,7 +179,7 @@ def _shown(value: Any) -> str:
 
 
 def import_files(files: Sequence[Path]) -> list[str]:
-    """Imports the user's files and registers what they make; returns the names of their tasks."""
+    """Import the user's files and register what they make; return the names of their tasks."""
     if not files:
         return []
     from symevo.engines.resolve import load_plugin

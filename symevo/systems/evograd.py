@@ -138,7 +138,7 @@ class ControllerLoop(CustomLoop):
 
 
 def evograd(toolbox: Any, population: list[Any], gen: int, *, control: Any, elites: int = 3) -> Generation:
-    """Makes a generation of new controllers, or of those that the last one left, beside ``control``, plain Adam.
+    """Make a generation of new controllers, or of those that the last one left, beside ``control``, plain Adam.
 
     The best, as many as ``elites``, pass unchanged. The toolbox has ``mate``, ``mutate``, ``clone``, ``map`` and
     ``evaluate``.
@@ -172,7 +172,7 @@ def _child(toolbox: Any, ranked: list[Any]) -> Any:
 
 
 def finish(run: Run, say: Say) -> None:
-    """Draws best and mean fitness by generation, beside Adam's."""
+    """Draw best and mean fitness by generation, beside Adam's."""
     from symevo.reporting.figures import by_generation
 
     series = {name: [record[name] for record in run.history] for name in ("best", "mean")}

@@ -102,7 +102,7 @@ def chances(normal: Sequence[float]) -> list[float]:
 
 
 def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
-    """Makes a generation of new networks, or of those that the last one left.
+    """Make a generation of new networks, or of those that the last one left.
 
     The toolbox has ``individual`` (a new network), ``further`` (the network that goes on from a trained one, in a
     phase), ``losses`` (of a trained one, by probe: V where it was scored there, V′ last; None: it failed), ``mate``,
@@ -120,11 +120,10 @@ def gadam(toolbox: Any, population: list[Any], gen: int) -> Generation:
 
 
 def facts(toolbox: Any, generation: Generation) -> dict[str, Any]:
-    """How children fared, and what may stop the search: a part of a generation's record.
+    """Return a generation's record of how children fared, with losses on V′.
 
-    Returns:
-        ``adopted``, the share of survivors that are children; ``summed_loss``, that of the survivors on V′, None where
-        one failed; ``elders`` and ``children``, the lowest and the mean loss among each on V′.
+    ``adopted`` is the share of survivors that are children; ``summed_loss`` is None where one failed;
+    ``elders`` and ``children`` are the lowest and the mean loss of each.
     """
     _, population, evaluated = generation
     grown, born = evaluated[: len(population)], evaluated[len(population) :]
@@ -158,7 +157,7 @@ def _lowest_and_mean(toolbox: Any, individuals: Sequence[Any]) -> list[float | N
 
 
 def finish(run: Run, say: Say) -> None:
-    """Draws the figures of the paper: loss by step, score by generation, the share of children that survive."""
+    """Draw the figures of the paper: loss by step, score by generation, the share of children that survive."""
     from symevo.reporting.figures import by_generation, by_step, shares
 
     folder, title = run.path / "figures", f"{run.settings.system} on {run.settings.tasks[0]}"

@@ -60,7 +60,7 @@ def report(run: Run) -> str:
 
 
 def finish(run: Run, say: Say) -> None:
-    """Writes the best rule, or the timetable, and the figures into the run's folder."""
+    """Write the best rule, or the timetable, and the figures into the run's folder."""
     box, folder = genome(run.settings), run.path / "figures"
     try:
         if isinstance(box, BoxNetworks):

@@ -1,8 +1,7 @@
-"""What systems of networks share: their loop, the settings that they cannot have, and what trains them.
+"""What systems of networks share: their loop, the settings that they refuse, and their trainer.
 
-Networks in training go on from generation to generation. Their weights are kept beside the store: after each generation
-the folder ``weights`` holds the networks of the population, and nothing else, and a run killed at any moment goes on
-from them. The final population is ranked on whole splits, for scores on batches are noisy.
+After each generation the folder ``weights`` holds the networks of the population alone, so a killed run resumes from
+them. The final population is ranked on whole splits, as scores on batches are noisy.
 """
 
 from __future__ import annotations
@@ -74,12 +73,12 @@ class NetworkLoop(CustomLoop):
         return toolbox
 
     def opened(self, population: list[Any]) -> None:
-        """Reads the weights of the population, so that a damaged file is found at once."""
+        """Read the weights of the population, so that a damaged file is found at once."""
         for one in population:
             self._snapshots(one)
 
     def closed(self, population: list[Any]) -> None:
-        """Removes all weights but those of the population."""
+        """Remove all weights but those of the population."""
         kept = {path for one in population for path in self._files(one)}
         for path in Path(self.weights()).glob("*"):
             if path not in kept:
@@ -215,7 +214,7 @@ def descent(run: Run) -> tuple[list[int], list[float]]:
 
 
 def one_task(settings: Settings) -> None:
-    """Raises UserError for settings that mean nothing where the individuals are networks in training."""
+    """Raise UserError for settings that mean nothing where the individuals are networks in training."""
     if len(settings.tasks) > 1:
         raise SettingError("tasks", f"names {len(settings.tasks)}: networks that go on are trained on one task")
     if settings.islands > 1:

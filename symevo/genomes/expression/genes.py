@@ -38,14 +38,9 @@ _KINDS = {Signal: "signal", Rate: "rate", Number: "number"}
 
 
 class ExpressionGenes(Genes, gp.PrimitiveTree):
-    """A DEAP tree with a learning rate, weight decay and a schedule.
+    """A DEAP tree (nodes depth first) with a learning rate, weight decay and a schedule.
 
-    Args:
-        content: Nodes in depth-first order.
-        lr: Learning rate.
-        weight_decay: Decoupled, per step as a fraction of lr; ``use_wd`` says whether weights decay.
-        warmup: Linear, a share of all steps; ``use_warmup`` says whether there is one.
-        cosine: Cosine decay to 0 over all steps.
+    Weight decay is decoupled, per step as a fraction of lr; ``warmup`` is a share of all steps.
     """
 
     def __init__(
@@ -175,7 +170,7 @@ def _nodes(tree: Any, kind: type, *, depth: int) -> list[Any]:
 
 
 def check(genes: ExpressionGenes, limits: Limits, grammar: Grammar) -> None:
-    """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
+    """Raise UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
     for name, (low, high) in BOUNDS.items():
         check_number(name, getattr(genes, name), low, high)
     check_flags(genes, FLAGS)
@@ -210,7 +205,7 @@ class NumberVector:
         return tree + [log10(max(getattr(genes, name), BOUNDS[name][0] or LEAST)) for name in self._along]
 
     def write(self, genes: ExpressionGenes, vector: Sequence[float]) -> None:
-        """Sets an individual's numbers, each within its range."""
+        """Set an individual's numbers, each within its range."""
         values = list(vector)
         for (kind, found), value in zip(self._places, values, strict=False):
             node = constant(kind, 1 - 10**value if kind is Rate else 10**value)

@@ -59,15 +59,7 @@ OLD = "s_last"
 
 @dataclass(frozen=True)
 class Form:
-    """What a node of a tree may be.
-
-    Attributes:
-        name: How trees and settings call it.
-        args: Types of its arguments.
-        value: Its value.
-        update: What its state becomes; None: it has none.
-        weight: Relative chance of being drawn.
-    """
+    """A node type of trees; ``update`` is the text of its new state, ``weight`` its relative chance of being drawn."""
 
     name: str
     args: tuple[type, ...]
@@ -164,13 +156,9 @@ class Grammar:
         return found
 
     def tree(self, depth: int, size: int, *, full: bool = False, memory: bool = True) -> list[Any]:
-        """A random tree of signal type, as DEAP's list of nodes.
+        """Draw a tree of signal type of at most ``depth`` levels below the root and ``size`` nodes, as a list of nodes.
 
-        Args:
-            depth: Most levels below the root.
-            size: Most nodes; the tree may end earlier than it would to keep to it.
-            full: Every branch goes as deep as it can (``genFull``), or each may end anywhere (``genGrow``).
-            memory: Whether forms with memory are drawn.
+        With ``full`` every branch goes as deep as it can (``genFull``), else each may end anywhere (``genGrow``).
         """
         if depth < 1 or size < 2 or (not full and random.random() < 0.3):
             return [G]

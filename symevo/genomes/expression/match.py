@@ -165,7 +165,7 @@ def _patterns(form: Form) -> Iterator[tuple[Expr, tuple[Any, ...]]]:
 
 
 def match(pattern: Expr, expr: Expr, *, fixed: frozenset[str] = frozenset()) -> Bindings | None:
-    """What x, y, z, u, s and s_last of a pattern stand for in an expression; None where the shapes differ.
+    """Bind x, y, z, u, s and s_last of a pattern to parts of an expression; None where the shapes differ.
 
     The same name means the same expression; all other names, and those in ``fixed``, stand for themselves.
     """

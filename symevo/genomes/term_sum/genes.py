@@ -81,14 +81,7 @@ class TermSumGenes(Genes):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a preset allows.
-
-    Attributes:
-        numbers: Lowest and highest value of ``"alpha"`` and of each of :data:`NUMBERS`.
-        steps: Whether warmup is a whole number of steps, else a fraction.
-        optional_decay: Whether ``use_wd`` may be off.
-        distinct: Whether each term type may stand only once.
-    """
+    """The bounds of a preset; ``steps`` makes warmup a number of steps, ``distinct`` allows each term type once."""
 
     numbers: Mapping[str, tuple[float, float]]
     steps: bool
@@ -105,7 +98,7 @@ class Limits:
         return low <= value <= high
 
     def check(self, genes: TermSumGenes) -> None:
-        """Raises UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
+        """Raise UserError where a gene is out of bounds; it names the gene, its value and its bounds."""
         self._check_terms(genes.terms, genes.alphas)
         for name in NUMBERS:
             check_number(name, getattr(genes, name), *self.numbers[name])

@@ -1,10 +1,8 @@
 """The term sum as a DEAP individual: an optimizer is lr·Σ αₖ·Tₖ with hyperparameters and a schedule.
 
-Source: Marfinetz, "Evolving Deep Learning Optimizers", arXiv 2512.11853 (preset ``paper``). What the preset
-``default`` repairs stands in :class:`symevo.genomes.term_sum.operators.DefaultOperators`.
-
-The term sum of a given rule is found by proposing genes from the rule's numbers, until one makes the same steps on
-probing gradients. So it does not matter how the rule was written, and what no term sum can do is refused.
+Source: Marfinetz, "Evolving Deep Learning Optimizers", arXiv 2512.11853 (preset ``paper``). For the preset
+``default`` see :class:`symevo.genomes.term_sum.operators.DefaultOperators`. A given rule is converted by proposing
+genes from its numbers until one makes the same steps on probe gradients.
 """
 
 from __future__ import annotations
@@ -199,7 +197,7 @@ def _sums(rule: Rule, beta1: float) -> Iterator[tuple[list[int], list[float], fl
 
 
 def _fit(genes: TermSumGenes, lr: float, scale: float, limits: Limits) -> bool:
-    """Sets lr and what hangs on it; an lr above its bound is divided, and the coefficients multiplied."""
+    """Set lr and what hangs on it; an lr above its bound is divided, and the coefficients multiplied."""
     if not 0 < lr < np.inf:
         return False
     over = math.ceil(lr / limits.numbers["lr"][1])
@@ -237,7 +235,7 @@ def _agrees(rule: Rule, path: np.ndarray) -> bool:
 
 
 def _steps(rule: Rule) -> Iterator[np.ndarray]:
-    """Runs the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
+    """Run the rule without its schedule; the counter leaps, so that dependence on t cannot hide."""
     states = dict.fromkeys(rule.program.memory, np.zeros(len(_THETA)))
     env: dict[str, Any] = {**rule.hyper, **states, "theta": _THETA, "T": np.float64(_PROBE_TOTAL)}
     for t, gradient in zip(_PROBE_STEPS, _GRADIENTS, strict=True):

@@ -13,13 +13,8 @@ from symevo.genomes.term_sum.genes import ADAM, FLAGS, MAX_TERMS, MOMENTUM, NUMB
 class PaperOperators:
     """Draws and operators with the published probabilities.
 
-    With d = 1 − 0.5·progress: numbers change with p = 0.35d, the structure with 0.15d, each flag flips with
-    0.1d, and σ = 0.3d is the strength of noise.
-
-    Attributes:
-        limits: Bounds under mutation. Clip value and warmup length never mutate: their bounds are those of
-            the draw.
-        flags: Those that flip.
+    With d = 1 − 0.5·progress: numbers change with p = 0.35d, the structure with 0.15d, each flag flips with 0.1d, and
+    the noise has σ = 0.3d. Clip value and warmup length never mutate: their bounds are those of the draw.
     """
 
     limits = Limits(
@@ -97,7 +92,7 @@ class PaperOperators:
         return (genes,)
 
     def move(self, genes: TermSumGenes, name: str, value: float) -> None:
-        """Sets a number, clamped to its bounds."""
+        """Set a number, clamped to its bounds."""
         setattr(genes, name, self.limits.clamp(name, value))
 
     def mutate_alphas(self, genes: TermSumGenes, *, progress: float) -> tuple[Any]:
@@ -120,20 +115,20 @@ class PaperOperators:
         return (genes,)
 
     def add_term(self, genes: TermSumGenes) -> None:
-        """Adds a term of a random type with α from U(−1, 1)."""
+        """Add a term of a random type with α from U(−1, 1)."""
         if len(genes.terms) < MAX_TERMS:
             genes.terms = [*genes.terms, random.choice(self.free_types(genes))]
             genes.alphas = [*genes.alphas, random.uniform(-1, 1)]
 
     def remove_term(self, genes: TermSumGenes) -> None:
-        """Drops a random term; the last one stays."""
+        """Drop a random term; the last one stays."""
         if len(genes.terms) > 1:
             gone = random.randrange(len(genes.terms))
             genes.terms = [kind for index, kind in enumerate(genes.terms) if index != gone]
             genes.alphas = [alpha for index, alpha in enumerate(genes.alphas) if index != gone]
 
     def change_term(self, genes: TermSumGenes) -> None:
-        """Gives a random term a random type and keeps its α."""
+        """Give a random term a random type and keep its α."""
         index = random.randrange(len(genes.terms))
         genes.terms = [*genes.terms[:index], random.choice(self.free_types(genes)), *genes.terms[index + 1 :]]
 

@@ -50,16 +50,9 @@ _UNUSED_EPS = 1.0  # keeps 1/(sqrt(v) + eps) finite for terms that are not there
 
 @dataclass(frozen=True)
 class Form:
-    """What a genome does, with nothing left that does not show: equal forms are one candidate.
+    """The canonical form of a genome: equal forms are one candidate.
 
-    Attributes:
-        coefficients: Type to coefficient, in order of types, none 0.
-        beta1: Decay of m; 0 when no term reads a running m.
-        beta2: Decay of v; 0 when no term reads a running v (then √v is the root of g²).
-        eps: None when no term reads it.
-        weight_decay: 0 when off.
-        bias_correction: Whether a state in use is corrected.
-        clip_value: 0 when off, or when only signs are taken.
+    Coefficients by term type are not 0. What is off or not read is 0, and ``eps`` is None.
     """
 
     coefficients: dict[int, float]
@@ -74,7 +67,7 @@ class Form:
 
     @classmethod
     def of(cls, genes: TermSumGenes) -> Form:
-        """Reads the genes."""
+        """Read the genes."""
         running_m, running_v = genes.use_m and genes.beta1 > 0, genes.use_v and genes.beta2 > 0
         found = merged(genes.terms if running_m else [_WITHOUT_M.get(k, k) for k in genes.terms], genes.alphas)
         reads_m = running_m and not found.keys().isdisjoint((MOMENTUM, ADAM, NESTEROV))
